@@ -1,0 +1,1 @@
+"""Jobs: what one stage does, as functions from files to files."""

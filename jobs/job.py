@@ -1,0 +1,91 @@
+"""The contract between a job and whoever runs it: parameters, files, resources, errors, log.
+
+A job is one module, `jobs/<family>/<name>.py`, that defines
+
+- `NAME`: `"<family>.<name>"`, and `VERSION`: raised whenever the same inputs give other outputs;
+- frozen keyword-only dataclasses `Inputs` (fields `Path`, `Path | None`, `tuple[Path, ...]`),
+  `Outputs` (fields `Path`, made by `file(...)` or `folder(...)`), and `Params` (JSON values or nested
+  dataclasses);
+- `resources(params) -> Resources`;
+- `run(inputs, outputs, params, log) -> None`.
+
+Importing the module costs milliseconds: heavy libraries are imported inside `run`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import logging
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class JobError(Exception):
+    """A mistake in data or parameters, told in a few lines: what was found, needed, and to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a job may use; never part of its hash. mem_mb: MiB; minutes: wall time."""
+
+    threads: int = 1
+    mem_mb: int = 1000
+    minutes: int = 60
+    gpu: int = 0
+
+
+class Job(Protocol):
+    """A job module, as described above."""
+
+    NAME: str
+    VERSION: int
+    Inputs: type[Any]
+    Outputs: type[Any]
+    Params: type[Any]
+
+    def resources(self, params: Any) -> Resources: ...
+
+    def run(self, inputs: Any, outputs: Any, params: Any, log: logging.Logger) -> None: ...
+
+
+def file(name: str) -> Any:
+    """Declare an output file by its name in the stage's folder."""
+    return dataclasses.field(default=Path(name), metadata={"folder": False})
+
+
+def folder(name: str) -> Any:
+    """Declare an output folder by its name in the stage's folder."""
+    return dataclasses.field(default=Path(name), metadata={"folder": True})
+
+
+def unhashed(default: Any) -> Any:
+    """Declare a parameter that cannot change the outputs, such as a path or a number of threads."""
+    return dataclasses.field(default=default, metadata={"hashed": False})
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` or the list of names, to end an error about a wrong name."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=1)
+    return (
+        f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names) or 'none'}"
+    )
+
+
+def job_names() -> list[str]:
+    """Return the names of all jobs, read from the file system."""
+    root = Path(__file__).parent
+    paths = sorted(root.glob("[a-z]*/[a-z]*.py"))
+    return [f"{p.parent.name}.{p.stem}" for p in paths if "\nNAME = " in p.read_text("utf-8")]
+
+
+def load_job(name: str) -> Job:
+    """Return the module of a job. Raises JobError for an unknown name."""
+    if name not in job_names():
+        raise JobError(f"unknown job {name!r}{nearest(name, job_names())}")
+    return typing.cast(Job, importlib.import_module(f"jobs.{name}"))
