@@ -1,0 +1,63 @@
+"""Reading and writing recordings: one channel, any sampling rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from jobs.job import JobError
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+
+# The largest value that 16 bits hold, as a fraction of full scale.
+LARGEST = np.float32(1 - 2**-15)
+
+
+def read_audio(path: Path, sample_rate: int) -> Samples:
+    """Read a wav or FLAC file of one channel, resampled if need be.
+
+    sample_rate: Hz of the result. Returns [time] float32, in [-1, 1).
+    Raises JobError, naming the file, where it is missing, unreadable, empty, or has more channels.
+    """
+    samples, found = read_raw(path)
+    return resample(samples, found, sample_rate)
+
+
+def read_raw(path: Path) -> tuple[Samples, int]:
+    """Read a file of one channel as it is: samples [time] float32, and the sampling rate in Hz.
+
+    Raises JobError as `read_audio` does.
+    """
+    if not path.is_file():
+        raise JobError(f"audio {path}: found no such file, needed a recording; check the manifest")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = str(getattr(error, "error_string", error)).rstrip(".")
+        raise JobError(
+            f"audio {path}: unreadable: {reason}; needed wav or FLAC, try to fetch it again"
+        ) from None
+    time, channels = samples.shape
+    if channels != 1:
+        raise JobError(f"audio {path}: found {channels} channels, needed 1; try to split them")
+    if time == 0:
+        raise JobError(f"audio {path}: found no samples, needed a recording; try to fetch it again")
+    return samples[:, 0], int(rate)
+
+
+def resample(samples: Samples, found: int, wanted: int) -> Samples:
+    """Resample [time] float32 from one rate to another (Hz), limited to [-1, 1)."""
+    if found != wanted:
+        samples = soxr.resample(samples, found, wanted, quality="HQ").astype(np.float32)
+    return np.clip(samples, np.float32(-1), LARGEST)
+
+
+def write_audio(path: Path, samples: Samples, sample_rate: int) -> None:
+    """Write [time] samples, in [-1, 1), as a wav file of 16 bits; sample_rate: Hz."""
+    integers = np.round(np.clip(samples, -1, LARGEST) * 2**15).astype(np.int16)
+    soundfile.write(path, integers, sample_rate, subtype="PCM_16", format="WAV")
