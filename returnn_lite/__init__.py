@@ -1,0 +1,1 @@
+"""A compact TensorFlow engine in which a network is a dict of layers; importing this is cheap."""
