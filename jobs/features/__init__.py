@@ -1,0 +1,1 @@
+"""Acoustic features: extraction, and statistics over them."""
