@@ -1,0 +1,1 @@
+"""Sub-word units: training, and text to labels and back."""
