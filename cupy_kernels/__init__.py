@@ -1,0 +1,1 @@
+"""Kernels for sequence learning: arrays in, arrays out, on the host or on a GPU."""

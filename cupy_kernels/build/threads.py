@@ -1,0 +1,17 @@
+"""How many threads a kernel takes on the host."""
+
+from __future__ import annotations
+
+import os
+
+
+def thread_count(threads: int | None) -> int:
+    """`threads`, or what OMP_NUM_THREADS says, or the processors that this process may use."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads: found {threads}, needed at least 1; try threads=1")
+        return threads
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,68 @@
+"""Checks of the arguments of an operation: a kernel trusts them, so a wrong one must not pass."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+class ArgumentError(ValueError):
+    """An argument of an operation that it cannot work with."""
+
+
+def fail(where: str, name: str, found: str, needed: str, advice: str = "") -> None:
+    """Raise the error in the form that all errors here have."""
+    hint = f"; try {advice}" if advice else ""
+    raise ArgumentError(f"{where} ({name}): found {found}, needed {needed}{hint}")
+
+
+def array_module(where: str, **arrays: Any) -> ModuleType:
+    """numpy or cupy, whichever all the arrays are of."""
+    modules = {name: _module(where, name, value) for name, value in arrays.items()}
+    first, xp = next(iter(modules.items()))
+    for name, module in modules.items():
+        if module is not xp:
+            found = f"a {module.__name__} array beside a {xp.__name__} array ({first})"
+            fail(where, name, found, "all arrays on the same device")
+    return xp
+
+
+def _module(where: str, name: str, value: Any) -> ModuleType:
+    if isinstance(value, np.ndarray):
+        return np
+    cupy = sys.modules.get("cupy")  # not imported: then nothing is an array of it
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        return cupy
+    found, needed = f"a {type(value).__name__}", "a numpy or cupy array"
+    fail(where, name, found, needed, f"numpy.asarray({name})")
+    raise AssertionError
+
+
+def array(where: str, name: str, value: Any, dtype: type, **axes: int | None) -> None:
+    """Check the dtype, the shape (axis name to size, None for any) and the contiguity."""
+    if value.dtype != dtype:
+        wanted = np.dtype(dtype).name
+        fail(where, name, str(value.dtype), wanted, f"{name}.astype('{wanted}')")
+    sizes = tuple(axes.values())
+    known = zip(value.shape, sizes, strict=False)
+    if value.ndim != len(sizes) or any(size not in (None, found) for found, size in known):
+        shape = ", ".join(f"{axis}={size or 'any'}" for axis, size in axes.items())
+        fail(where, name, f"shape {tuple(value.shape)}", f"[{shape}]")
+    if not value.flags.c_contiguous:
+        fail(where, name, "a non-contiguous view", "a contiguous array", f"{name}.copy()")
+
+
+def lengths(where: str, name: str, value: Any, limit: int, what: str) -> None:
+    """Check that all of int32 [batch] are from 0 to `limit`, the size of the axis `what`."""
+    outside(where, name, value, (value < 0) | (value > limit), f"0 to {limit} (the {what})")
+
+
+def outside(where: str, name: str, value: Any, wrong: Any, needed: str) -> None:
+    """Fail at the first element that is marked in the boolean array `wrong`."""
+    if bool(wrong.any()):
+        place = tuple(int(i[0]) for i in wrong.nonzero())
+        index = ", ".join(map(str, place))
+        fail(where, f"{name}[{index}]", str(value[place]), needed)
