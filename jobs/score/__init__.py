@@ -1,0 +1,1 @@
+"""Scores of hypotheses: error rates, and the table of them."""
