@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.cells import cell_len  # widths of characters on a terminal
 
-from jobs.score.errors import Counts, Pair, count
+from jobs.score.edits import Counts, Pair, count
 
 MOST = 30  # rows of a list of most frequent errors
 WIDTH = 100

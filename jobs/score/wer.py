@@ -14,7 +14,7 @@ from jobs.job import JobError, Resources, file
 from jobs.score.hypotheses import paired, read_hypotheses
 
 if TYPE_CHECKING:
-    from jobs.score.errors import Counts, Pair
+    from jobs.score.edits import Counts, Pair
 
 NAME = "score.wer"
 VERSION = 1
@@ -55,7 +55,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     Raises JobError where references and hypotheses are not of the same utterances, and where the
     references have no words.
     """
-    from jobs.score.errors import align, count
+    from jobs.score.edits import align, count
     from jobs.score.report import report
 
     references = {u.utt: " ".join(u.text.split()) for u in read_manifest(inputs.corpus)}
@@ -80,7 +80,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
 def _score(words: list[list[Pair]], characters: list[Counts], params: Params) -> dict[str, Any]:
     """Return the numbers of score.json. Characters are counted with the blanks between words."""
     from jobs.score.bootstrap import interval
-    from jobs.score.errors import count, total
+    from jobs.score.edits import count, total
 
     counts = [count(pairs) for pairs in words]
     w, c = total(counts), total(characters)

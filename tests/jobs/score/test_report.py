@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from jobs.score.errors import align
+from jobs.score.edits import align
 from jobs.score.report import report
 
 SENTENCES = {

@@ -8,7 +8,7 @@ import jiwer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.score.errors import Counts, align, count, total
+from jobs.score.edits import Counts, align, count, total
 
 Tokens = tuple[str, ...]
 

@@ -1,0 +1,1 @@
+"""Alignments of labels to frames: made, and turned into times."""
