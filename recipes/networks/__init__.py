@@ -1,0 +1,1 @@
+"""Network dicts, built by plain functions."""

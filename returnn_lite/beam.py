@@ -1,0 +1,56 @@
+"""The hypotheses of a search, hidden in the batch dim of what depends on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from returnn_lite.lazy import tf
+
+
+class Beam:
+    """A set of hypotheses per sequence, made by one choice from those of the choice before.
+
+    name: the layer that chose. size: hypotheses per sequence. parent: the beam chosen from, None for
+    the beginning of a loop. source: int32 [batch, size], for each hypothesis the entry of the parent that
+    it continues. scores: float32 [batch, size], log-probability of each hypothesis.
+
+    The choices of a step form a chain, so any two beams of one step have a common descendant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        parent: Beam | None = None,
+        source: Any = None,
+        scores: Any = None,
+    ):
+        self.name = name
+        self.size = size
+        self.parent = parent
+        self.source = source
+        self.scores = scores
+
+    def __repr__(self) -> str:
+        return f"beam {self.name!r}, beam size {self.size}"
+
+    def depth(self) -> int:
+        """Return how many choices lie between this beam and the beginning of its chain."""
+        return 0 if self.parent is None else 1 + self.parent.depth()
+
+    def source_in(self, ancestor: Beam) -> Any:
+        """Return int32 [batch, size]: the entry of an ancestor that each hypothesis continues."""
+        if self is ancestor:
+            batch = tf.shape(self.scores)[0]
+            return tf.tile(tf.range(self.size)[None, :], [batch, 1])
+        if self.parent is None:
+            raise AssertionError(f"{self} does not descend from {ancestor}")
+        if self.parent is ancestor:
+            return self.source
+        return tf.gather(self.parent.source_in(ancestor), self.source, batch_dims=1)
+
+
+def latest(beams: list[Beam | None]) -> Beam | None:
+    """Return the beam into which data of all the given beams can be brought."""
+    known = [b for b in beams if b is not None]
+    return max(known, key=Beam.depth) if known else None

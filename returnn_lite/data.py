@@ -1,0 +1,228 @@
+"""Data: a tensor whose axes have meaning, or the template of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.beam import Beam, latest
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
+from returnn_lite.lazy import tf
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data:
+    """A tensor with named dims, or its template (tensor None).
+
+    dims: one per axis, in the order of the tensor's axes; a dim occurs once. dtype: "float32",
+    "int32", ... sparse_dim: where the values are class indices, the dim of the classes.
+    feature_dim, time_dim: the axes that "F" and "T" mean. beam: the hypotheses hidden in the batch
+    dim. available_for_inference: whether the data exist when a model is used. vocab: the names of the
+    classes.
+    """
+
+    name: str
+    dims: tuple[Dim, ...]
+    dtype: str = "float32"
+    sparse_dim: Dim | None = None
+    feature_dim: Dim | None = None
+    time_dim: Dim | None = None
+    beam: Beam | None = None
+    available_for_inference: bool = True
+    vocab: tuple[str, ...] | None = None
+    tensor: Any = None
+
+    def __repr__(self) -> str:
+        parts = [self._describe(d) for d in self.dims]
+        text = f"[{','.join(parts)}]"
+        if self.dtype != "float32":
+            text += f", {self.dtype}"
+        if self.sparse_dim is not None:
+            text += f", dim {self.sparse_dim.size}"
+        return text + (f", {self.beam}" if self.beam else "")
+
+    def _describe(self, dim: Dim) -> str:
+        if dim is self.feature_dim:
+            return f"F|{dim.size}"
+        if dim is self.time_dim:
+            return f"T|{dim.size or repr(dim.name)}"
+        return str(dim.size) if dim.size is not None else repr(dim)
+
+    @property
+    def classes(self) -> Dim | None:
+        """The dim that a layer's input size is: the feature dim, or the classes of sparse data."""
+        return self.sparse_dim or self.feature_dim
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether a batch axis is among the dims."""
+        return BATCH in self.dims
+
+    def template(self) -> Data:
+        """Return the same without a tensor."""
+        return replace(self, tensor=None)
+
+    def axis(self, dim: Dim) -> int:
+        """Return the position of a dim."""
+        return self.dims.index(dim)
+
+    def sizes(self) -> list[Any]:
+        """Return the size of every axis, an int where it is fixed, else a scalar tensor."""
+        shape = tf.shape(self.tensor)
+        return [shape[i] if d.size is None else d.size for i, d in enumerate(self.dims)]
+
+    def ordered(self, dims: Sequence[Dim]) -> Data:
+        """Return the data with its axes in the given order."""
+        dims = tuple(dims)
+        if dims == self.dims:
+            return self
+        if self.tensor is None:
+            return replace(self, dims=dims)
+        permutation = [self.axis(d) for d in dims]
+        return replace(self, dims=dims, tensor=tf.transpose(self.tensor, permutation))
+
+    def last(self, dim: Dim) -> Data:
+        """Return the data with one dim moved to the end."""
+        return self.ordered([*(d for d in self.dims if d is not dim), dim])
+
+    def first(self, *dims: Dim) -> Data:
+        """Return the data with some dims moved to the front."""
+        return self.ordered([*dims, *(d for d in self.dims if d not in dims)])
+
+    def renamed(self, old: Dim, new: Dim) -> Data:
+        """Return the data with another dim in the place of one of its dims."""
+        if old is new:
+            return self
+        return replace(
+            self,
+            dims=tuple(new if d is old else d for d in self.dims),
+            time_dim=new if self.time_dim is old else self.time_dim,
+            feature_dim=new if self.feature_dim is old else self.feature_dim,
+        )
+
+    def with_feature(self, dim: Dim) -> Data:
+        """Return a dense float template or data with another feature dim, as its last axis."""
+        dims = (*(d for d in self.dims if d is not self.feature_dim), dim)
+        dtype = self.dtype if self.dtype.startswith(("float", "bfloat")) else "float32"
+        return replace(
+            self, dims=dims, feature_dim=dim, sparse_dim=None, vocab=None, dtype=dtype, tensor=None
+        )
+
+    def without(self, dim: Dim) -> Data:
+        """Return the template without one dim."""
+        dims = tuple(d for d in self.dims if d is not dim)
+        time = self.time_dim if self.time_dim is not dim else next_time(dims)
+        feature = None if self.feature_dim is dim else self.feature_dim
+        return replace(self, dims=dims, time_dim=time, feature_dim=feature, tensor=None)
+
+    def in_beam(self, beam: Beam | None) -> Data:
+        """Return the data for each hypothesis of a beam that descends from the data's own beam."""
+        if beam is None or self.beam is beam or not self.has_batch:
+            return self
+        if self.tensor is None:
+            return replace(self, beam=beam)
+        axis = self.axis(BATCH)
+        batch = tf.shape(self.tensor)[axis]
+        if self.beam is None:
+            index = tf.repeat(tf.range(batch), beam.size)
+        else:
+            rows = tf.range(batch // self.beam.size)[:, None] * self.beam.size
+            index = tf.reshape(rows + beam.source_in(self.beam), [-1])
+        return replace(self, beam=beam, tensor=tf.gather(self.tensor, index, axis=axis))
+
+
+def next_time(dims: Sequence[Dim]) -> Dim | None:
+    """Return which dim "T" means by default: the first dynamic one."""
+    return next((d for d in dims if d.dynamic), None)
+
+
+def same_template(a: Data | None, b: Data | None) -> bool:
+    """Whether two templates agree in everything but the tensor."""
+    if a is None or b is None:
+        return a is b
+    keys = ("dims", "dtype", "sparse_dim", "feature_dim", "time_dim")
+    return all(getattr(a, k) == getattr(b, k) for k in keys)
+
+
+def common(datas: Sequence[Data]) -> list[Data]:
+    """Return the data with equal dims, in one order, with size 1 where one of them lacks a dim.
+
+    The dims are those of the one with the most, and what the others have besides. Feature dims of
+    equal size, or of size 1, are taken for the same, and so are fixed dims of equal size.
+    Raises NetworkError for feature dims of different size.
+    """
+    beam = latest([d.beam for d in datas])
+    datas = [d.in_beam(beam) for d in datas]
+    base = max(datas, key=lambda d: len(d.dims))
+    features = [d.feature_dim for d in datas if d.feature_dim is not None]
+    feature = max(features, key=lambda f: f.size or 0) if features else None
+    dims = [feature if d is base.feature_dim and feature else d for d in base.dims]
+    maps = [_match(d, dims, feature) for d in datas]
+    time = next((m[d.time_dim] for d, m in zip(datas, maps, strict=True) if d.time_dim), None)
+    result = []
+    for data, mapping in zip(datas, maps, strict=True):
+        tensor = None if data.tensor is None else _expanded(data, mapping, dims)
+        result.append(
+            replace(data, dims=tuple(dims), feature_dim=feature, time_dim=time, tensor=tensor)
+        )
+    return result
+
+
+def _expanded(data: Data, mapping: dict[Dim, Dim], dims: list[Dim]) -> Any:
+    """Return the tensor with its axes in the order of dims, and size 1 for what it lacks."""
+    places = [dims.index(mapping[d]) for d in data.dims]
+    order = sorted(range(len(places)), key=places.__getitem__)
+    tensor = data.tensor
+    if order != list(range(len(order))):
+        tensor = tf.transpose(tensor, order)
+    if len(places) < len(dims):
+        tensor = tensor[tuple(slice(None) if i in places else None for i in range(len(dims)))]
+    return tensor
+
+
+def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
+    """Map the dims of data to those in dims; add to dims what is not among them."""
+    mapping = {d: d for d in data.dims if d in dims}
+    for dim in data.dims:
+        if dim in mapping:
+            continue
+        free = [d for d in dims if d not in mapping.values() and d.size is not None]
+        if dim is data.feature_dim and feature is not None:
+            if dim.size not in (1, feature.size):
+                raise NetworkError(
+                    f"found feature dims {dim.size} and {feature.size}, needed equal ones or 1"
+                )
+            if feature not in dims:
+                dims.append(feature)
+            mapping[dim] = feature
+        elif dim.size is not None and (same := [d for d in free if d.size == dim.size]):
+            mapping[dim] = same[0]
+        else:
+            dims.insert(len(dims) - (bool(dims) and dims[-1] is feature), dim)
+            mapping[dim] = dim
+    return mapping
+
+
+def join_features(datas: Sequence[Data], dim: Dim) -> Data:
+    """Return the data concatenated in the feature dim; `dim` has the sum of their sizes."""
+    datas = list(datas)
+    beam = latest([d.beam for d in datas])
+    datas = [d.in_beam(beam) for d in datas]
+    base = max(datas, key=lambda d: len(d.dims))
+    out = base.with_feature(dim)
+    if any(d.tensor is None for d in datas):
+        return out
+    order = out.dims[:-1]
+    tensors = []
+    sizes = dict(zip(base.dims, base.sizes(), strict=True))
+    for d in datas:
+        d = d.ordered([*(x for x in order if x in d.dims), d.feature_dim])  # type: ignore[list-item]
+        if len(d.dims) < len(out.dims):
+            tensor = d.tensor[tuple(slice(None) if x in d.dims else None for x in order)]
+            shape = [*(sizes[x] for x in order), d.feature_dim.size]  # type: ignore[union-attr]
+            tensors.append(tf.broadcast_to(tensor, shape))
+        else:
+            tensors.append(d.tensor)
+    return replace(out, tensor=tf.concat(tensors, axis=-1))

@@ -1,0 +1,19 @@
+"""The error a user sees for a mistake in a network, its data or its options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NetworkError(Exception):
+    """`<layer> (<class>): found <value>, needed <condition>; try <action>`."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or the list of valid names, to end an error message."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(names) or 'none'}"

@@ -1,0 +1,55 @@
+"""The data streams that a network reads, from the config's `extern_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError, nearest
+
+_KEYS = ("dim", "sparse", "dtype", "available_for_inference", "vocab", "same_dim_tags_as")
+
+
+def templates(extern_data: Mapping[str, Any]) -> dict[str, Data]:
+    """Return the template of every stream.
+
+    A stream is {"dim": size, "sparse": bool, "dtype": ..., "available_for_inference": bool, "vocab":
+    names, "same_dim_tags_as": {"t": other stream}}, or (dim, 2) for dense and (dim, 1) for sparse data.
+    Raises NetworkError for an unknown key or stream.
+    """
+    found: dict[str, Data] = {}
+    for key, opts in extern_data.items():
+        if not isinstance(opts, Mapping):
+            dim, ndim = opts
+            opts = {"dim": dim, "sparse": ndim == 1}
+        found[key] = _template(key, opts, found)
+    return found
+
+
+def _template(key: str, opts: Mapping[str, Any], before: Mapping[str, Data]) -> Data:
+    for name in opts:
+        if name not in _KEYS:
+            raise NetworkError(f"extern_data {key!r}: unknown key {name!r}{nearest(name, _KEYS)}")
+    if not isinstance(opts.get("dim"), int):
+        raise NetworkError(f"extern_data {key!r}: found dim {opts.get('dim')!r}, needed a number")
+    sparse = bool(opts.get("sparse", False))
+    classes = Dim("feature", f"feature:extern_data:{key}", opts["dim"])
+    time = Dim("spatial", f"time:var:extern_data:{key}")
+    same = opts.get("same_dim_tags_as", {}).get("t")
+    if same is not None:
+        if same not in before:
+            raise NetworkError(f"extern_data {key!r}: no stream {same!r}{nearest(same, before)}")
+        time = before[same].time_dim or time
+    vocab = opts.get("vocab")
+    return Data(
+        name=key,
+        dims=(BATCH, time) if sparse else (BATCH, time, classes),
+        dtype=opts.get("dtype", "int32" if sparse else "float32"),
+        sparse_dim=classes if sparse else None,
+        feature_dim=None if sparse else classes,
+        time_dim=time,
+        available_for_inference=bool(opts.get("available_for_inference", True)),
+        vocab=tuple(vocab) if vocab is not None else None,
+    )

@@ -1,0 +1,179 @@
+"""The values of a network's layers in one run: for the whole sequence, or for a step of a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from returnn_lite import random
+from returnn_lite.beam import Beam
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.lazy import tf
+from returnn_lite.node import Mode, Node
+from returnn_lite.site import Site
+
+if TYPE_CHECKING:
+    from returnn_lite.loop import Loop
+    from returnn_lite.rec.placement import Placement
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What all layers share in one run.
+
+    params: {name: tensor}. batch: int32, the number of sequences, without beams. seed, step: what
+    random numbers depend on. lengths: int32 [batch] of each dynamic dim. beams: the final hypotheses of
+    each loop in which there was a search.
+    """
+
+    mode: Mode
+    params: dict[str, Any]
+    batch: Any
+    seed: int = 0
+    step: Any = 0
+    lengths: dict[Dim, Data] = field(default_factory=dict)
+    beams: dict[Loop, Beam] = field(default_factory=dict)
+
+    def rng(self, path: str) -> Any:
+        """Return the seed of a place in the network: int32 [2]."""
+        return random.seed_for(self.seed, self.step, path)
+
+    def set_lengths(self, dim: Dim, lengths: Any, beam: Beam | None = None) -> None:
+        """Set the lengths of a dim: int32 [batch]."""
+        self.lengths[dim] = Data(
+            name=f"{dim.name}:lengths", dims=(BATCH,), dtype="int32", beam=beam, tensor=lengths
+        )
+
+    def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
+        """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
+        return self.lengths[dim].in_beam(beam).tensor
+
+    def mask(self, dim: Dim, x: Data) -> Any:
+        """Return bool, shaped to broadcast against x: which entries of a dynamic dim are valid."""
+        steps = tf.range(tf.shape(x.tensor)[x.axis(dim)])
+        shape = [1] * len(x.dims)
+        shape[x.axis(dim)] = -1
+        steps = tf.reshape(steps, shape)
+        shape = [1] * len(x.dims)
+        shape[x.axis(BATCH)] = -1
+        return steps < tf.reshape(self.lengths_of(dim, x.beam), shape)
+
+
+class Frame:
+    """The values of the layers that are computed at once for whole sequences.
+
+    loop: the loop whose layers these are, None for the network itself. parent: the frame around.
+    """
+
+    def __init__(self, run: Run, loop: Loop | None = None, parent: Frame | None = None):
+        self.run = run
+        self.loop = loop
+        self.parent = parent
+        self.values: dict[Node, Data] = {}
+        self.states: dict[tuple[Node, str], Data] = {}
+        self.inside: dict[Loop, Frame] = {}
+        self.before_activation: dict[Node, tuple[str, Data]] = {}
+
+    def home(self, node: Node) -> Frame:
+        """Return the frame that holds a node's value: this, one around, or that of a loop inside."""
+        frame: Frame | None = self
+        while frame is not None:
+            if frame.loop is node.loop:
+                return frame
+            frame = frame.parent
+        assert node.loop is not None
+        outer = self.home(node.loop.node)
+        outer.value(node.loop.node)
+        return outer.inside[node.loop]
+
+    def value(self, node: Node) -> Data:
+        """Return the output of a node, computed when it is first asked for."""
+        home = self.home(node)
+        if node not in home.values:
+            home.values[node] = home.compute(node)
+        return home.values[node]
+
+    def compute(self, node: Node) -> Data:
+        """Compute the output of a node that belongs to this frame."""
+        with tf.name_scope(_scope_name(node.path) + "/"):
+            out = node.layer.call(Site(node, self))
+        return replace(out, name=node.path)
+
+    def axis(self, node: Node) -> Dim | None:
+        """Return what the recurrency of a node in this frame's loop runs over."""
+        assert self.loop is not None
+        scope = node.scope
+        while scope is not self.loop.scope:
+            assert scope.owner is not None and scope.parent is not None
+            if "masked" in scope.owner.resolved:
+                dim: Dim = scope.owner.resolved["masked"]
+                return dim
+            scope = scope.parent
+        return self.loop.dim
+
+    def state(self, node: Node, name: str) -> Data:
+        """Return a part of the hidden state of a node, at its beginning."""
+        raise AssertionError(f"{node}: only a step has a state before")
+
+    def set_state(self, node: Node, name: str, value: Data) -> None:
+        """Keep a part of the final hidden state of a node."""
+        self.states[node, name] = value
+
+
+class Search:
+    """The state of a beam search within one step.
+
+    beam: the hypotheses after the last choice, with their scores. ended: bool, for each sequence or
+    hypothesis whether it is complete, so that it is carried on unchanged.
+    """
+
+    def __init__(self, beam: Beam, ended: Data):
+        self.beam = beam
+        self.ended = ended
+
+
+class StepFrame(Frame):
+    """The values of the layers in one step of a loop.
+
+    parent: the frame of the whole sequences. index: int32, the step.
+    """
+
+    def __init__(
+        self,
+        parent: Frame,
+        placement: Placement,
+        index: Any,
+        before: dict[tuple[Node, str], Data],
+        slices: dict[Node, Data],
+        search: Search | None,
+    ):
+        super().__init__(parent.run, parent.loop, parent)
+        self.placement = placement
+        self.index = index
+        self.states_before = before
+        self.slices = slices
+        self.search = search
+
+    def compute(self, node: Node) -> Data:
+        """Compute the output of a node in this step, or take it from what was computed before."""
+        if node in self.slices:
+            return self.slices[node]
+        if self.placement.place.get(node) == "before":
+            assert self.parent is not None
+            return self.parent.value(node)
+        if node.layer.layer_class == "prev":
+            return self.state(node.sources[0], "output")
+        return super().compute(node)
+
+    def axis(self, node: Node) -> Dim | None:
+        """Return None: a recurrency makes one step."""
+        return None
+
+    def state(self, node: Node, name: str) -> Data:
+        """Return a part of the hidden state of a node after the step before."""
+        return self.states_before[node, name]
+
+
+def _scope_name(path: str) -> str:
+    return "".join(c if c.isalnum() or c in "_/-." else "_" for c in path).lstrip("_/-") or "layer"

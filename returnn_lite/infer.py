@@ -1,0 +1,87 @@
+"""Templates of all layers, without a tensor; in a loop by repetition until nothing changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from returnn_lite.data import Data, same_template
+from returnn_lite.dim import BATCH
+from returnn_lite.errors import NetworkError
+
+if TYPE_CHECKING:
+    from returnn_lite.loop import Loop
+    from returnn_lite.node import Node
+
+
+class Unknown(Exception):
+    """The template of a `prev:` layer is asked for before it is known."""
+
+
+def template_of(node: Node) -> Data:
+    """Return the template of a node's output, inferred when it is first asked for."""
+    if node.out is None:
+        node.out, _ = _infer(node)
+    return node.out
+
+
+def _infer(node: Node) -> tuple[Data, bool]:
+    """Return a node's template, and whether it comes from a part of the sources only."""
+    from returnn_lite.site import Site
+
+    if node.layer.layer_class == "prev" and node.sources[0].out is None:
+        raise Unknown(node.sources[0])
+    node.params.clear()
+    site = Site(node)
+    try:
+        out = node.layer.infer(site)
+    except NetworkError as error:
+        if str(error).startswith(node.scope.path or str(node)):
+            raise
+        raise NetworkError(f"{node}: {error}") from None
+    return replace(out, name=node.path, tensor=None), site.partial
+
+
+def infer_loop(loop: Loop) -> None:
+    """Infer the templates of all layers in a loop, whose `prev:` may depend on one another.
+
+    A layer that only depends on unknown ones is first taken for [batch, n_out]. Raises NetworkError
+    where no template fits.
+    """
+    guesses = {n: _guess(n) for n in loop.nodes}
+    for _ in range(2 + len(loop.nodes)):
+        before = {n: n.out for n in loop.nodes}
+        unknown = _sweep(loop, before)
+        if not unknown and all(same_template(n.out, before[n]) for n in loop.nodes):
+            return
+        if unknown and all(same_template(n.out, before[n]) for n in loop.nodes):
+            helped = [n for n in unknown if n.out is None and guesses[n] is not None]
+            if not helped:
+                names = ", ".join(sorted(n.path for n in unknown))
+                raise NetworkError(
+                    f"{loop.node}: the dims of {names} depend on one another only; "
+                    "try to give one of them n_out"
+                )
+            helped[0].out = guesses[helped[0]]
+    raise NetworkError(f"{loop.node}: the dims of the layers in the loop change in every step")
+
+
+def _sweep(loop: Loop, before: dict[Node, Data | None]) -> list[Node]:
+    """Infer every layer anew from the templates of the sweep before; return what stays unknown."""
+    unknown = []
+    for node in loop.nodes:
+        try:
+            node.out, partial = _infer(node)
+        except Unknown:
+            node.out, partial = before[node], True
+        if partial:
+            unknown.append(node)
+    return unknown
+
+
+def _guess(node: Node) -> Data | None:
+    size = getattr(node.layer, "n_out", None)
+    if size is None:
+        return None
+    feature = node.dim("feature", "feature", size)
+    return Data(name=node.path, dims=(BATCH, feature), feature_dim=feature)

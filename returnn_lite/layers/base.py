@@ -1,0 +1,103 @@
+"""What a layer is: options, the inference of a template, and a computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from returnn_lite.data import Data
+from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.node import Common, Mode, Node
+
+if TYPE_CHECKING:
+    from returnn_lite.site import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Base of all layers; the fields of a subclass are the options of the layer.
+
+    layer_class: its name in a network dict. refs: options whose values name layers. default_from: what
+    `from` is where it is absent.
+    """
+
+    layer_class: ClassVar[str] = ""
+    refs: ClassVar[tuple[str, ...]] = ()
+    default_from: ClassVar[Any] = "data"
+
+    def open(self, node: Node) -> None:
+        """Build the subnetwork, where the layer has one, before any template is inferred."""
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the layers that this one needs in a mode."""
+        yield from node.sources
+        for refs in node.refs.values():
+            yield from refs
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the output, and declare parameters; touches no tensor."""
+        raise NotImplementedError(self.layer_class)
+
+    def call(self, site: Site) -> Data:
+        """Return the output."""
+        raise NotImplementedError(self.layer_class)
+
+    def steps(self, node: Node) -> bool:
+        """Whether the layer, in a loop, differs from step to step even if its sources do not."""
+        return False
+
+    def initial_state(self, site: Site) -> dict[str, Data]:
+        """Return the hidden state before the first step of a loop, where the layer has one."""
+        return {}
+
+
+Condition = Callable[[Mapping[str, Any]], bool]
+_registry: dict[str, list[tuple[Condition | None, type[Layer]]]] = {}
+L = TypeVar("L", bound=type[Layer])
+
+
+def register(name: str, when: Condition | None = None) -> Callable[[L], L]:
+    """Register a layer class under its name; among several, `when` tells from the dict which it is."""
+
+    def add(cls: L) -> L:
+        cls.layer_class = name
+        # Those with a condition come first.
+        entries = _registry.setdefault(name, [])
+        entries.insert(0 if when else len(entries), (when, cls))
+        return cls
+
+    return add
+
+
+def layer_classes() -> list[str]:
+    """Return the names of all layer classes."""
+    return sorted(_registry)
+
+
+def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
+    """Return the layer class of a dict. Raises NetworkError for an unknown name."""
+    if name not in _registry:
+        raise NetworkError(f"{where}: unknown layer class {name!r}{nearest(name, _registry)}")
+    return next(cls for when, cls in _registry[name] if when is None or when(opts))
+
+
+def option_names(cls: type) -> list[str]:
+    """Return the names of the options of a layer class, or of those that every layer has."""
+    return [f.name for f in fields(cls)]
+
+
+def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
+    """Return the layer and its common options. Raises NetworkError for an unknown or missing one."""
+    own, shared = option_names(cls), option_names(Common)
+    for key in opts:
+        if key not in own and key not in shared:
+            known = [*own, *shared, "class", "from"]
+            raise NetworkError(f"{where}: unknown option {key!r}{nearest(key, known)}")
+    try:
+        layer = cls(**{k: v for k, v in opts.items() if k in own})
+    except TypeError as error:
+        missing = str(error).partition("argument")[2].lstrip("s: ")
+        raise NetworkError(f"{where}: missing option {missing}") from None
+    # An option that both have (such as the target of a choice) is given to both.
+    return layer, Common(**{k: v for k, v in opts.items() if k in shared})

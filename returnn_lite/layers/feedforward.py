@@ -1,0 +1,108 @@
+"""Affine layers, and activations on their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.data import Data
+from returnn_lite.layers.activations import OVER_FEATURES, activation
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+def affine(x: Data, weights: Any, bias: Any | None) -> Any:
+    """Return x W + b, a tensor with the feature axis last; for sparse x the rows of W it names.
+
+    x: float [..., in] or int32 [...]. weights: float [in, out]. bias: float [out].
+    """
+    if x.sparse_dim is not None:
+        y = tf.gather(weights, x.tensor)
+    else:
+        assert x.feature_dim is not None
+        x = x.last(x.feature_dim)
+        flat = tf.reshape(x.tensor, [-1, x.feature_dim.size])
+        y = tf.reshape(tf.matmul(flat, weights), [*x.sizes()[:-1], weights.shape[-1]])
+    return y if bias is None else y + bias
+
+
+@register("linear")
+@dataclass(frozen=True, kw_only=True)
+class Linear(Layer):
+    """f(x W + b) over the feature dim; sparse input is an embedding lookup.
+
+    in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], b [n_out].
+    """
+
+    n_out: int | None = None
+    activation: str | None = None
+    with_bias: bool = True
+    forward_weights_init: Any = "glorot_uniform"
+    bias_init: Any = 0.0
+
+    def size(self, site: Site) -> int:
+        """Return the number of outputs."""
+        if self.n_out is not None:
+            return self.n_out
+        if site.node.target is None:
+            raise site.error("found neither n_out nor a target, needed one of them")
+        classes = site.target.classes
+        if classes is None or classes.size is None:
+            raise site.error(f"found target {site.target}, needed one with a fixed dim; give n_out")
+        return classes.size + (site.node.common.loss == "ctc")
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [..., n_out]."""
+        activation(self.activation)
+        x = site.source
+        if x.classes is None or x.classes.size is None:
+            raise site.error(f"found source {x}, needed a feature dim of fixed size or sparse data")
+        size = self.size(site)
+        site.param("W", (x.classes.size, size), self.forward_weights_init)
+        if self.with_bias:
+            site.param("b", (size,), self.bias_init)
+        return x.with_feature(site.feature(size))
+
+    def call(self, site: Site) -> Data:
+        """Return f(x W + b)."""
+        x = site.source
+        size = self.size(site)
+        out = x.with_feature(site.feature(size))
+        weights = site.param("W", (), None)
+        y = affine(x, weights, site.param("b", (), None) if self.with_bias else None)
+        return activated(site, replace(out, tensor=y), self.activation)
+
+
+@register("softmax")
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Linear):
+    """softmax(x W + b) over the feature dim."""
+
+    activation: str | None = "softmax"
+
+
+@register("activation")
+@dataclass(frozen=True, kw_only=True)
+class Activation(Layer):
+    """f(x), elementwise or, for softmax and log_softmax, over the feature dim."""
+
+    activation: str
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        activation(self.activation)
+        return site.source
+
+    def call(self, site: Site) -> Data:
+        """Return f(x)."""
+        return activated(site, site.source, self.activation)
+
+
+def activated(site: Site, x: Data, name: str | None) -> Data:
+    """Return f(x), and remember x, from which some losses are computed with less error."""
+    if name in OVER_FEATURES and x.feature_dim is not None:
+        x = x.last(x.feature_dim)
+    if name is not None and site.frame is not None:
+        site.frame.before_activation[site.node] = (name, x)
+    return replace(x, tensor=activation(name)(x.tensor))

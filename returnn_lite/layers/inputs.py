@@ -1,0 +1,94 @@
+"""What a subnetwork sees from outside: extern data, its input, a slice of the loop, the last step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from returnn_lite.data import Data
+from returnn_lite.layers.base import Layer
+from returnn_lite.lazy import tf
+from returnn_lite.node import Mode, Node
+
+if TYPE_CHECKING:
+    from returnn_lite.site import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternData(Layer):
+    """A data stream of the dataset; the network sets its value at the start of a run."""
+
+    layer_class = "extern_data"
+    template: Data
+
+    def infer(self, site: Site) -> Data:
+        """Return the template that extern_data declares."""
+        return self.template
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeInput(Layer):
+    """The input `data` of a subnetwork: what the layer around it gives to it."""
+
+    layer_class = "scope_input"
+    owner: Node
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield what the layer around needs."""
+        yield from self.owner.sources
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
+
+    def call(self, site: Site) -> Data:
+        """Return the input."""
+        return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInput(Layer):
+    """A sequence from outside of a loop: one entry of it in each step."""
+
+    layer_class = "step_input"
+
+    def steps(self, node: Node) -> bool:
+        """Return True."""
+        return True
+
+    def infer(self, site: Site) -> Data:
+        """Return the template without the time dim."""
+        x = site.sources[0]
+        return x if x.time_dim is None else x.without(x.time_dim)
+
+    def call(self, site: Site) -> Data:
+        """Return the whole sequence, with the loop's dim as its time dim."""
+        x = site.sources[0]
+        assert site.node.loop is not None
+        if x.time_dim is None:
+            return x
+        return site.as_loop_dim(x.first(x.time_dim))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prev(Layer):
+    """The output of a layer in the step before; in the first step its `initial_output`."""
+
+    layer_class = "prev"
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the layer's output."""
+        return site.sources[0].template()
+
+    def call(self, site: Site) -> Data:
+        """Return the layer's outputs of all steps, shifted by one."""
+        axis = site.axis
+        assert axis is not None
+        x = site.sources[0]
+        if axis not in x.dims:
+            return x
+        x = x.first(axis)
+        initial = site.initial_output(site.node.sources[0]).in_beam(x.beam)
+        start = initial.ordered(x.dims[1:]).tensor[None]
+        return replace(x, tensor=tf.concat([start, x.tensor[:-1]], axis=0))

@@ -1,0 +1,169 @@
+"""The rec layer whose unit is a network, applied step by step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.data import Data
+from returnn_lite.frame import Frame
+from returnn_lite.infer import infer_loop, template_of
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.inputs import ScopeInput, StepInput
+from returnn_lite.lazy import tf
+from returnn_lite.loop import Loop
+from returnn_lite.node import Common, Mode, Node
+from returnn_lite.rec.placement import Placement, place_nodes
+from returnn_lite.rec.steps import run_steps
+from returnn_lite.scope import Scope
+from returnn_lite.site import Site
+
+
+@register("rec", when=lambda opts: isinstance(opts.get("unit"), dict))
+@dataclass(frozen=True, kw_only=True)
+class Rec(Layer):
+    """A loop over a network: `prev:x` is what x was a step before.
+
+    unit: the network dict; its layer `output` is the output. With a source, there is a step for each of
+    its frames, and `data:source` is the frame. Without, in training there is a step for each label of
+    the target; in a search the loop goes on until the bool layer `end` is true or max_seq_len steps are
+    made. max_seq_len: number of steps, or an expression with max_len_from('base:<layer>').
+    include_eos: whether the step with a true `end` belongs to the output.
+    optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
+    """
+
+    unit: dict[str, Any]
+    max_seq_len: str | int = "max_len_from('base:encoder') * 3"
+    include_eos: bool = False
+    optimize_move_layers_out: bool = True
+
+    def open(self, node: Node) -> None:
+        """Build the layers that the loop needs."""
+        loop = Loop(node)
+        scope = Scope(
+            self.unit,
+            mode=node.scope.mode,
+            path=f"{node.path}/",
+            parent=node.scope,
+            owner=node,
+            loop=loop,
+            param_path=f"{node.param_path}/rec/",
+        )
+        loop.scope = node.inner = scope
+        if node.sources:
+            scope.inputs["data"] = scope.inputs["source"] = _frames(node, scope)
+        scope.get("output", str(node))
+        if not node.sources and node.scope.mode.search:
+            scope.get("end", str(node))
+            node.resolved["max_len"] = self._max_len(node)
+        for name, opts in self.unit.items():
+            if opts.get("is_output_layer") or (opts.get("loss") and not node.scope.mode.search):
+                scope.get(name)
+
+    def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
+        """Return the expression for the longest search, and the layers that it names."""
+        text = str(self.max_seq_len)
+        names = re.findall(r"max_len_from\(\s*['\"]([^'\"]+)['\"]\s*\)", text)
+        assert node.inner is not None
+        return text, {n: node.inner.get(n, str(node)) for n in names}
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the sources."""
+        yield from node.sources
+
+    def inner_input(self, site: Site) -> Data:
+        """Return the sequence whose frames are `data:source`."""
+        return site.source
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the layer `output`, with the loop's dim in front."""
+        node = site.node
+        loop = _loop(node)
+        if node.sources:
+            x = site.source
+            if x.time_dim is None:
+                raise site.error(f"found source {x}, needed a time dim")
+            loop.dim = x.time_dim
+        elif not node.scope.mode.search:
+            loop.dim = self._target_dim(site)
+        infer_loop(loop)
+        assert loop.scope is not None
+        return _with_steps(template_of(loop.scope.get("output")), loop)
+
+    def _target_dim(self, site: Site) -> Any:
+        """Return the time dim of the target of the loop's first choice."""
+        loop = _loop(site.node)
+        for node in loop.nodes:
+            if node.target is not None and node.target.sources:
+                dim = template_of(node.target.sources[0]).time_dim
+                if dim is not None:
+                    return dim
+        raise site.error("found neither a source nor a choice with a target, needed one of them")
+
+    def placement(self, node: Node) -> Placement:
+        """Return where the layers of the loop are computed."""
+        loop = _loop(node)
+        assert loop.scope is not None
+        outputs = [
+            n
+            for n in loop.scope.nodes.values()
+            if n.name == "output" or n.common.is_output_layer or n.common.loss or n in node.wanted
+        ]
+        mode = node.scope.mode
+        return place_nodes(loop, outputs, mode, optimise=self.optimize_move_layers_out)
+
+    def call(self, site: Site) -> Data:
+        """Run what needs to be run step by step, and the rest at once."""
+        node, loop = site.node, _loop(site.node)
+        assert site.frame is not None and loop.scope is not None
+        frame = Frame(site.run, loop, site.frame)
+        site.frame.inside[loop] = frame
+        if node.sources:
+            site.source  # noqa: B018 - the lengths of its time dim are those of the loop
+        placement = self.placement(node)
+        if any(n.layer.layer_class not in ("prev", "step_input") for n in placement.at("in")):
+            run_steps(frame, placement, self._limit(site), include_eos=self.include_eos)
+        out = frame.value(loop.scope.get("output"))
+        if loop.dim not in out.dims:
+            steps = tf.reduce_max(site.run.lengths[loop.dim].tensor)
+            tensor = tf.repeat(out.tensor[None], steps, axis=0)
+            out = replace(out, dims=(loop.dim, *out.dims), time_dim=loop.dim, tensor=tensor)
+        return replace(out.first(loop.dim), time_dim=loop.dim)
+
+    def _limit(self, site: Site) -> Any:
+        """Return the number of steps after which a search without source ends."""
+        if "max_len" not in site.node.resolved:
+            return None
+        text, nodes = site.node.resolved["max_len"]
+
+        def max_len_from(name: str) -> Any:
+            x = site.data(nodes[name])
+            assert x.time_dim is not None
+            return site.run.lengths[x.time_dim].tensor
+
+        value = eval(text, {"max_len_from": max_len_from})  # noqa: S307 - networks are code
+        return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
+
+
+def _loop(node: Node) -> Loop:
+    assert node.inner is not None and node.inner.loop is not None
+    return node.inner.loop
+
+
+def _frames(node: Node, scope: Scope) -> Node:
+    """Return the layer that is one frame of the source in each step."""
+    whole = Node("source", ScopeInput(owner=node), Common(), node.scope, f"{node.path}/source")
+    if node.scope.loop is not None:
+        node.scope.loop.nodes.append(whole)
+    frame = Node("data:source", StepInput(), Common(), scope, f"{node.path}/data:source")
+    frame.sources = [whole]
+    assert scope.loop is not None
+    scope.loop.nodes.append(frame)
+    return frame
+
+
+def _with_steps(x: Data, loop: Loop) -> Data:
+    """Return the template of what a loop makes of a template of one step."""
+    return replace(x, dims=(loop.dim, *x.dims), time_dim=loop.dim, tensor=None)

@@ -1,0 +1,112 @@
+"""The rec layer with a predefined unit: an LSTM over a sequence, or for one step of a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from returnn_lite import native
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import nearest
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.feedforward import affine
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+_UNITS = ("lstm", "nativelstm", "nativelstm2")
+
+
+@register("rec")
+@dataclass(frozen=True, kw_only=True)
+class RecUnit(Layer):
+    """An LSTM (Hochreiter and Schmidhuber, 1997; with forget gate), in NativeLstm2's parameters.
+
+    in: float [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out]. direction: -1
+    runs from each sequence's own end. initial_state: "zeros" or the name of a layer, [batch, 2 n_out] is
+    cell state and output. unit_opts: forget_bias, added to the forget gate.
+    Parameters: rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out], rec/b [4 n_out]; gates: cell input,
+    input, forget, output.
+    """
+
+    unit: str = "lstm"
+    n_out: int
+    direction: Literal[1, -1] = 1
+    unit_opts: dict[str, Any] = field(default_factory=dict)
+    forward_weights_init: Any = "glorot_uniform"
+    recurrent_weights_init: Any = "glorot_uniform"
+
+    def open(self, node: Node) -> None:
+        """Check the options."""
+        if not isinstance(self.unit, str) or self.unit.lower() not in _UNITS:
+            raise Site(node).error(f"unknown unit {self.unit!r}{nearest(str(self.unit), _UNITS)}")
+        for key in self.unit_opts:
+            if key != "forget_bias":
+                raise Site(node).error(f"unknown unit option {key!r}; there is: forget_bias")
+
+    def steps(self, node: Node) -> bool:
+        """Return whether it runs over the loop, rather than over a dim of its input."""
+        return node.resolved.get("over") is None
+
+    def needs(self, node: Node, mode: Any) -> Iterable[Node]:
+        """Yield the sources."""
+        yield from node.sources
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [time, batch, n_out], or [batch, n_out] in a step."""
+        x, n = site.source, self.n_out
+        if x.classes is None or x.classes.size is None:
+            raise site.error(f"found source {x}, needed a feature dim of fixed size")
+        if x.time_dim is None and site.node.loop is None:
+            raise site.error(f"found source {x}, needed a time dim")
+        site.node.resolved["over"] = x.time_dim
+        site.param("rec/W", (x.classes.size, 4 * n), self.forward_weights_init)
+        site.param("rec/W_re", (n, 4 * n), self.recurrent_weights_init)
+        site.param("rec/b", (4 * n,), 0.0)
+        out = x.with_feature(site.feature(n))
+        return out if x.time_dim is None else out.first(x.time_dim, BATCH)
+
+    def initial_state(self, site: Site) -> dict[str, Data]:
+        """Return zeros for cell state "c" and output "h", where it runs over the loop."""
+        if not self.steps(site.node):
+            return {}
+        assert site.node.out is not None
+        zeros = site.constant("zeros", site.node.out)
+        return {"c": zeros, "h": zeros}
+
+    def call(self, site: Site) -> Data:
+        """Return the outputs of all steps, or of one."""
+        x = site.source
+        over = site.node.resolved.get("over") or site.axis
+        out = x.with_feature(site.feature(self.n_out))
+        bias = site.param("rec/b", (), None) + self._forget_bias()
+        if over is None:
+            z = affine(x, site.param("rec/W", (), None), bias)
+            return self._step(site, replace(out, tensor=z))
+        x = x.first(over, BATCH)
+        out = out.first(over, BATCH)
+        z = affine(x, site.param("rec/W", (), None), bias)
+        return self._sequence(site, replace(out, tensor=z), over)
+
+    def _forget_bias(self) -> Any:
+        value = float(self.unit_opts.get("forget_bias", 0.0))
+        n = self.n_out
+        return [0.0] * (2 * n) + [value] * n + [0.0] * n
+
+    def _step(self, site: Site, z: Data) -> Data:
+        h, c = (site.state(k).in_beam(z.beam) for k in ("h", "c"))
+        y, c_new = native.lstm_step(z.tensor, site.param("rec/W_re", (), None), h.tensor, c.tensor)
+        out = replace(z, tensor=y)
+        site.set_state("h", out)
+        site.set_state("c", replace(z, tensor=c_new))
+        return out
+
+    def _sequence(self, site: Site, z: Data, over: Dim) -> Data:
+        y, _ = native.lstm(
+            z.tensor,
+            site.param("rec/W_re", (), None),
+            site.run.lengths_of(over, z.beam),
+            direction=self.direction,
+        )
+        return replace(z, tensor=y)

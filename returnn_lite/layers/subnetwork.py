@@ -1,0 +1,201 @@
+"""Layers made of layers: subnetwork, and masked computation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.data import Data, common
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.inputs import ScopeInput
+from returnn_lite.lazy import tf
+from returnn_lite.node import Common, Node
+from returnn_lite.site import Site
+
+
+def open_scope(node: Node, layers: dict[str, Any], param_path: str | dict[str, str]) -> Node:
+    """Give the node a subnetwork whose `data` is the node's input; return its output layer.
+
+    param_path: the prefix of the parameters' names, or that of each layer.
+    """
+    from returnn_lite.scope import Scope
+
+    scope = Scope(
+        layers,
+        mode=node.scope.mode,
+        path=f"{node.path}/",
+        parent=node.scope,
+        owner=node,
+        loop=node.scope.loop,
+        param_path=param_path,
+    )
+    node.inner = scope
+    if node.sources:
+        view = Node("data", ScopeInput(owner=node), Common(), scope, f"{node.path}/data")
+        scope.inputs["data"] = view
+        if scope.loop is not None:
+            scope.loop.nodes.append(view)
+    return scope.get("output", str(node))
+
+
+@register("subnetwork")
+@dataclass(frozen=True, kw_only=True)
+class Subnetwork(Layer):
+    """A network in the network; its output is that of its layer `output`.
+
+    subnetwork: the network dict, in which `data` is the input. load_on_init: a checkpoint from which
+    its parameters are taken, by their names in it.
+    """
+
+    subnetwork: dict[str, Any]
+    load_on_init: str | None = None
+    n_out: int | None = None
+
+    def open(self, node: Node) -> None:
+        """Build the subnetwork."""
+        open_scope(node, self.subnetwork, f"{node.param_path}/")
+
+    def inner_input(self, site: Site) -> Data:
+        """Return what `data` is in the subnetwork."""
+        return site.source
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the layer `output`."""
+        return self._output(site)
+
+    def call(self, site: Site) -> Data:
+        """Return the output of the layer `output`."""
+        return self._output(site)
+
+    def _output(self, site: Site) -> Data:
+        assert site.node.inner is not None
+        return site.data(site.node.inner.get("output"))
+
+
+@register("masked_computation")
+@dataclass(frozen=True, kw_only=True)
+class MaskedComputation(Layer):
+    """A unit that only runs where a mask is true; elsewhere its output and state stay as they are.
+
+    mask: bool layer [batch] in a loop, [batch, time] outside. unit: the dict of one layer.
+    In a loop the output is that of the last step in which the mask was true (`initial_output` before
+    the first), whether the layer is moved out of the loop or not. Outside of any loop the output is the
+    shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
+    """
+
+    refs = ("mask",)
+    mask: str
+    unit: dict[str, Any]
+
+    def open(self, node: Node) -> None:
+        """Build the unit; its parameters have the names of this layer."""
+        unit = {"from": "data", **self.unit}
+        open_scope(node, {"output": unit}, {"output": node.param_path})
+
+    def masked_dim(self, node: Node) -> Dim:
+        """Return the dim of the frames in which the mask is true."""
+        node.resolved["masked"] = node.dim("spatial", "masked")
+        dim: Dim = node.resolved["masked"]
+        return dim
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the unit's output."""
+        assert site.node.inner is not None
+        self.masked_dim(site.node)
+        return site.data(site.node.inner.get("output"))
+
+    def initial_state(self, site: Site) -> dict[str, Data]:
+        """Return the output before the first true mask."""
+        return {"held": site.initial_output(site.node)}
+
+    def steps(self, node: Node) -> bool:
+        """Return whether it lies in a loop."""
+        return node.loop is not None
+
+    def inner_input(self, site: Site) -> Data:
+        """Return the input where the mask is true; in a step, zero where it is not.
+
+        What is masked away may be no valid input of the unit, such as a blank for an embedding.
+        """
+        x = site.source
+        over = self._over(site, x)
+        if over is None:
+            return x if site.frame is None else _where(site.ref("mask"), x, _zeros(x))
+        dim = self.masked_dim(site.node)
+        if site.frame is None:
+            return x.renamed(over, dim)
+        order, count = self._masked_frames(site, over, x)
+        x = x.ordered([BATCH, over, *(d for d in x.dims if d not in (BATCH, over))])
+        site.run.set_lengths(dim, count, x.beam)
+        y = replace(x.renamed(over, dim), tensor=tf.gather(x.tensor, order, batch_dims=1))
+        return replace(y, tensor=tf.where(site.run.mask(dim, y), y.tensor, _zeros(y).tensor))
+
+    def _over(self, site: Site, x: Data) -> Dim | None:
+        """Return the dim that is masked: none in a step."""
+        if site.node.loop is None:
+            if x.time_dim is None:
+                raise site.error(f"found source {x}, needed a time dim")
+            return x.time_dim
+        return None if site.frame is None else site.axis
+
+    def _mask(self, site: Site, over: Dim, x: Data) -> Any:
+        """Return bool [batch, time]: the mask, false behind the end of a sequence."""
+        mask = site.ref("mask").in_beam(x.beam).ordered([BATCH, over])
+        return tf.logical_and(mask.tensor, site.run.mask(over, mask))
+
+    def _masked_frames(self, site: Site, over: Dim, x: Data) -> tuple[Any, Any]:
+        """Return the frames with a true mask, int32 [batch, masked], and their number [batch]."""
+        mask = self._mask(site, over, x)
+        count = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        order = tf.argsort(tf.cast(tf.logical_not(mask), tf.int32), axis=1, stable=True)
+        # At least one frame, so that layers in the unit never see an empty time axis.
+        return order[:, : tf.maximum(tf.reduce_max(count), 1)], count
+
+    def call(self, site: Site) -> Data:
+        """Return the unit's output, held where the mask is false."""
+        assert site.node.inner is not None
+        output = site.node.inner.get("output")
+        if site.node.loop is None:
+            return site.data(output)
+        over = site.axis
+        if over is None:
+            return self._step(site, output)
+        return self._held(site, site.data(output), over)
+
+    def _held(self, site: Site, y: Data, over: Dim) -> Data:
+        """Return for every frame the unit's output of the last frame with a true mask."""
+        masked = self.masked_dim(site.node)
+        y = y.first(masked, BATCH)
+        mask = self._mask(site, over, y)
+        index = tf.transpose(tf.cumsum(tf.cast(mask, tf.int32), axis=1))
+        initial = site.initial_output(site.node).in_beam(y.beam).ordered(y.dims[1:])
+        values = tf.concat([initial.tensor[None], y.tensor], axis=0)
+        columns = tf.broadcast_to(tf.range(tf.shape(index)[1])[None, :], tf.shape(index))
+        held = tf.gather_nd(values, tf.stack([index, columns], axis=-1))
+        return replace(y.renamed(masked, over), tensor=held)
+
+    def _step(self, site: Site, output: Node) -> Data:
+        """Run the unit for one step; keep output and states of hypotheses whose mask is false."""
+        frame = site.frame
+        assert frame is not None and site.node.inner is not None
+        new = frame.value(output)
+        mask = site.ref("mask")
+        held = _where(mask, new, site.state("held"))
+        site.set_state("held", held)
+        inside = site.node.inner
+        for (node, name), value in list(frame.states.items()):
+            if inside.contains(node):
+                kept = _where(mask, value, frame.state(node, name))
+                frame.set_state(node, name, kept)
+        return held
+
+
+def _where(mask: Data, new: Data, old: Data) -> Data:
+    """Return new where the mask is true, else old."""
+    mask, new, old = common([mask, new, old])
+    return replace(new, tensor=tf.where(mask.tensor, new.tensor, old.tensor))
+
+
+def _zeros(x: Data) -> Data:
+    return replace(x, tensor=tf.zeros_like(x.tensor))

@@ -1,0 +1,292 @@
+"""A network: from a dict of layers to templates, parameters, outputs and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from returnn_lite import extern_data as streams
+from returnn_lite import layers, losses
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH
+from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.frame import Frame, Run
+from returnn_lite.infer import template_of
+from returnn_lite.layers.inputs import ExternData
+from returnn_lite.lazy import tf
+from returnn_lite.node import Common, Mode, Node, ParamSpec
+from returnn_lite.output import Outputs, collect
+from returnn_lite.parameters import Array, initial_value, load_checkpoint, save_checkpoint
+from returnn_lite.scope import Scope
+
+Batch = Mapping[str, tuple[Any, Any]]
+
+
+class Network:
+    """A network of layers, with parameters.
+
+    network: the dict of layers. extern_data: the data streams. train: whether dropout and the like are
+    active. search: whether choices search, rather than take the ground truth. outputs: layers that are
+    needed; where it is absent, `output`, the layers with a loss, and those with is_output_layer. seed:
+    of the parameters' first values and of all randomness.
+    Raises NetworkError for any mistake that can be seen without data.
+    """
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        *,
+        extern_data: Mapping[str, Any],
+        train: bool = False,
+        search: bool = False,
+        outputs: Sequence[str] | None = None,
+        seed: int = 1,
+    ):
+        layers.load()
+        self.mode = Mode(train=train, search=search)
+        self.seed = seed
+        self.scope = Scope(network, mode=self.mode)
+        for key, template in streams.templates(extern_data).items():
+            layer = ExternData(template=template)
+            self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")
+        names = self._default_outputs() if outputs is None else outputs
+        if not names:
+            raise NetworkError("found no layer 'output', no loss and no is_output_layer, needed one")
+        self.outputs = [self.scope.get(n, "outputs") for n in names]
+        check_loops(self.scope)
+        for node in self.nodes():
+            template_of(node)
+        self.loss_nodes = [n for n in self.nodes() if n.common.loss is not None and not search]
+        for node in self.loss_nodes:
+            losses.check(node)
+        self._variables: dict[str, Any] | None = None
+        self._functions: dict[tuple[Any, ...], Any] = {}
+
+    def _default_outputs(self) -> list[str]:
+        return [
+            name
+            for name, opts in self.scope.layers.items()
+            if name == "output"
+            or opts.get("is_output_layer")
+            or (opts.get("loss") and not self.mode.search)
+        ]
+
+    def nodes(self) -> list[Node]:
+        """Return all layers that are built, those of subnetworks included."""
+        return list(self.scope.all_nodes())
+
+    def unused(self) -> list[str]:
+        """Return the layers of the dict that nothing needs, which are not built."""
+        return [name for name in self.scope.layers if name not in self.scope.nodes]
+
+    def template(self, name: str) -> Data:
+        """Return the template of a layer's output."""
+        return template_of(self.scope.get(name))
+
+    # -- parameters
+
+    def param_specs(self) -> dict[str, ParamSpec]:
+        """Return shape, initialiser and trainability of every parameter."""
+        specs: dict[str, ParamSpec] = {}
+        for node in self.nodes():
+            specs.update(node.params)
+        return dict(sorted(specs.items()))
+
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every parameter."""
+        return {name: spec.shape for name, spec in self.param_specs().items()}
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The parameters as tf.Variable, made when they are first needed."""
+        if self._variables is None:
+            values = {n: initial_value(n, s, self.seed) for n, s in self.param_specs().items()}
+            for node in self.nodes():
+                values.update(_loaded_on_init(node, values))
+            specs = self.param_specs()
+            self._variables = {
+                n: tf.Variable(v, name=n, trainable=specs[n].trainable) for n, v in values.items()
+            }
+        return self._variables
+
+    def get_params(self) -> dict[str, Array]:
+        """Return the values of all parameters."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def set_params(self, values: Mapping[str, Any]) -> None:
+        """Set parameters. Raises NetworkError for an unknown name or another shape."""
+        for name, value in values.items():
+            if name not in self.variables:
+                raise NetworkError(f"no parameter {name!r}{nearest(name, self.variables)}")
+            found, needed = tuple(np.shape(value)), tuple(self.variables[name].shape)
+            if found != needed:
+                raise NetworkError(f"parameter {name}: found shape {found}, needed {needed}")
+            self.variables[name].assign(np.asarray(value, dtype=np.float32))
+
+    def save(self, path: str | Path) -> None:
+        """Write all parameters to a checkpoint; `path` is the prefix of its files."""
+        save_checkpoint(path, self.variables)
+
+    def load(self, path: str | Path) -> None:
+        """Read all parameters from a checkpoint. Raises NetworkError where one is missing."""
+        found = load_checkpoint(path)
+        own = {n for node in self.nodes() for n in _loaded_names(node)}
+        missing = [n for n in self.variables if n not in found and n not in own]
+        if missing:
+            raise NetworkError(
+                f"{path}: found no parameter {missing[0]!r} and {len(missing) - 1} others of the "
+                f"network{nearest(missing[0], found)}"
+            )
+        self.set_params({n: found[n] for n in self.variables if n in found})
+
+    # -- computation
+
+    def frame(self, batch: Batch, *, train: bool | None = None, step: Any = 0) -> Frame:
+        """Return the frame of a batch: {stream: (values, int32 lengths [batch])}, tensors."""
+        mode = self.mode if train is None else Mode(train=train, search=self.mode.search)
+        some = next(iter(batch.values()))[1]
+        run = Run(
+            mode=mode, params=self.variables, batch=tf.shape(some)[0], seed=self.seed, step=step
+        )
+        frame = Frame(run)
+        for key, (values, lengths) in batch.items():
+            node = self.scope.inputs[key]
+            template = template_of(node)
+            assert template.time_dim is not None
+            run.set_lengths(template.time_dim, lengths)
+            # What is behind the longest sequence is cut off, so that streams of equal lengths agree.
+            values = tf.cast(values[:, : tf.reduce_max(lengths)], tf.as_dtype(template.dtype))
+            frame.values[node] = replace(template, tensor=values)
+        return frame
+
+    def losses(self, frame: Frame, *, errors: bool = False) -> dict[str, losses.Loss]:
+        """Return the loss of every layer that has one."""
+        return {n.path: losses.compute(n, frame, errors=errors) for n in self.loss_nodes}
+
+    def run(self, batch: Batch, fetch: Sequence[str] = ()) -> Outputs:
+        """Return outputs, losses and search results of a batch as numpy arrays.
+
+        batch: {stream: (values, lengths)}; values: [batch, time, dim], or [batch, time] for sparse
+        data; lengths: int32 [batch]. fetch: names of layers.
+        """
+        names = tuple(fetch) or tuple(n.path for n in self.outputs)
+        wanted = [self.scope.get(n, "fetch") for n in names]
+        check_batch(batch, {k: template_of(n) for k, n in self.scope.inputs.items()})
+        key = (names, tuple(batch))
+        if key not in self._functions:
+            self._functions[key] = self._traced(batch, wanted)
+        return collect(self._functions[key](*_tensors(batch)), wanted, self)
+
+    def _traced(self, batch: Batch, wanted: list[Node]) -> Any:
+        """Return a compiled function of a batch's tensors; the same for all sizes of a batch."""
+        streams_ = list(batch)
+        signature = []
+        for name in streams_:
+            template = template_of(self.scope.inputs[name])
+            shape = [d.size for d in template.dims]
+            signature += [tf.TensorSpec(shape, template.dtype), tf.TensorSpec([None], tf.int32)]
+
+        def compute(*tensors: Any) -> Any:
+            pairs = zip(tensors[::2], tensors[1::2], strict=True)
+            frame = self.frame(dict(zip(streams_, pairs, strict=True)))
+            with_losses = all(n.target is None or _given(n.target, streams_) for n in self.loss_nodes)
+            found = self.losses(frame, errors=True) if with_losses else {}
+            return output_tensors(frame, wanted, found)
+
+        from returnn_lite.output import output_tensors
+
+        self.variables  # noqa: B018 - made outside of the trace
+        return tf.function(compute, input_signature=signature, autograph=False)
+
+    def describe(self) -> str:
+        """Return a table of the layers, their templates and parameters, and of every loop."""
+        from returnn_lite.describe import describe
+
+        return describe(self)
+
+
+def check_batch(batch: Batch, templates: Mapping[str, Data]) -> None:
+    """Raise NetworkError where a batch does not fit to the streams of a network."""
+    for key, (values, lengths) in batch.items():
+        if key not in templates:
+            raise NetworkError(f"batch: no data stream {key!r}{nearest(key, templates)}")
+        template, shape = templates[key], np.shape(values)
+        fits = len(shape) == len(template.dims) and len(lengths) == shape[0]
+        sizes = [(d.size, n) for d, n in zip(template.dims, shape, strict=False)]
+        if not fits or any(d is not None and d != n for d, n in sizes):
+            raise NetworkError(
+                f"batch: found {key!r} of shape {shape} and {len(lengths)} lengths, "
+                f"needed {template}"
+            )
+        if len(lengths) and not 0 <= np.min(lengths) <= np.max(lengths) <= shape[1]:
+            raise NetworkError(
+                f"batch: found lengths {np.min(lengths)} to {np.max(lengths)} for {key!r} "
+                f"of shape {shape}, needed 0 to {shape[1]}"
+            )
+
+
+def check_loops(scope: Scope) -> None:
+    """Raise NetworkError where layers depend on one another other than by `prev:`."""
+    done: set[Node] = set()
+
+    def visit(node: Node, path: list[Node]) -> None:
+        if node in path:
+            names = " -> ".join(n.path for n in [*path[path.index(node) :], node])
+            raise NetworkError(f"found layers that depend on one another: {names}; try 'prev:'")
+        if node in done or node.layer.layer_class == "prev":
+            return
+        for other in node.depends(scope.mode):
+            visit(other, [*path, node])
+        done.add(node)
+
+    for node in scope.all_nodes():
+        visit(node, [])
+
+
+def _tensors(batch: Batch) -> list[Any]:
+    return [
+        tf.convert_to_tensor(x)
+        for values, lengths in batch.values()
+        for x in (np.asarray(values), np.asarray(lengths, dtype=np.int32))
+    ]
+
+
+def _given(node: Node, streams_: list[str]) -> bool:
+    """Whether a target can be computed from the given streams."""
+    if node.layer.layer_class == "extern_data":
+        return node.name in streams_
+    return all(_given(n, streams_) for n in node.sources)
+
+
+def _loaded_names(node: Node) -> list[str]:
+    """Return the parameters that a subnetwork's load_on_init gives."""
+    if not getattr(node.layer, "load_on_init", None) or node.inner is None:
+        return []
+    return [name for inner in node.inner.all_nodes() for name in inner.params]
+
+
+def _loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the parameters of a subnetwork, read from the checkpoint in load_on_init."""
+    names = _loaded_names(node)
+    if not names:
+        return {}
+    path = node.layer.load_on_init  # type: ignore[attr-defined]
+    found = load_checkpoint(path)
+    loaded = {}
+    for name in names:
+        short = name.removeprefix(f"{node.param_path}/")
+        if short not in found or found[short].shape != values[name].shape:
+            shape = found[short].shape if short in found else "none"
+            raise NetworkError(
+                f"{node}: found {short!r} of shape {shape} in {path}, needed {values[name].shape}"
+                f"{nearest(short, found) if short not in found else ''}"
+            )
+        loaded[name] = found[short]
+    return loaded
+
+
+__all__ = ["BATCH", "Batch", "Network", "check_batch"]

@@ -1,0 +1,97 @@
+"""A layer in its place in a network: what it is made from, and what it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim, Kind
+
+if TYPE_CHECKING:
+    from returnn_lite.layers.base import Layer
+    from returnn_lite.loop import Loop
+    from returnn_lite.scope import Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """What a network is run for. train: dropout and the like are active. search: choices search."""
+
+    train: bool = False
+    search: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParamSpec:
+    """A parameter: its shape, its initialiser, and whether training changes it."""
+
+    shape: tuple[int, ...]
+    init: Any
+    trainable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """The options that every layer has; the network handles them, no layer does.
+
+    dropout: share of the input that is dropped in training. initial_output: what `prev:` of the layer
+    is in the first step: a number, "zeros", "ones", or the name of a layer. loss, loss_opts, loss_scale,
+    target: see `losses`. L2: weight of the squared parameters in the objective.
+    """
+
+    loss: str | None = None
+    loss_opts: dict[str, Any] = field(default_factory=dict)
+    loss_scale: float = 1.0
+    target: str | None = None
+    dropout: float = 0.0
+    L2: float = 0.0
+    initial_output: Any = None
+    trainable: bool = True
+    is_output_layer: bool = False
+
+
+class Node:
+    """One layer of a network: its options, the layers it depends on, its template and parameters.
+
+    path: full name, such as `output/rec/s`; param_path: the prefix of its parameters. sources, refs: the
+    layers that `from` and the layer's other options name. inner: the scope of its subnetwork. loop: the
+    rec layer's loop that it lies in. resolved: what the layer found out while it was inferred. wanted:
+    layers in the layer's loop whose outputs are used outside.
+    """
+
+    def __init__(self, name: str, layer: Layer, common: Common, scope: Scope, path: str):
+        self.name = name
+        self.layer = layer
+        self.common = common
+        self.scope = scope
+        self.path = path
+        self.param_path = path
+        self.loop: Loop | None = scope.loop
+        self.sources: list[Node] = []
+        self.refs: dict[str, list[Node]] = {}
+        self.target: Node | None = None
+        self.initial: Node | None = None
+        self.inner: Scope | None = None
+        self.out: Data | None = None
+        self.params: dict[str, ParamSpec] = {}
+        self.resolved: dict[str, Any] = {}
+        self.wanted: set[Node] = set()
+        self._dims: dict[tuple[Any, ...], Dim] = {}
+
+    def __repr__(self) -> str:
+        return f"{self.path} ({self.layer.layer_class})"
+
+    def dim(self, kind: Kind, name: str, size: int | None = None) -> Dim:
+        """Return the layer's own dim of that kind, name and size: the same object every time."""
+        key = (kind, name, size)
+        if key not in self._dims:
+            self._dims[key] = Dim(kind, f"{kind}:{self.path}:{name}", size)
+        return self._dims[key]
+
+    def depends(self, mode: Mode) -> list[Node]:
+        """Return the layers whose outputs this layer needs in a mode."""
+        nodes = list(self.layer.needs(self, mode))
+        if self.inner is not None:
+            nodes += self.inner.external(mode)
+        return nodes

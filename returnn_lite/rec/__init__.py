@@ -1,0 +1,1 @@
+"""Rec layers: loops over subnetworks, what leaves the loop, and search within it."""

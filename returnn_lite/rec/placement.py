@@ -1,0 +1,113 @@
+"""Which layers of a rec layer's subnetwork leave its loop, from dependencies alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from returnn_lite.loop import Loop
+from returnn_lite.node import Mode, Node
+
+Place = Literal["before", "in", "after"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each layer of a loop is computed.
+
+    place: "before" the loop (input layers moved out), "in" it, or "after" it (output layers moved
+    out); what has no place is unused. beamed: the layers whose output differs between hypotheses.
+    """
+
+    place: dict[Node, Place]
+    beamed: frozenset[Node]
+
+    def at(self, place: Place) -> list[Node]:
+        """Return the layers of one place, as they were built."""
+        return [n for n, p in self.place.items() if p == place]
+
+
+def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bool) -> Placement:
+    """Decide where the layers of a loop are computed.
+
+    outputs: the layers that are needed outside. optimise: False keeps every layer in the loop.
+    """
+    top = [n for n in loop.nodes if n.scope is loop.scope]
+    needs = {n: [t for m in n.depends(mode) if (t := _top(loop, m))] for n in top}
+    wanted = _reach([n for n in top if n in set(outputs)], needs)
+    order = [n for n in top if n in wanted]
+    choices = [n for n in order if n.layer.layer_class == "choice" and mode.search]
+    beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
+    if optimise:
+        before = _movable(order, needs, beamed, unknown_length=_open(loop, mode))
+    else:
+        before = {n for n in order if n.layer.layer_class == "step_input"}
+    fixed = {*choices, *(n for n in order if n.name == "end" and _open(loop, mode))}
+    after = _not_needed_in_loop(order, needs, before, fixed) if optimise else set()
+    place: dict[Node, Place] = {}
+    for node in order:
+        place[node] = "before" if node in before else "after" if node in after else "in"
+    for node in loop.nodes:
+        owner = _top(loop, node)
+        if owner is not None and owner in place:
+            place.setdefault(node, place[owner])
+            beamed |= {node} if owner in beamed else set()
+    return Placement(place, frozenset(beamed))
+
+
+def _open(loop: Loop, mode: Mode) -> bool:
+    """Whether the loop ends by what happens in it, so that nothing can run over its whole length."""
+    return mode.search and not loop.node.sources
+
+
+def _top(loop: Loop, node: Node) -> Node | None:
+    """Return the layer of the loop's own subnetwork that a node is or lies in, if any."""
+    scope = node.scope
+    while scope is not loop.scope:
+        if scope.owner is None or scope.parent is None:
+            return None
+        node, scope = scope.owner, scope.parent
+    return node
+
+
+def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
+    """Return the nodes that the start nodes need, themselves included."""
+    found: set[Node] = set()
+    todo = list(start)
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += needs[node]
+    return found
+
+
+def _movable(
+    order: list[Node], needs: dict[Node, list[Node]], beamed: set[Node], *, unknown_length: bool
+) -> set[Node]:
+    """Return the layers that can be computed for the whole sequence before the loop."""
+    recurrent = {n for n in order if any(n in _reach([m], needs) for m in needs[n])}
+    before = {n for n in order if n not in recurrent and n not in beamed}
+    if unknown_length:
+        before = {n for n in before if not n.layer.steps(n)}
+    while True:
+        stuck = {n for n in before if any(m not in before for m in needs[n])}
+        if not stuck:
+            return before
+        before -= stuck
+
+
+def _not_needed_in_loop(
+    order: list[Node], needs: dict[Node, list[Node]], before: set[Node], fixed: set[Node]
+) -> set[Node]:
+    """Return the layers that can be computed for the whole sequence after the loop."""
+    rest = [n for n in order if n not in before]
+    recurrent = {n for n in rest if any(n in _reach([m], needs) for m in needs[n])}
+    after = {n for n in rest if n not in recurrent and n not in fixed}
+    while True:
+        users = {m for n in rest if n not in after for m in needs[n]}
+        stuck = after & users
+        if not stuck:
+            return after
+        after -= stuck

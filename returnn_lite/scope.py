@@ -1,0 +1,157 @@
+"""A dict of layers under one prefix, and what the names in it mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.layers.base import find_class, split_options
+from returnn_lite.layers.inputs import Prev, StepInput
+from returnn_lite.node import Common, Mode, Node
+
+if TYPE_CHECKING:
+    from returnn_lite.layers.base import Layer
+    from returnn_lite.loop import Loop
+
+
+class Scope:
+    """The layers of a network or of a subnetwork; a layer is built when its name is first asked for.
+
+    layers: the network dict. path: the prefix of the layers' names. param_path: that of the names of
+    parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec layer's
+    loop in which it lies. inputs: what `data:<key>` means.
+    """
+
+    def __init__(
+        self,
+        layers: dict[str, Any],
+        *,
+        mode: Mode,
+        path: str = "",
+        parent: Scope | None = None,
+        owner: Node | None = None,
+        loop: Loop | None = None,
+        param_path: str | dict[str, str] | None = None,
+    ):
+        self.layers = layers
+        self.mode = mode
+        self.path = path
+        self.param_path = path if param_path is None else param_path
+        self.parent = parent
+        self.owner = owner
+        self.loop = loop
+        self.inputs: dict[str, Node] = {}
+        self.nodes: dict[str, Node] = {}
+        self._views: dict[tuple[str, Node], Node] = {}
+
+    @property
+    def is_body(self) -> bool:
+        """Whether this is the subnetwork that a rec layer runs step by step."""
+        return self.loop is not None and self.loop.node is self.owner
+
+    def get(self, name: str, asker: str = "") -> Node:
+        """Return the layer of a name as `from` writes it: `x`, `x/y`, `prev:`, `base:`, `data:`."""
+        if name in self.layers:
+            return self.nodes.get(name) or self._build(name)
+        if name == "data" or name.startswith("data:"):
+            return self._data(name.removeprefix("data").lstrip(":") or "data", asker)
+        if name.startswith("base:"):
+            if self.parent is None:
+                raise NetworkError(f"{asker}: found {name!r} where no layer is around this network")
+            return self.parent.get(name.removeprefix("base:"), asker)
+        if name.startswith("prev:"):
+            if self.loop is None:
+                raise NetworkError(f"{asker}: found {name!r}, which only the unit of a rec layer has")
+            return self._view("prev", Prev(), self.get(name.removeprefix("prev:"), asker))
+        head, _, rest = name.partition("/")
+        if rest and head in self.layers:
+            owner = self.get(head, asker)
+            if owner.inner is not None:
+                found = owner.inner.get(rest, asker)
+                owner.wanted.add(found)
+                return found
+        raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, self.layers)}")
+
+    def _data(self, key: str, asker: str) -> Node:
+        if key in self.inputs:
+            return self.inputs[key]
+        if self.parent is None:
+            raise NetworkError(f"{asker}: no data stream {key!r}{nearest(key, self.inputs)}")
+        outer = self.parent._data(key, asker)
+        return self._view("step", StepInput(), outer) if self.is_body else outer
+
+    def _view(self, kind: str, layer: Layer, of: Node) -> Node:
+        """Return the one node that shows another node's output of the step before, or a slice."""
+        if (kind, of) not in self._views:
+            node = Node(f"{kind}:{of.name}", layer, Common(), self, f"{self.path}{kind}:{of.name}")
+            node.sources = [of]
+            self._views[kind, of] = node
+            self._register(node)
+        return self._views[kind, of]
+
+    def _build(self, name: str) -> Node:
+        """Build a layer and, through their names, the layers that it depends on."""
+        opts = dict(self.layers[name])
+        path = self.path + name
+        if "class" not in opts:
+            raise NetworkError(f"{path}: found no key 'class' in {opts}")
+        where = f"{path} ({opts['class']})"
+        cls = find_class(opts.pop("class"), opts, where)
+        sources = opts.pop("from", cls.default_from)
+        layer, common = split_options(cls, opts, where)
+        node = Node(name, layer, common, self, path)
+        paths = self.param_path
+        node.param_path = paths[name] if isinstance(paths, dict) else paths + name
+        self.nodes[name] = node
+        self._register(node)
+        if isinstance(sources, str):
+            sources = [sources]
+        node.sources = [self.get(s, where) for s in sources or []]
+        for key in cls.refs:
+            value = getattr(layer, key)
+            names = value if isinstance(value, list | tuple) else [value]
+            found = [self.get(n, where) for n in names if isinstance(n, str) and n not in _WORDS]
+            if found:
+                node.refs[key] = found
+        if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
+            node.initial = self.get(common.initial_output, where)
+        layer.open(node)
+        if common.target is not None and self._wants_target(node):
+            target = common.target
+            is_data = target not in self.layers and not target.startswith("layer:")
+            node.target = self.get(f"data:{target}" if is_data else target.removeprefix("layer:"))
+        return node
+
+    def _wants_target(self, node: Node) -> bool:
+        return node.common.loss is not None or node.layer.layer_class == "choice"
+
+    def _register(self, node: Node) -> None:
+        if self.loop is not None:
+            self.loop.nodes.append(node)
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Yield the layers of this scope and of the subnetworks in it."""
+        for node in [*self.nodes.values(), *self._views.values(), *self.inputs.values()]:
+            yield node
+            if node.inner is not None:
+                yield from node.inner.all_nodes()
+
+    def contains(self, node: Node) -> bool:
+        """Whether a node lies in this scope or in a subnetwork in it."""
+        scope: Scope | None = node.scope
+        while scope is not None and scope is not self:
+            scope = scope.parent
+        return scope is self
+
+    def external(self, mode: Mode) -> list[Node]:
+        """Return the layers outside of this scope that layers in it need."""
+        found: dict[Node, None] = {}
+        for node in self.all_nodes():
+            for other in node.layer.needs(node, mode):
+                if not self.contains(other):
+                    found[other] = None
+        return list(found)
+
+
+_WORDS = frozenset({"zeros", "ones", "var", "keep_over_epoch", "apply(0)"})

@@ -1,0 +1,179 @@
+"""What a layer sees of the network around it, while it is inferred and while it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from returnn_lite import random
+from returnn_lite.axes import resolve
+from returnn_lite.data import Data, join_features
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
+from returnn_lite.infer import Unknown, template_of
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node, ParamSpec
+
+if TYPE_CHECKING:
+    from returnn_lite.frame import Frame
+
+
+class Site:
+    """A node and, while it is computed, the frame that holds the values.
+
+    Without a frame, everything is a template.
+    """
+
+    def __init__(self, node: Node, frame: Frame | None = None):
+        self.node = node
+        self.frame = frame
+        self.partial = False
+
+    def of(self, node: Node) -> Site:
+        """Return another node's site in the same frame."""
+        return Site(node, self.frame)
+
+    def error(self, text: str) -> NetworkError:
+        """Return an error that begins with the layer's name and class."""
+        return NetworkError(f"{self.node}: {text}")
+
+    # -- inputs
+
+    def data(self, node: Node) -> Data:
+        """Return the output of a node; raises Unknown while its template is not yet known."""
+        return template_of(node) if self.frame is None else self.frame.value(node)
+
+    @property
+    def sources(self) -> list[Data]:
+        """The outputs of the layers in `from`."""
+        if self.frame is None:
+            return self._known_sources()
+        datas = [self.data(n) for n in self.node.sources]
+        return [self._dropped(d, i) for i, d in enumerate(datas)]
+
+    def _known_sources(self) -> list[Data]:
+        """Return the templates that are known; in a loop, `prev:` may not yet be."""
+        found = []
+        for node in self.node.sources:
+            try:
+                found.append(template_of(node))
+            except Unknown:
+                self.partial = True
+        if self.partial and not found:
+            raise Unknown(self.node)
+        return found
+
+    @property
+    def source(self) -> Data:
+        """The outputs of the layers in `from`, joined in the feature dim."""
+        datas = self.sources
+        if not datas:
+            raise self.error("found no source, needed one in 'from'")
+        if len(datas) == 1:
+            return datas[0]
+        for node, data in zip(self.node.sources, datas, strict=True):
+            if data.feature_dim is None:
+                raise self.error(f"found source {node.name!r} {data}, needed one with a feature dim")
+        size = sum(d.feature_dim.size or 0 for d in datas if d.feature_dim)
+        return join_features(datas, self.node.dim("feature", "sources", size))
+
+    def _dropped(self, x: Data, index: int) -> Data:
+        """Apply the dropout that the layer's common options ask for."""
+        rate = self.node.common.dropout
+        if self.frame is None or not rate or not self.run.mode.train or x.sparse_dim is not None:
+            return x
+        return self.dropout(x, rate, f"dropout{index}")
+
+    def ref(self, option: str) -> Data:
+        """Return the output of the layer that an option names."""
+        return self.data(self.node.refs[option][0])
+
+    @property
+    def target(self) -> Data:
+        """The output of the target."""
+        assert self.node.target is not None
+        return self.data(self.node.target)
+
+    # -- templates
+
+    def feature(self, size: int) -> Dim:
+        """Return the layer's feature dim of that size."""
+        return self.node.dim("feature", "feature", size)
+
+    def axis_of(self, word: Any, x: Data, key: str = "axis") -> Dim:
+        """Return the dim that an axis word means; a word keeps its meaning when a layer is moved."""
+        if key not in self.node.resolved:
+            self.node.resolved[key] = resolve(word, x, str(self.node))
+        dim: Dim = self.node.resolved[key][0]
+        return dim
+
+    def param(self, name: str, shape: tuple[int, ...], init: Any) -> Any:
+        """Declare a parameter while inferring; return it while computing."""
+        path = f"{self.node.param_path}/{name}"
+        if self.frame is None:
+            trainable = self.node.common.trainable
+            self.node.params[path] = ParamSpec(shape=shape, init=init, trainable=trainable)
+            return None
+        return self.run.params[path]
+
+    # -- values
+
+    @property
+    def run(self) -> Any:
+        """The run that the values belong to."""
+        assert self.frame is not None
+        return self.frame.run
+
+    @property
+    def axis(self) -> Dim | None:
+        """What a recurrency of the loop runs over here; None where it makes one step."""
+        assert self.frame is not None
+        return self.frame.axis(self.node)
+
+    def as_loop_dim(self, x: Data) -> Data:
+        """Return x with the loop's dim in place of its time dim, which must be as long."""
+        loop = self.node.loop
+        assert loop is not None and x.time_dim is not None
+        if x.time_dim is loop.dim or x.tensor is None:
+            return x.renamed(x.time_dim, loop.dim)
+        found, needed = self.run.lengths[x.time_dim].tensor, self.run.lengths[loop.dim].tensor
+        text = f"{loop.node}: found lengths of {x.time_dim.name}, needed those of {loop.dim.name}"
+        check = tf.debugging.assert_equal(found, needed, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            return replace(x.renamed(x.time_dim, loop.dim), tensor=tf.identity(x.tensor))
+
+    def state(self, name: str) -> Data:
+        """Return a part of the layer's hidden state after the step before."""
+        assert self.frame is not None
+        return self.frame.state(self.node, name)
+
+    def set_state(self, name: str, value: Data) -> None:
+        """Set a part of the layer's hidden state after this step, or at the end of the sequence."""
+        assert self.frame is not None
+        self.frame.set_state(self.node, name, value)
+
+    def initial_output(self, node: Node) -> Data:
+        """Return what `prev:` of a node is in the first step: float or int [batch, ...]."""
+        return self.constant(node.common.initial_output, template_of(node), node.initial)
+
+    def constant(self, value: Any, like: Data, node: Node | None = None) -> Data:
+        """Return data like a template, from "zeros", "ones", a number, or the output of a node."""
+        if node is not None:
+            return replace(self.data(node).in_beam(like.beam), time_dim=like.time_dim)
+        number = {None: 0, "zeros": 0, "ones": 1}.get(value, value)
+        sizes = [self.size(d, like) for d in like.dims]
+        dtype = tf.as_dtype(like.dtype)
+        return replace(like, beam=None, tensor=tf.fill(sizes, tf.cast(number, dtype)))
+
+    def size(self, dim: Dim, like: Data) -> Any:
+        """Return the number of entries of a dim, without beams."""
+        if dim is BATCH:
+            return self.run.batch
+        return dim.size if dim.size is not None else tf.reduce_max(self.run.lengths[dim].tensor)
+
+    def dropout(self, x: Data, rate: float, name: str, shared: tuple[Dim, ...] = ()) -> Data:
+        """Drop entries of x; along the dims in `shared` all or none. Scales up what stays."""
+        axes = [1 if d in shared else n for d, n in zip(x.dims, x.sizes(), strict=True)]
+        noise = random.uniform(axes, self.run.rng(f"{self.node.path}/{name}"))
+        keep = tf.cast(noise >= rate, x.dtype) / (1.0 - rate)
+        return replace(x, tensor=x.tensor * keep)
