@@ -48,7 +48,7 @@ class HdfWriter:
         self._tags: dict[str, int] = {}  # tag -> length
         self._buffer: list[NDArray[Any]] = []
         self._buffered = self._frames = 0
-        self._tmp = path.with_name(f".{path.name}.{os.getpid()}.hdf")
+        self._tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._file = h5py.File(self._tmp, "w")
         shape = () if sparse else (dim,)
         self._row_bytes = 4 if sparse else 4 * dim

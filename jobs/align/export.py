@@ -59,6 +59,12 @@ class Params:
     repeat_labels: bool
     extend: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.frame_shift <= 0:
+            raise ValueError(f"found frame_shift {self.frame_shift}, needed more than 0 (seconds)")
+        if self.extend is not None and self.extend < 0:
+            raise ValueError(f"found extend {self.extend}, needed 0 or more (seconds)")
+
 
 def resources(params: Params) -> Resources:
     return Resources(mem_mb=1000, minutes=60)
@@ -74,11 +80,6 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     from jobs.units.units import Units
     from returnn_lite.hdf import HdfReader
 
-    if params.frame_shift <= 0 or (params.extend or 0) < 0:
-        raise JobError(
-            f"{NAME}: found frame_shift {params.frame_shift} and extend {params.extend}, needed "
-            "more than 0 s, and 0 s or more"
-        )
     utterances = read_manifest(inputs.corpus)
     units = Units.load(inputs.units)
     with (

@@ -45,7 +45,7 @@ def label_intervals(
     """Return the interval of each label, in order; they do not overlap.
 
     frames: label of each frame; the blank is the index after the labels. frame_shift: seconds;
-    frame i lasts from i to i + 1 of them. duration: seconds, more than the last label's start. extend:
+    frame i lasts from i to i + 1 of them. duration: seconds; no label starts later. extend:
     seconds by which a label lasts longer than its own frames, but never into another label.
     """
     found = list(runs(frames, len(labels), repeat_labels))

@@ -65,6 +65,32 @@ class Params:
     on_bad: Literal["error", "skip"] = "error"
     threads: int = unhashed(2)
 
+    def __post_init__(self) -> None:
+        sample = 1 / self.sample_rate if self.sample_rate > 0 else 1.0
+        bins, mfcc = self.num_mel_bins, self.kind == "mfcc"
+        checks = [
+            (mfcc or self.num_ceps is None, "num_ceps", "none with kind 'log_mel'"),
+            (not mfcc or 0 < self.cepstra <= bins, "num_ceps", f"1 to num_mel_bins, {bins}"),
+            (self.sample_rate > 0, "sample_rate", "more than 0"),
+            (self.frame_shift >= sample, "frame_shift", f"at least one sample, {sample:.6f} s"),
+            (self.frame_length >= 2 * sample, "frame_length", f"two samples, {2 * sample:.6f} s"),
+            (self.dither >= 0, "dither", "0 or more"),
+            (self.threads > 0, "threads", "1 or more"),
+        ]
+        for good, name, needed in checks:
+            if not good:
+                raise ValueError(f"found {name} {getattr(self, name)}, needed {needed}")
+
+    @property
+    def cepstra(self) -> int:
+        """Number of cepstra where they are computed."""
+        return 13 if self.num_ceps is None else self.num_ceps
+
+    @property
+    def dim(self) -> int:
+        """Size of a frame's features."""
+        return self.num_mel_bins if self.kind == "log_mel" else self.cepstra
+
 
 def resources(params: Params) -> Resources:
     return Resources(threads=params.threads, mem_mb=1000, minutes=240)
@@ -83,13 +109,12 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     if not utterances:
         raise JobError(f"{inputs.corpus}: found no utterances, needed at least one")
     opts = options(params)
-    dim = params.num_mel_bins if params.kind == "log_mel" else opts.num_ceps
     skipped = Skipped(
         where=str(inputs.corpus),
         skip=params.on_bad == "skip",
         advice="leave them out of the corpus, or set on_bad to 'skip'",
     )
-    with written(outputs.features) as tmp, HdfWriter(tmp, dim) as writer:
+    with written(outputs.features) as tmp, HdfWriter(tmp, params.dim) as writer:
         results = _results(utterances, params, opts)
         for u, result in zip(progress(utterances, "features", log), results, strict=True):
             if isinstance(result, str):

@@ -44,6 +44,13 @@ class Params:
     resamples: int = 1000
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        if self.resamples < 1 or self.seed < 0:
+            raise ValueError(
+                f"found resamples {self.resamples} and seed {self.seed}, needed 1 or more and 0 or "
+                "more"
+            )
+
 
 def resources(params: Params) -> Resources:
     return Resources(mem_mb=1000, minutes=30)

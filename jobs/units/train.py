@@ -43,6 +43,10 @@ class Params:
     kind: Literal["bpe", "unigram", "char"] = "bpe"
     vocab_size: int
 
+    def __post_init__(self) -> None:
+        if self.vocab_size < 3:
+            raise ValueError(f"found vocab_size {self.vocab_size}, needed 3 or more")
+
 
 def resources(params: Params) -> Resources:
     return Resources(mem_mb=4000, minutes=120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.features import extract
 from jobs.features.extract import Inputs, Outputs, Params
 from jobs.job import JobError
+from jobs.typed_json import from_json
 from returnn_lite.hdf import HdfReader
 
 Array = NDArray[np.float64]
@@ -157,14 +159,26 @@ def test_bad_utterances_can_be_skipped(tmp_path: Path, log: logging.Logger) -> N
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        (Params(num_ceps=12), "found num_ceps 12, needed none with kind 'log_mel'"),
-        (Params(kind="mfcc", num_ceps=41), "found num_ceps 41, needed 1 to num_mel_bins, 40"),
-        (Params(kind="mfcc", num_ceps=0), "found num_ceps 0, needed 1 to num_mel_bins, 40"),
-        (Params(frame_shift=0.0), "found frame_shift 0.0, needed at least one sample, 0.000063"),
+        ({"num_ceps": 12}, "found num_ceps 12, needed none with kind 'log_mel'"),
+        ({"kind": "mfcc", "num_ceps": 41}, "found num_ceps 41, needed 1 to num_mel_bins, 40"),
+        ({"kind": "mfcc", "num_ceps": 0}, "found num_ceps 0, needed 1 to num_mel_bins, 40"),
+        ({"frame_shift": 0.0}, "found frame_shift 0.0, needed at least one sample, 0.000063"),
+        ({"frame_length": 0.0}, "found frame_length 0.0, needed two samples"),
+        ({"sample_rate": 0}, "found sample_rate 0, needed more than 0"),
+        ({"dither": -1.0}, "found dither -1.0, needed 0 or more"),
+        ({"threads": 0}, "found threads 0, needed 1 or more"),
+    ],
+)
+def test_wrong_parameters(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobError, match=f"^stage f: {message}"):
+        from_json(Params, params, "stage f")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
         (Params(high_freq=9000), "do not fit together: .*high-freq 9000 vs. nyquist 8000"),
         (Params(num_mel_bins=300), "do not fit together: .*num_mel_bins too large"),
-        (Params(frame_length=0.0), "found frame_length 0.0, needed two samples"),
-        (Params(dither=-1.0), "found dither -1.0, needed 0 or more"),
     ],
 )
 def test_parameters_that_do_not_fit(

@@ -13,6 +13,7 @@ from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.job import JobError
 from jobs.score import wer
 from jobs.score.wer import Inputs, Outputs, Params
+from jobs.typed_json import from_json
 
 REFERENCES = {"a": "turn on the light now", "b": "stop", "c": "what time is it"}
 HYPOTHESES = {"a": "turn the lights now please", "b": "stop", "c": "what time is"}
@@ -105,3 +106,9 @@ def test_references_without_words(tmp_path: Path, log: logging.Logger) -> None:
 def test_a_file_that_is_no_search(tmp_path: Path, log: logging.Logger) -> None:
     with pytest.raises(JobError, match=r"search\.json: found no real_time_factor"):
         _score(tmp_path, log, REFERENCES, HYPOTHESES, {"seconds": 1})
+
+
+@pytest.mark.parametrize("params", [{"resamples": 0}, {"seed": -1}])
+def test_wrong_parameters(params: dict[str, int]) -> None:
+    with pytest.raises(JobError, match=r"^stage s: found resamples .* and seed .*, needed"):
+        from_json(Params, params, "stage s")

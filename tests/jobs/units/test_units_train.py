@@ -94,6 +94,11 @@ def test_text_that_cannot_be_used(tmp_path: Path, log: logging.Logger) -> None:
         _train(tmp_path, ["a\u2581b"], log, vocab_size=10)
 
 
+def test_the_size_is_checked_before_anything_runs() -> None:
+    with pytest.raises(JobError, match=r"^stage u: found vocab_size 2, needed 3 or more"):
+        from_json(Params, {"vocab_size": 2}, "stage u")
+
+
 def test_units_of_real_text(data_root: Path, tmp_path: Path, log: logging.Logger) -> None:
     text = data_root / "tatoeba_en_de" / "dev.de.gz"
     inputs, outputs = Inputs(text=(text,)), Outputs(units=tmp_path / "units")
