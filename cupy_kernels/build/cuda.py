@@ -8,7 +8,10 @@ from typing import Any
 
 from cupy_kernels.build.host import HEADERS
 
-OPTIONS = ("-std=c++17", f"-I{HEADERS}")
+
+def options(source: Path) -> tuple[str, ...]:
+    """The arguments with which NVRTC compiles a source."""
+    return "-std=c++17", f"-I{HEADERS}", f"-I{source.parent}"
 
 
 def function(source: Path, name: str) -> Any:
@@ -22,4 +25,4 @@ def function(source: Path, name: str) -> Any:
 def _module(source: Path, device: int) -> Any:
     import cupy
 
-    return cupy.RawModule(code=source.read_text(), options=OPTIONS)
+    return cupy.RawModule(code=source.read_text(), options=options(source))

@@ -73,7 +73,7 @@ def _compiled(source: Path, compiler: list[str]) -> Path:
 
 
 def _compile(source: Path, compiler: list[str], target: str) -> None:
-    paths = [f"-I{HEADERS}", "-x", "c++", str(source), "-o", target]
+    paths = [f"-I{HEADERS}", f"-I{source.parent}", "-x", "c++", str(source), "-o", target]
     command = [*compiler, *_FLAGS, *paths]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
@@ -84,7 +84,8 @@ def _compile(source: Path, compiler: list[str], target: str) -> None:
 
 def _key(source: Path, compiler: list[str]) -> str:
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
-    texts = [path.read_text() for path in (source, *sorted(HEADERS.glob("*.h")))]
+    headers = [*sorted(HEADERS.glob("*.h")), *sorted(source.parent.glob("*.h"))]
+    texts = [path.read_text() for path in (source, *headers)]
     parts = [*texts, *_FLAGS, *compiler, version, _processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
