@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite import random
 from returnn_lite.beam import Beam
+from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.lazy import tf
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Run:
     """What all layers share in one run.
 
-    params: {name: tensor}. batch: int32, the number of sequences, without beams. seed, step: what
+    params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values that
+    eval strings ask for. seed, step: what
     random numbers depend on. lengths: int32 [batch] of each dynamic dim. beams: the final hypotheses of
     each loop in which there was a search.
     """
@@ -30,6 +32,7 @@ class Run:
     mode: Mode
     params: dict[str, Any]
     batch: Any
+    config: Config
     seed: int = 0
     step: Any = 0
     lengths: dict[Dim, Data] = field(default_factory=dict)

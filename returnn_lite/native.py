@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from returnn_lite.lazy import tf
 
 
@@ -24,48 +26,63 @@ def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, A
     z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins at
     each sequence's own end.
     """
-    if direction == -1:
-        z = tf.reverse_sequence(z, lengths, seq_axis=0, batch_axis=1)
-    n = w_re.shape[0]
-    batch = tf.shape(z)[1]
-    zeros = tf.zeros([batch, n])
-    # BlockLSTM multiplies its input by weights of its own: z is that product, so these are the identity.
-    order = _block_order(n)
-    out = tf.raw_ops.BlockLSTMV2(
-        seq_len_max=tf.cast(tf.reduce_max(lengths), tf.int64),
-        x=tf.gather(z, order, axis=-1),
-        cs_prev=zeros,
-        h_prev=zeros,
-        w=tf.concat([tf.eye(4 * n), tf.gather(w_re, order, axis=-1)], axis=0),
-        wci=tf.zeros([n]),
-        wcf=tf.zeros([n]),
-        wco=tf.zeros([n]),
-        b=tf.zeros([4 * n]),
-        cell_clip=0.0,
-        use_peephole=False,
-    )
-    mask = tf.cast(tf.sequence_mask(lengths, tf.shape(z)[0]), z.dtype)
-    y = out.h * tf.transpose(mask)[:, :, None]
-    last = tf.stack([tf.maximum(lengths - 1, 0), tf.range(batch)], axis=-1)
-    c = tf.gather_nd(out.cs, last)
-    if direction == -1:
-        y = tf.reverse_sequence(y, lengths, seq_axis=0, batch_axis=1)
+    zeros = tf.zeros([tf.shape(z)[1], w_re.shape[0]])
+    parts = [tf.float32] * 4
+
+    def forward(*arrays: Any) -> Any:
+        y, c_final, saved = kernels.lstm_forward(*_plain(arrays), direction=direction)
+        return y, c_final, *saved
+
+    def backward(*arrays: Any) -> Any:
+        dy, dc, gates, cells, *rest = _plain(arrays)
+        saved = kernels.LstmSaved(gates, cells)
+        return kernels.lstm_backward(dy, dc, saved, *rest, direction=direction)
+
+    from cupy_kernels.lstm import op as kernels
+
+    @tf.custom_gradient
+    def compute(z: Any, w_re: Any) -> Any:
+        inputs = [z, w_re, lengths, zeros, zeros]
+        y, c, gates, cells = tf.numpy_function(forward, inputs, parts, stateful=False)
+        y.set_shape([None, None, w_re.shape[0]])
+        c.set_shape([None, w_re.shape[0]])
+
+        def gradient(dy: Any, dc: Any) -> Any:
+            inputs = [dy, dc, gates, cells, y, w_re, lengths, zeros, zeros]
+            dz, dw, _, _ = tf.numpy_function(backward, inputs, parts, stateful=False)
+            return tf.ensure_shape(dz, z.shape), tf.ensure_shape(dw, w_re.shape)
+
+        return (y, c), gradient
+
+    y, c = compute(z, w_re)
     return y, c
 
 
-def _block_order(n: int) -> list[int]:
-    """Return where BlockLSTMV2's gates (input, forget, cell input, output) are in ours."""
-    j, i, f, o = (list(range(k * n, (k + 1) * n)) for k in range(4))
-    return i + f + j + o
+def _plain(arrays: Any) -> list[Any]:
+    return [np.ascontiguousarray(a) for a in arrays]
 
 
 def ctc_loss(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
-    """Return float32 [batch], -log p of the labels by CTC (Graves et al., 2006).
+    """Return float32 [batch], -log p of the labels by CTC (Graves et al., 2006); inf without a path.
 
     logits: float32 [time, batch, labels], before softmax. frames, counts: int32 [batch], lengths of the
     input and of the labels. labels: int32 [batch, label]. blank: its index.
     """
-    return tf.nn.ctc_loss(labels, logits, counts, frames, logits_time_major=True, blank_index=blank)
+    from cupy_kernels.ctc.op import ctc_loss as kernel
+
+    def compute(*arrays: Any) -> Any:
+        return kernel(*_plain(arrays), blank=blank)
+
+    @tf.custom_gradient
+    def loss(logits: Any) -> Any:
+        value, gradient = tf.numpy_function(
+            compute, [logits, frames, labels, counts], [tf.float32, tf.float32], stateful=False
+        )
+        value.set_shape([None])
+        gradient.set_shape(logits.shape)
+        return value, lambda upstream: gradient * upstream[None, :, None]
+
+    return loss(logits)
 
 
 def ctc_errors(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
@@ -78,3 +95,18 @@ def ctc_errors(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int
     hyps = tf.ragged.boolean_mask(hyps, tf.transpose(emitted))
     refs = tf.RaggedTensor.from_tensor(labels, lengths=counts)
     return tf.edit_distance(hyps.to_sparse(), refs.to_sparse(), normalize=False)
+
+
+def ctc_align(
+    log_probs: Any, frames: Any, labels: Any, counts: Any, *, blank: int, label_repetition: bool
+) -> tuple[Any, Any]:
+    """Return the best path of numpy arrays: labels int32 [batch, time], and its score [batch].
+
+    log_probs: float32 [time, batch, labels]; the others as in `ctc_loss`. label_repetition: False for
+    RNA's topology, in which a label takes one frame.
+    """
+    from cupy_kernels.align.op import ctc_align as kernel
+
+    arrays = _plain([log_probs, frames, labels, counts])
+    path, score = kernel(*arrays, blank=blank, label_repetition=label_repetition)
+    return path, score

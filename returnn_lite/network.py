@@ -11,6 +11,7 @@ import numpy as np
 
 from returnn_lite import extern_data as streams
 from returnn_lite import layers, losses
+from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
@@ -31,8 +32,9 @@ class Network:
 
     network: the dict of layers. extern_data: the data streams. train: whether dropout and the like are
     active. search: whether choices search, rather than take the ground truth. outputs: layers that are
-    needed; where it is absent, `output`, the layers with a loss, and those with is_output_layer. seed:
-    of the parameters' first values and of all randomness.
+    needed; where it is absent, `output`, the layers with a loss, and those with is_output_layer. config:
+    values that eval strings reach as `self.network.get_config().typed_value(name)`; a tf.Variable among
+    them may change between runs. seed: of the parameters' first values and of all randomness.
     Raises NetworkError for any mistake that can be seen without data.
     """
 
@@ -44,9 +46,11 @@ class Network:
         train: bool = False,
         search: bool = False,
         outputs: Sequence[str] | None = None,
+        config: Mapping[str, Any] | None = None,
         seed: int = 1,
     ):
         layers.load()
+        self.config = Config(config or {})
         self.mode = Mode(train=train, search=search)
         self.seed = seed
         self.scope = Scope(network, mode=self.mode)
@@ -150,7 +154,12 @@ class Network:
         mode = self.mode if train is None else Mode(train=train, search=self.mode.search)
         some = next(iter(batch.values()))[1]
         run = Run(
-            mode=mode, params=self.variables, batch=tf.shape(some)[0], seed=self.seed, step=step
+            mode=mode,
+            params=self.variables,
+            batch=tf.shape(some)[0],
+            config=self.config,
+            seed=self.seed,
+            step=step,
         )
         frame = Frame(run)
         for key, (values, lengths) in batch.items():
@@ -201,6 +210,29 @@ class Network:
 
         self.variables  # noqa: B018 - made outside of the trace
         return tf.function(compute, input_signature=signature, autograph=False)
+
+    def output_lengths(self, name: str, lengths: Mapping[str, Array]) -> Array:
+        """Return int32 [sequences]: how long the output of a layer is for inputs of given lengths.
+
+        Nothing else is computed: what lengths do not depend on is pruned from the graph.
+        """
+        node = self.scope.get(name, "output_lengths")
+        keys = list(lengths)
+
+        def compute(*tensors: Any) -> Any:
+            batch = {}
+            for key, tensor in zip(keys, tensors, strict=True):
+                template = template_of(self.scope.inputs[key])
+                shape = [tf.size(tensor), tf.reduce_max(tensor), *(d.size for d in template.dims[2:])]
+                batch[key] = (tf.zeros(shape, tf.as_dtype(template.dtype)), tensor)
+            frame = self.frame(batch)
+            dim = frame.value(node).time_dim
+            return frame.run.lengths[dim].tensor
+
+        tensors = [tf.constant(np.asarray(x, np.int32)) for x in lengths.values()]
+        self.variables  # noqa: B018 - made outside of the trace
+        found: Array = tf.function(compute, autograph=False)(*tensors).numpy()
+        return found
 
     def describe(self) -> str:
         """Return a table of the layers, their templates and parameters, and of every loop."""

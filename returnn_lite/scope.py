@@ -132,7 +132,8 @@ class Scope:
 
     def all_nodes(self) -> Iterator[Node]:
         """Yield the layers of this scope and of the subnetworks in it."""
-        for node in [*self.nodes.values(), *self._views.values(), *self.inputs.values()]:
+        own = [*self.nodes.values(), *self._views.values(), *self.inputs.values()]
+        for node in dict.fromkeys(own):
             yield node
             if node.inner is not None:
                 yield from node.inner.all_nodes()

@@ -67,23 +67,25 @@ def transducer(
     }
 
 
-def shallow_fusion(lm: Net, *, checkpoint: str, scale: float) -> Net:
-    """Return the layers that add `scale` times the language model's log-probability to labels.
+def shallow_fusion(lm: Net) -> Net:
+    """Return the layers that add `lm_scale` times the language model's log-probability to labels.
 
     lm: a network whose `output` is the log-probability after the label `data`. It is updated only by
-    labels, as the SlowRNN is.
+    labels, as the SlowRNN is. Its parameters are those of the job's input `lm`; `lm_scale` is a value of
+    the config.
     """
     return {
         "lm": {
             "class": "masked_computation",
             "mask": "prev:output_emit",
             "from": "prev_label",
-            "unit": {"class": "subnetwork", "subnetwork": lm, "load_on_init": checkpoint},
+            "unit": {"class": "subnetwork", "subnetwork": lm, "load_on_init": "{lm}"},
         },
         "lm_label_log_prob": {
             "class": "eval",
             "from": ["label_emit_log_prob", "lm"],
-            "eval": f"source(0) + {scale} * source(1)",
+            "eval": "source(0)"
+            " + self.network.get_config().typed_value('lm_scale') * source(1)",
         },
     }
 

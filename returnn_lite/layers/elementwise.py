@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from returnn_lite.config import EvalSelf
 from returnn_lite.data import Data, common
 from returnn_lite.errors import nearest
 from returnn_lite.layers.activations import activation, safe_log
@@ -113,7 +114,7 @@ class Eval(Layer):
             "tf": tf,
             **self.eval_locals,
             "source": lambda i, **_: datas[i].tensor,
-            "self": site,
+            "self": EvalSelf(site.run.config),
         }
         tensor = eval(self.eval, names)  # noqa: S307 - networks are code, as the docs say
         return replace(self._out(site, broadcast(datas)), tensor=tensor)

@@ -67,8 +67,9 @@ class Linear(Layer):
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
         x = site.source
-        size = self.size(site)
-        out = x.with_feature(site.feature(size))
+        template = site.node.out
+        assert template is not None and template.feature_dim is not None
+        out = x.with_feature(template.feature_dim)
         weights = site.param("W", (), None)
         y = affine(x, weights, site.param("b", (), None) if self.with_bias else None)
         return activated(site, replace(out, tensor=y), self.activation)

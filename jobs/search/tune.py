@@ -1,0 +1,65 @@
+"""Choose the scale of a language model by the word error rate on a development set."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.files import written
+from jobs.job import JobError, Resources, file
+
+NAME = "search.tune"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """As those of search.beam; corpus: the manifest with the reference texts."""
+
+    model: Path
+    features: Path
+    units: Path
+    corpus: Path
+    lm: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """config: the best value, for search.beam. table: all values with their error rates."""
+
+    config: Path = file("config.json")
+    table: Path = file("table.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """name: which value of the config is tuned. values: what is tried; of equals the first is taken."""
+
+    network: dict[str, Any]
+    values: tuple[float, ...]
+    name: str = "lm_scale"
+    layer: str = "labels"
+
+
+def resources(params: Params) -> Resources:
+    """Return what a network of moderate size needs."""
+    return Resources(threads=2, mem_mb=2500, minutes=240)
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+    """Search with every value, and keep the best."""
+    if not params.values:
+        raise JobError("search.tune, values: found none, needed at least one")
+    from jobs.search.tuning import error_rates
+
+    rates = error_rates(inputs, params, log)
+    best = min(params.values, key=lambda v: rates[v])
+    with written(outputs.config) as tmp:
+        tmp.write_text(json.dumps({params.name: best}) + "\n", "utf-8")
+    rows = [f"{params.name:>10}  WER %", *(f"{v:10g}  {rates[v]:5.2f}" for v in params.values)]
+    with written(outputs.table) as tmp:
+        tmp.write_text("\n".join(rows) + "\n", "utf-8")
+    log.info("%s", "\n".join(rows))

@@ -1,0 +1,79 @@
+"""Train a network: any network, on sequences with or without a target stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.files import written
+from jobs.job import JobError, Resources, file, folder, unhashed
+
+NAME = "train.network"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """train, dev: sequence files of the stream `data`; train_targets, dev_targets: of the target stream.
+
+    statistics: mean and deviation by which `data` is normalised. init: a trained model whose parameters
+    of the same name and shape are the first values.
+    """
+
+    train: Path
+    dev: Path
+    train_targets: Path | None = None
+    dev_targets: Path | None = None
+    statistics: Path | None = None
+    init: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """model: network, data streams and checkpoint. scores: loss and errors by epoch."""
+
+    model: Path = folder("model")
+    scores: Path = file("scores.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """network: the dict. target: name of the target stream. options: see `TrainOptions`.
+
+    end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a language
+    model needs. on_long_targets: what to do with sequences whose target has more labels than the output
+    has frames: "error", or "skip" them.
+    """
+
+    network: dict[str, Any]
+    options: dict[str, Any]
+    target: str = "classes"
+    end_label: int | None = None
+    on_long_targets: str = "error"
+    checkpoint_seconds: float = unhashed(60.0)
+    threads: int = unhashed(2)
+    mem_mb: int = unhashed(3000)
+    minutes: int = unhashed(600)
+
+
+def resources(params: Params) -> Resources:
+    """Return what the recipe says."""
+    return Resources(threads=params.threads, mem_mb=params.mem_mb, minutes=params.minutes)
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+    """Train, from the newest checkpoint beside the outputs if there is one."""
+    from jobs.train.training import train
+    from returnn_lite.errors import NetworkError
+
+    try:
+        trained = train(inputs, params, outputs.model.parent / "checkpoints", log)
+    except NetworkError as error:
+        raise JobError(str(error)) from error
+    with written(outputs.model) as tmp:
+        trained.save(tmp)
+    with written(outputs.scores) as tmp:
+        tmp.write_text(json.dumps(trained.scores, indent=1) + "\n", "utf-8")

@@ -1,0 +1,23 @@
+"""Requests to a voice assistant, synthesised with espeak-ng: the embedded recipe, from text to scores.
+
+Corpus: made by the recipe, so free of any licence on recordings (espeak-ng itself is GPL-3).
+"""
+
+from __future__ import annotations
+
+from recipes.pipelines.transducer import SCORES, Sizes, Training, stages
+from recipes.recipe import Recipe, Stage
+
+RECIPE = Recipe(
+    name="commands",
+    stages=stages(
+        corpus=Stage(job="corpus.commands", params={"seed": 1}),
+        sizes=Sizes(labels=120),
+        training=Training(
+            ctc={"epochs": 14, "batch_frames": 8000, "learning_rate": 2e-3},
+            transducer={"epochs": 10, "batch_frames": 8000, "learning_rate": 1e-3},
+            lm={"epochs": 4, "batch_frames": 2000, "learning_rate": 2e-3},
+        ),
+    ),
+    scores=SCORES,
+)

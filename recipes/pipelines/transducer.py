@@ -1,0 +1,248 @@
+"""CTC, alignment, transducer, language model, fusion: pipeline 2 of the tutorial (M116).
+
+Every stage takes its names from this page: `<set>` is train, dev or test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recipes.networks.ctc import ctc
+from recipes.networks.encoder import Net, blstm
+from recipes.networks.lm import lstm_lm, step_lm
+from recipes.networks.transducer import shallow_fusion, transducer
+from recipes.recipe import Score, Stage
+
+SETS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes of the models. labels: units of the text, with `</s>` and `<unk>`; each once, here."""
+
+    labels: int
+    features: int = 40
+    encoder_layers: int = 3
+    encoder_units: int = 160
+    pooling: tuple[int, ...] = (2, 2)
+    embed: int = 64
+    slow: int = 128
+    fast: int = 128
+    readout: int = 256
+    lm_embed: int = 64
+    lm_units: int = 192
+    dropout: float = 0.15
+    beam: int = 8
+
+    def encoder(self) -> Net:
+        """Return the encoder that CTC model and transducer share."""
+        return blstm(
+            layers=self.encoder_layers,
+            units=self.encoder_units,
+            pooling=self.pooling,
+            dropout=self.dropout,
+        )
+
+    def transducer(self, fusion: Net | None = None) -> Net:
+        """Return the transducer, with or without a language model in its search."""
+        return transducer(
+            self.encoder(),
+            labels=self.labels,
+            embed=self.embed,
+            slow=self.slow,
+            fast=self.fast,
+            readout=self.readout,
+            dropout=self.dropout,
+            beam_size=self.beam,
+            fusion=fusion,
+        )
+
+    def fused(self) -> Net:
+        """Return the transducer with the language model in its search."""
+        lm = step_lm(labels=self.labels, embed=self.lm_embed, units=self.lm_units, layers=1)
+        return self.transducer(shallow_fusion(lm))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Options of the three trainings, as `TrainOptions` has them."""
+
+    ctc: Mapping[str, Any]
+    transducer: Mapping[str, Any]
+    lm: Mapping[str, Any]
+    scales: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    units: str = "bpe"
+    sample_rate: int = 16000
+    checks: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stages(corpus: Stage, sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return the stages from a corpus job with outputs train, dev, test and lm to the scores."""
+    return {
+        "corpus": corpus,
+        **_data(sizes, training),
+        **_ctc(sizes, training),
+        **_transducer(sizes, training),
+        **_lm(sizes, training),
+        **_searches(sizes, training),
+    }
+
+
+SCORES = (
+    Score(system="CTC greedy", set="test", stage="score_ctc"),
+    Score(system="transducer", set="test", stage="score_transducer"),
+    Score(system="transducer + LM", set="dev", stage="score_fusion_dev"),
+    Score(system="transducer + LM", set="test", stage="score_fusion"),
+)
+
+
+def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return checks, features, units, and the labels of all sets."""
+    found: dict[str, Stage] = {}
+    for name in SETS:
+        reference = {"reference": "check_train.corpus"} if name != "train" else {}
+        found[f"check_{name}"] = Stage(
+            job="corpus.check",
+            inputs={"corpus": f"corpus.{name}", **reference},
+            params=training.checks,
+        )
+        found[f"features_{name}"] = Stage(
+            job="features.extract",
+            inputs={"corpus": f"check_{name}.corpus"},
+            params={
+                "kind": "log_mel",
+                "num_mel_bins": sizes.features,
+                "sample_rate": training.sample_rate,
+            },
+        )
+        if name != "test":
+            found[f"targets_{name}"] = Stage(
+                job="units.encode",
+                inputs={"corpus": f"check_{name}.corpus", "units": "units.units"},
+            )
+    found["statistics"] = Stage(
+        job="features.statistics", inputs={"features": "features_train.features"}
+    )
+    found["units"] = Stage(
+        job="units.train",
+        inputs={"text": ("check_train.corpus", "corpus.lm")},
+        params={"kind": training.units, "vocab_size": sizes.labels},
+    )
+    return found
+
+
+def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return the CTC training and its alignments."""
+    found = {
+        "ctc": Stage(
+            job="train.network",
+            inputs={
+                "train": "features_train.features",
+                "dev": "features_dev.features",
+                "train_targets": "targets_train.targets",
+                "dev_targets": "targets_dev.targets",
+                "statistics": "statistics.statistics",
+            },
+            params={
+                "network": ctc(sizes.encoder(), dropout=sizes.dropout),
+                "options": dict(training.ctc),
+            },
+        )
+    }
+    for name in ("train", "dev"):
+        found[f"align_{name}"] = Stage(
+            job="align.ctc",
+            inputs={
+                "model": "ctc.model",
+                "features": f"features_{name}.features",
+                "targets": f"targets_{name}.targets",
+            },
+            params={"repeat_labels": False},
+        )
+    return found
+
+
+def _transducer(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return the Viterbi training of the transducer; its encoder begins as that of the CTC model."""
+    return {
+        "transducer": Stage(
+            job="train.network",
+            inputs={
+                "train": "features_train.features",
+                "dev": "features_dev.features",
+                "train_targets": "align_train.alignment",
+                "dev_targets": "align_dev.alignment",
+                "statistics": "statistics.statistics",
+                "init": "ctc.model",
+            },
+            params={
+                "network": sizes.transducer(),
+                "target": "alignment",
+                "options": dict(training.transducer),
+            },
+        )
+    }
+
+
+def _lm(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return the training of the language model."""
+    return {
+        "lm_text": Stage(
+            job="units.encode", inputs={"corpus": "corpus.lm", "units": "units.units"}
+        ),
+        "lm": Stage(
+            job="train.network",
+            inputs={"train": "lm_text.targets", "dev": "targets_dev.targets"},
+            params={
+                "network": lstm_lm(
+                    labels=sizes.labels,
+                    embed=sizes.lm_embed,
+                    units=sizes.lm_units,
+                    layers=1,
+                    dropout=sizes.dropout,
+                ),
+                "end_label": 0,
+                "options": dict(training.lm),
+            },
+        ),
+    }
+
+
+def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return greedy CTC, transducer alone, and with the language model, each with its score."""
+    fused = {"model": "transducer.model", "units": "units.units", "lm": "lm.model"}
+    dev = {"features": "features_dev.features", "corpus": "check_dev.corpus"}
+    test = {"features": "features_test.features", "corpus": "check_test.corpus"}
+    network = {"network": sizes.fused()}
+    found = {
+        "search_ctc": Stage(
+            job="search.greedy", inputs={"model": "ctc.model", "units": "units.units", **test}
+        ),
+        "search_transducer": Stage(
+            job="search.beam",
+            inputs={"model": "transducer.model", "units": "units.units", **test},
+        ),
+        "tune": Stage(
+            job="search.tune",
+            inputs={**fused, **dev},
+            params={**network, "values": training.scales},
+        ),
+    }
+    config = {"config": "tune.config"}
+    for name, data in (("search_fusion", test), ("search_fusion_dev", dev)):
+        found[name] = Stage(
+            job="search.beam", inputs={**fused, **data, **config}, params=network
+        )
+    for name in [n for n in found if n.startswith("search_")]:
+        corpus = "check_dev.corpus" if name.endswith("_dev") else "check_test.corpus"
+        found[name.replace("search_", "score_")] = Stage(
+            job="score.wer",
+            inputs={
+                "corpus": corpus,
+                "hypotheses": f"{name}.hypotheses",
+                "search": f"{name}.search",
+            },
+        )
+    return found

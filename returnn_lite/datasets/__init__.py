@@ -1,0 +1,1 @@
+"""Sequences of data streams, and their order and grouping into batches."""

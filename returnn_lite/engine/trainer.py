@@ -1,0 +1,268 @@
+"""One training: batches in, parameters changed, scores per epoch, resumable at any step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from returnn_lite import losses
+from returnn_lite.datasets.batches import group, prefetched, sequence_order, shuffled
+from returnn_lite.datasets.dataset import Dataset
+from returnn_lite.engine import schedule
+from returnn_lite.engine.optimizer import Adam, AdamOptions
+from returnn_lite.infer import template_of
+from returnn_lite.lazy import tf
+from returnn_lite.network import Network
+from returnn_lite.parameters import load_checkpoint, save_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How to train.
+
+    epochs: passes over the data. batch_frames, batch_sequences: limits of a batch, padding included.
+    learning_rate, schedule: see `schedule.factor`. clip: limit of the gradients' global norm; 0 is none.
+    average: number of last epochs whose parameters are averaged at the end. seed: of the order of the
+    data, of dropout and of the first parameters.
+    """
+
+    epochs: int
+    batch_frames: int = 10000
+    batch_sequences: int = 64
+    learning_rate: float = 1e-3
+    schedule: tuple[tuple[float, ...], ...] = ((0.0, 0.1), (0.1, 1.0), (0.6, 1.0), (1.0, 0.02))
+    adam: AdamOptions = field(default_factory=AdamOptions)
+    clip: float = 5.0
+    average: int = 1
+    seed: int = 1
+
+
+@dataclass
+class Progress:
+    """How far a training is: what is needed to go on, besides parameters and Adam's state.
+
+    step: steps made. epoch: the current epoch, from 0. done: batches of it that are done. totals: sums
+    over these of loss, errors and labels. scores: one row per complete epoch.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    done: int = 0
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    seconds: float = 0.0
+    scores: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a network on one dataset and measures it on another.
+
+    folder: where checkpoints are kept; a training that was stopped goes on from the newest.
+    save_every: seconds between checkpoints within an epoch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        train: Dataset,
+        dev: Dataset,
+        options: TrainOptions,
+        folder: Path,
+        log: logging.Logger,
+        *,
+        save_every: float = 60.0,
+    ):
+        self.network = network
+        self.train_data = train
+        self.dev_data = dev
+        self.options = options
+        self.folder = folder
+        self.log = log
+        self.save_every = save_every
+        schedule.check(options.schedule)  # type: ignore[arg-type]
+        self.progress = Progress()
+        self.adam = Adam(network.variables, options.adam)
+        self.stream = next(iter(train.extern_data))
+        self._train_step = self._function(self._step, learning_rate=True)
+        self._dev_step = self._function(self._measure, learning_rate=False)
+
+    # -- steps
+
+    def _function(self, compute: Any, *, learning_rate: bool) -> Any:
+        """Return a compiled step: a function of learning rate, step number, and the batch."""
+        names = list(self.train_data.extern_data)
+        signature = [tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)]
+        for name in names:
+            template = template_of(self.network.scope.inputs[name])
+            shape = [d.size for d in template.dims]
+            signature += [tf.TensorSpec(shape, template.dtype), tf.TensorSpec([None], tf.int32)]
+
+        def step(rate: Any, number: Any, *tensors: Any) -> Any:
+            pairs = zip(tensors[::2], tensors[1::2], strict=True)
+            return compute(rate, number, dict(zip(names, pairs, strict=True)))
+
+        return tf.function(step, input_signature=signature, autograph=False)
+
+    def _step(self, rate: Any, number: Any, batch: Any) -> Any:
+        variables = self.adam.variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(list(variables.values()))
+            frame = self.network.frame(batch, train=True, step=number)
+            found = self.network.losses(frame)
+            total = losses.objective(found) + self._penalty()
+        gradients = tape.gradient(total, list(variables.values()))
+        dense = [tf.convert_to_tensor(g) for g in gradients]
+        norm = tf.linalg.global_norm(dense)
+        # A step whose gradients are not finite is left out, rather than to spoil all parameters.
+        finite = tf.math.is_finite(norm)
+        if self.options.clip:
+            dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
+        named = dict(zip(variables, dense, strict=True))
+        tf.cond(finite, lambda: (self.adam.apply(named, rate), tf.constant(0))[1], lambda: 0)
+        return self._sums(found)
+
+    def _penalty(self) -> Any:
+        """Return the sum of the layers' L2 terms."""
+        terms = [
+            node.common.L2 * tf.nn.l2_loss(self.network.variables[name]) * 2.0
+            for node in self.network.nodes()
+            if node.common.L2
+            for name in node.params
+        ]
+        return tf.add_n(terms) if terms else tf.constant(0.0)
+
+    def _measure(self, rate: Any, number: Any, batch: Any) -> Any:
+        frame = self.network.frame(batch, train=False, step=number)
+        return self._sums(self.network.losses(frame, errors=True))
+
+    def _sums(self, found: dict[str, losses.Loss]) -> Any:
+        """Return float32 [3]: loss, errors and labels of a batch, of the first loss."""
+        first = next(iter(found.values()))
+        error = first.value * float("nan") if first.error is None else first.error
+        return tf.stack([tf.reduce_sum(x) for x in (first.value, error, first.weight)])
+
+    # -- epochs
+
+    def run(self) -> list[dict[str, float]]:
+        """Train to the end, from the newest checkpoint if there is one; return the scores by epoch."""
+        self._resume()
+        while self.progress.epoch < self.options.epochs:
+            self._epoch()
+        self._average()
+        return self.progress.scores
+
+    def _batches(self, data: Dataset, epoch: int | None) -> list[list[int]]:
+        """Return the batches of an epoch; epoch None: all, sorted by length."""
+        lengths, options = data.lengths(self.stream), self.options
+        order = "sorted" if epoch is None else "laplace"
+        sequence = sequence_order(lengths, order, seed=options.seed, epoch=epoch or 0)  # type: ignore[arg-type]
+        batches = group(
+            sequence,
+            lengths,
+            max_frames=options.batch_frames,
+            max_sequences=options.batch_sequences,
+        )
+        return batches if epoch is None else shuffled(batches, seed=options.seed, epoch=epoch)
+
+    def _epoch(self) -> None:
+        """Train one epoch, or what is left of it, and measure."""
+        progress, options = self.progress, self.options
+        batches = self._batches(self.train_data, progress.epoch)
+        saved = time.monotonic()
+        start, before = time.monotonic(), progress.seconds
+        for batch in prefetched(self.train_data, batches[progress.done :]):
+            share = (progress.epoch + progress.done / len(batches)) / options.epochs
+            rate = options.learning_rate * schedule.factor(options.schedule, share)  # type: ignore[arg-type]
+            sums = self._train_step(tf.constant(rate), tf.constant(progress.step), *_flat(batch))
+            progress.totals = [a + float(b) for a, b in zip(progress.totals, sums, strict=True)]
+            progress.step += 1
+            progress.done += 1
+            progress.seconds = before + time.monotonic() - start
+            if time.monotonic() - saved > self.save_every:
+                self.save("latest")
+                saved = time.monotonic()
+        loss, _, labels = progress.totals
+        dev_loss, dev_error = self.evaluate()
+        progress.scores.append(
+            {"train_loss": loss / max(labels, 1.0), "dev_loss": dev_loss, "dev_error": dev_error}
+        )
+        progress.epoch += 1
+        progress.done, progress.totals = 0, [0.0, 0.0, 0.0]
+        self._report(rate)
+        self.save("latest")
+        if progress.epoch > options.epochs - options.average:
+            save_checkpoint(self.folder / f"epoch.{progress.epoch}", self.network.variables)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Return loss and errors per label on the dev set."""
+        totals = np.zeros(3)
+        for batch in prefetched(self.dev_data, self._batches(self.dev_data, None)):
+            totals += self._dev_step(tf.constant(0.0), tf.constant(0), *_flat(batch)).numpy()
+        return float(totals[0] / totals[2]), float(totals[1] / totals[2])
+
+    def _report(self, rate: float) -> None:
+        progress, epochs = self.progress, self.options.epochs
+        row = progress.scores[-1]
+        left = progress.seconds / progress.epoch * (epochs - progress.epoch)
+        self.log.info(
+            "epoch %d of %d: train loss %.4f, dev loss %.4f, dev error %.2f %%, learning rate %.2g, "
+            "%.0f s left",
+            progress.epoch,
+            epochs,
+            row["train_loss"],
+            row["dev_loss"],
+            100 * row["dev_error"],
+            rate,
+            left,
+        )
+
+    # -- checkpoints
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint with all that is needed to go on; it is whole or absent."""
+        target, tmp = self.folder / name, self.folder / f".{name}.tmp"
+        shutil.rmtree(tmp, ignore_errors=True)
+        save_checkpoint(tmp / "all", {**self.network.variables, **self.adam.slots})
+        (tmp / "progress.json").write_text(json.dumps(asdict(self.progress)), "utf-8")
+        old = self.folder / f".{name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        tmp.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        found = [self.folder / n for n in ("latest", ".latest.old")]
+        folder = next((f for f in found if (f / "progress.json").is_file()), None)
+        if folder is None:
+            return
+        self.progress = Progress(**json.loads((folder / "progress.json").read_text("utf-8")))
+        values = load_checkpoint(folder / "all")
+        for name, variable in {**self.network.variables, **self.adam.slots}.items():
+            variable.assign(values[name])
+        done = self.progress
+        self.log.info("goes on at epoch %d, after %d batches", done.epoch + 1, done.done)
+
+    def _average(self) -> None:
+        """Set the parameters to their mean over the last epochs."""
+        first = max(1, self.options.epochs - self.options.average + 1)
+        epochs = [load_checkpoint(self.folder / f"epoch.{e}") for e in _inclusive(first, self)]
+        self.network.set_params(
+            {n: np.mean([e[n] for e in epochs], axis=0) for n in self.network.variables}
+        )
+
+
+def _inclusive(first: int, trainer: Trainer) -> Iterable[int]:
+    return range(first, trainer.options.epochs + 1)
+
+
+def _flat(batch: Any) -> list[Any]:
+    return [tf.convert_to_tensor(x) for pair in batch.values() for x in pair]
