@@ -4,8 +4,8 @@ A job is one module, `jobs/<family>/<name>.py`, that defines
 
 - `NAME`: `"<family>.<name>"`, and `VERSION`: raised whenever the same inputs give other outputs;
 - frozen keyword-only dataclasses `Inputs` (fields `Path`, `Path | None`, `tuple[Path, ...]`),
-  `Outputs` (fields `Path`, made by `file(...)` or `folder(...)`), and `Params` (JSON values or nested
-  dataclasses);
+  `Outputs` (fields `Path`, made by `file(...)` or `folder(...)`), and `Params` (JSON values or
+  nested dataclasses; a ValueError from `__post_init__` is shown before anything runs);
 - `resources(params) -> Resources`;
 - `run(inputs, outputs, params, log) -> None`.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import logging
 import typing
@@ -84,8 +85,20 @@ def job_names() -> list[str]:
     return [f"{p.parent.name}.{p.stem}" for p in paths if "\nNAME = " in p.read_text("utf-8")]
 
 
+@functools.cache
 def load_job(name: str) -> Job:
     """Return the module of a job. Raises JobError for an unknown name."""
-    if name not in job_names():
-        raise JobError(f"unknown job {name!r}{nearest(name, job_names())}")
+    names = job_names()
+    if name not in names:
+        raise JobError(f"unknown job {name!r}{nearest(name, names)}")
     return typing.cast(Job, importlib.import_module(f"jobs.{name}"))
+
+
+def outputs_of(job: Job) -> dict[str, Path]:
+    """Return the outputs of a job: field of Outputs -> name of the file in the stage's folder."""
+    return {f.name: typing.cast(Path, f.default) for f in dataclasses.fields(job.Outputs)}
+
+
+def folders_of(job: Job) -> set[str]:
+    """Return those fields of a job's Outputs that are folders."""
+    return {f.name for f in dataclasses.fields(job.Outputs) if f.metadata["folder"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,19 +13,28 @@ T = TypeVar("T")
 
 
 def progress(items: Sequence[T], what: str, log: logging.Logger) -> Iterator[T]:
-    """Yield the items, with a bar on a terminal or a line every tenth in a log, and the time left."""
-    if sys.stderr.isatty():
-        from rich.progress import track
+    """Yield the items; log a line every tenth with the time left, and show a bar on a terminal.
 
-        yield from track(items, description=what)
-        return
-    start, total = time.monotonic(), len(items)
-    shown = 0
-    for i, item in enumerate(items):
+    Records of the lines have the attribute `bar`: whether a bar on stderr shows the same.
+    """
+    bar = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    lines = _with_lines(items, what, log, bar)
+    if not bar:
+        return lines
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return iter(track(lines, description=what, total=len(items), console=console))
+
+
+def _with_lines(items: Sequence[T], what: str, log: logging.Logger, bar: bool) -> Iterator[T]:
+    start, total, shown = time.monotonic(), len(items), 0
+    for done, item in enumerate(items, 1):
         yield item
-        done = i + 1
         if done * 10 // total > shown:
             shown = done * 10 // total
             seconds = time.monotonic() - start
             left = seconds * (total - done) / done
-            log.info("%s: %d of %d, %.0f s, %.0f s left", what, done, total, seconds, left)
+            message = "%s: %d of %d, %.0f s, %.0f s left"
+            log.info(message, what, done, total, seconds, left, extra={"bar": bar})

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 Inputs = Mapping[str, "str | tuple[str, ...]"]
+
+
+def _where() -> str:
+    """Return `file:line` of the recipe code that is making an object, for error messages."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame and (frame.f_code.co_filename == __file__ or frame.f_code.co_filename[0] == "<"):
+        frame = frame.f_back  # this module, and the __init__ that dataclass generates
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+
+
+def _made_at() -> Any:
+    return field(default_factory=_where, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +33,13 @@ class Stage:
     inputs: the job's inputs; each value (or tuple of values) is `stage.output`, an output of
         another stage of the recipe.
     params: the job's parameters, as JSON values.
+    made_at: `file:line` for error messages; filled in.
     """
 
     job: str
     inputs: Inputs = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    made_at: str = _made_at()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +49,35 @@ class Score:
     system: str
     set: str
     stage: str
+    made_at: str = _made_at()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An experiment: named stages and the scores that it reports."""
+    """An experiment: named stages and the scores that it reports.
+
+    name: the name of its file, without `.py`.
+    """
 
     name: str
     stages: Mapping[str, Stage]
-    scores: tuple[Score, ...]
+    scores: tuple[Score, ...] = ()
+    made_at: str = _made_at()
 
     def replace(self, name: str, **params: Mapping[str, Any]) -> Recipe:
         """Return a variant: `BASE.replace("other", ctc={"seed": 2})` changes params of one stage.
 
-        Raises KeyError for a stage that the recipe does not have.
+        Raises ValueError for a stage that the recipe does not have.
         """
         stages = dict(self.stages)
         for stage, changed in params.items():
             if stage not in stages:
-                raise KeyError(f"recipe {self.name}: no stage {stage!r}; it has {sorted(stages)}")
+                close = difflib.get_close_matches(stage, stages, n=1) or sorted(stages)
+                raise ValueError(
+                    f"recipe {self.name!r} has no stage {stage!r}; there is {', '.join(close)}"
+                )
             old = stages[stage]
-            stages[stage] = replace(old, params={**old.params, **changed})
-        return replace(self, name=name, stages=stages)
+            stages[stage] = dataclasses.replace(
+                old, params={**old.params, **changed}, made_at=_where()
+            )
+        return dataclasses.replace(self, name=name, stages=stages, made_at=_where())

@@ -1,0 +1,29 @@
+"""The project's main job: from recipes to results/wer.txt."""
+
+import sys
+
+from snakemake.utils import min_version
+
+from workflows.snakefile import Workflow
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+planned = Workflow(config)
+
+
+rule all:
+    input:
+        "results/wer.txt",
+        planned.manifests,
+
+
+include: "workflows/rules/jobs.smk"
+include: "workflows/rules/results.smk"
+
+
+onsuccess:
+    planned.show_table()

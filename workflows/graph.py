@@ -1,0 +1,199 @@
+"""The stage graph: recipes checked, resolved to canonical JSON, and hashed."""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.job import Job, JobError, load_job, nearest, outputs_of
+from jobs.typed_json import from_json, to_json
+from recipes.recipe import Recipe, Stage
+from workflows.load import shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A file or folder that a stage makes: the stage, and the field of its job's Outputs."""
+
+    node: Node
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Its path below the store."""
+        return f"{self.node.folder}/{outputs_of(self.node.job)[self.name]}"
+
+
+Input = Output | tuple[Output, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A stage, checked and resolved.
+
+    name: `recipe/stage`, of the first recipe that has it. params: the job's Params, with `{data}`
+    as it stands in the recipe. inputs: a value for each field of the job's Inputs.
+    """
+
+    name: str
+    job: Job
+    params: Any
+    inputs: Mapping[str, Input]
+    hash: str
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the store."""
+        return f"{self.job.NAME}/{self.hash}"
+
+    @property
+    def sources(self) -> list[Output]:
+        """All that it reads, in order."""
+        values = [v if isinstance(v, tuple) else (v,) for v in self.inputs.values()]
+        return [output for value in values for output in value if output]
+
+
+def make_node(name: str, job: Job, params: Any, inputs: Mapping[str, Input]) -> Node:
+    """Make a node and its hash: over what changes the outputs, and nothing else."""
+    identity = {
+        "job": job.NAME,
+        "version": job.VERSION,
+        "params": to_json(params, hashed_only=True),
+        # Without inputs that are not given: a job may get a new optional one, and keep its hashes.
+        "inputs": {key: _input_identity(value) for key, value in inputs.items() if value},
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Node(name=name, job=job, params=params, inputs=inputs, hash=digest)
+
+
+def _input_identity(value: Output | tuple[Output, ...]) -> Any:
+    if isinstance(value, tuple):
+        return [_input_identity(v) for v in value]
+    return [value.node.hash, value.name]
+
+
+def resolve(recipe: Recipe) -> dict[str, Node]:
+    """Check all stages of a recipe and return their nodes.
+
+    Raises JobError, one line for each mistake, with the file and line of its stage.
+    """
+    errors: list[str] = []
+    drafts = {name: _Draft(recipe, name, errors) for name in recipe.stages}
+    for draft in drafts.values():
+        draft.check_references(drafts)
+    order = _order(recipe, drafts, errors)
+    for score in recipe.scores:
+        where = f"{shown(score.made_at)}: score {score.system!r} on {score.set!r}"
+        if score.stage not in drafts:
+            found = f"found stage {score.stage!r}, which the recipe does not have"
+            errors.append(f"{where}: {found}{nearest(score.stage, drafts)}")
+        elif (job := drafts[score.stage].job) and "score" not in outputs_of(job):
+            found = f"found stage {score.stage!r}, a {job.NAME}, which has no output 'score'"
+            errors.append(f"{where}: {found}; try a stage of the job score.wer")
+    if errors:
+        raise JobError("\n".join(errors))
+    nodes: dict[str, Node] = {}
+    for name in order:
+        nodes[name] = drafts[name].node(nodes)
+    return {name: nodes[name] for name in recipe.stages}
+
+
+def _order(recipe: Recipe, drafts: Mapping[str, _Draft], errors: list[str]) -> list[str]:
+    """Return the stages, each after those it reads; a cycle is an error."""
+    sources = {
+        name: {stage for stage, _ in draft.references() if stage in drafts}
+        for name, draft in drafts.items()
+    }
+    try:
+        return list(graphlib.TopologicalSorter(sources).static_order())
+    except graphlib.CycleError as error:
+        cycle = error.args[1]
+        where = shown(recipe.stages[cycle[0]].made_at)
+        errors.append(f"{where}: stages that need each other: {' -> '.join(cycle)}")
+        return []
+
+
+class _Draft:
+    """A stage that is being checked; appends what is wrong to the errors."""
+
+    def __init__(self, recipe: Recipe, name: str, errors: list[str]) -> None:
+        self.stage: Stage = recipe.stages[name]
+        self.name = f"{recipe.name}/{name}"
+        self.where = f"{shown(self.stage.made_at)}: stage {name!r}"
+        self.errors = errors
+        self.job: Job | None = None
+        self.params: Any = None
+        try:
+            self.job = load_job(self.stage.job)
+            self.params = from_json(self.job.Params, dict(self.stage.params), self.where)
+            self.job.resources(self.params)
+        except JobError as error:
+            text = str(error)
+            errors.append(text if text.startswith(self.where) else f"{self.where}: {text}")
+
+    def references(self) -> list[tuple[str, str]]:
+        """Return (stage, output) of each input that is written as one."""
+        values = [v if isinstance(v, tuple | list) else (v,) for v in self.stage.inputs.values()]
+        return [_split(text) for value in values for text in value if isinstance(text, str)]
+
+    def check_references(self, drafts: Mapping[str, _Draft]) -> None:
+        """Check names and kinds of the inputs, and that what they refer to exists."""
+        if self.job:
+            self._check_names(self.job)
+        for stage, output in self.references():
+            text = f"{stage}.{output}" if output else stage
+            if not output:
+                self._error(f"input {text!r}: needed 'stage.output'")
+            elif stage not in drafts:
+                self._error(f"input {text!r}: unknown stage {stage!r}{nearest(stage, drafts)}")
+            elif (job := drafts[stage].job) and output not in outputs_of(job):
+                names = nearest(output, outputs_of(job))
+                self._error(f"input {text!r}: {job.NAME} has no output {output!r}{names}")
+
+    def _check_names(self, job: Job) -> None:
+        fields = {f.name: f for f in dataclasses.fields(job.Inputs)}
+        kinds = typing.get_type_hints(job.Inputs)
+        for name, value in self.stage.inputs.items():
+            many = isinstance(value, tuple | list)
+            if name not in fields:
+                self._error(f"{job.NAME} has no input {name!r}{nearest(name, fields)}")
+            elif many and typing.get_origin(kinds[name]) is not tuple:
+                self._error(f"input {name!r}: found {len(value)} references, needed one")
+            elif not many and typing.get_origin(kinds[name]) is tuple:
+                self._error(f"input {name!r}: found {value!r}, needed a tuple of references")
+            for text in value if many else (value,):
+                if not isinstance(text, str):
+                    self._error(f"input {name!r}: found {text!r}, needed 'stage.output'")
+        for name, f in fields.items():
+            if f.default is dataclasses.MISSING and name not in self.stage.inputs:
+                self._error(f"missing input {name!r} of {job.NAME}")
+
+    def _error(self, text: str) -> None:
+        self.errors.append(f"{self.where}: {text}")
+
+    def node(self, nodes: Mapping[str, Node]) -> Node:
+        """Return the node, once those it reads are there."""
+        assert self.job
+
+        def output(text: str) -> Output:
+            stage, name = _split(text)
+            return Output(node=nodes[stage], name=name)
+
+        fields = dataclasses.fields(self.job.Inputs)
+        inputs: dict[str, Input] = {f.name: typing.cast(Input, f.default) for f in fields}
+        for key, value in self.stage.inputs.items():
+            inputs[key] = output(value) if isinstance(value, str) else tuple(map(output, value))
+        return make_node(self.name, self.job, self.params, inputs)
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """Split `stage.output`; stages may have dots in their names."""
+    stage, _, output = reference.rpartition(".")
+    return (stage, output) if stage else (output, "")

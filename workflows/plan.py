@@ -1,0 +1,68 @@
+"""The plan of a run: the nodes of all recipes asked for, each once, and their score table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jobs.job import JobError, load_job
+from jobs.typed_json import from_json
+from recipes.recipe import Recipe
+from workflows.graph import Node, Output, make_node, resolve
+from workflows.load import load_recipes
+
+TABLE = "results/wer.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """stages: recipe -> stage -> node. nodes: folder in the store -> node. table: of the scores."""
+
+    stages: Mapping[str, Mapping[str, Node]]
+    nodes: Mapping[str, Node]
+    table: Node
+
+    @property
+    def jobs(self) -> list[str]:
+        """The names of the jobs that the plan needs, sorted."""
+        return sorted({node.job.NAME for node in self.nodes.values()})
+
+
+def make_plan(names: Sequence[str]) -> Plan:
+    """Load and resolve recipes, by name or path.
+
+    Raises JobError, which tells all that is wrong with any stage of any recipe.
+    """
+    if not names:
+        raise JobError("recipes: found none, needed at least one; try recipes=commands")
+    recipes = load_recipes(names)
+    stages: dict[str, dict[str, Node]] = {}
+    errors: list[str] = []
+    for recipe in recipes:
+        try:
+            stages[recipe.name] = resolve(recipe)
+        except JobError as error:
+            errors.append(str(error))
+    if errors:
+        raise JobError("\n".join(errors))
+    table = _table(dict(zip(dict.fromkeys(names), recipes, strict=True)), stages)
+    nodes: dict[str, Node] = {}
+    for node in [n for of_recipe in stages.values() for n in of_recipe.values()] + [table]:
+        nodes.setdefault(node.folder, node)
+    return Plan(stages=stages, nodes=nodes, table=table)
+
+
+def _table(recipes: Mapping[str, Recipe], stages: Mapping[str, Mapping[str, Node]]) -> Node:
+    """Return the stage that makes the score table; recipes: name or path as asked for -> recipe."""
+    job = load_job("score.table")
+    rows, scores = [], []
+    for asked, recipe in recipes.items():
+        for score in recipe.scores:
+            command = f"make wer RECIPES={shlex.quote(asked)}"
+            artifacts = f"results/{recipe.name}/{score.stage}"
+            row = {"recipe": recipe.name, "system": score.system, "set": score.set}
+            rows.append({**row, "reproduce": f"{command}  # {artifacts}"})
+            scores.append(Output(node=stages[recipe.name][score.stage], name="score"))
+    params = from_json(job.Params, {"rows": rows}, "score table")
+    return make_node("score table", job, params, {"scores": tuple(scores)})

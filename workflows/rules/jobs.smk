@@ -1,0 +1,13 @@
+for kind in planned.rules:
+
+    rule:
+        name: kind.name
+        input: kind.inputs
+        output: kind.outputs
+        wildcard_constraints: hash="[0-9a-f]{16}"
+        params: spec=kind.spec
+        threads: kind.threads
+        resources: mem_mb=kind.mem_mb, runtime=kind.minutes, gpu=kind.gpu
+        shell:
+            "{sys.executable:q} -m workflows.run_job {params.spec:q} --data {config[data]:q}"
+            " --threads {threads} --in-workflow"

@@ -1,0 +1,159 @@
+"""The one runner of jobs: `python -m workflows.run_job work/<job>/<hash>/stage.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from jobs.files import remove, remove_leftovers
+from jobs.job import Job, JobError, load_job, outputs_of
+from jobs.typed_json import from_json
+from workflows.lock import locked
+from workflows.memory import peak_memory
+from workflows.provenance import write_manifest
+from workflows.stage_log import report, stage_log
+
+USAGE = 2  # exit status for a wrong call, as argparse has it
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; return its exit status: 0, or 1 when it failed."""
+    options = _options(arguments)
+    set_threads(options.threads)
+    signal.signal(signal.SIGTERM, _stop)
+    folder = options.spec.parent
+    try:
+        spec = json.loads(options.spec.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{options.spec}: not the specification of a stage: {error}\n")
+        return USAGE
+    with stage_log(folder, spec["name"], options.in_workflow) as log:
+        log.debug("by hand: %s", _command(options))
+        remove(folder / "error.txt")
+        try:
+            with locked(folder / ".lock", log) as waited:
+                if waited and _finished(folder, spec):
+                    log.info("the other process has done it")
+                else:
+                    run_stage(spec, options, log)
+            return 0
+        except (Exception, KeyboardInterrupt) as error:
+            report(error, folder / "error.txt", log)
+            return 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workflows.run_job", description=__doc__)
+    parser.add_argument("spec", type=Path, help="stage.json in the folder of the stage")
+    parser.add_argument("--data", help="the folder that {data} stands for in parameters")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="cores to use")
+    parser.add_argument(
+        "--in-workflow", action="store_true", help="one of several on a terminal: no bars"
+    )
+    return parser.parse_args(arguments)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return the command that runs the same stage by hand."""
+    command = [sys.executable, "-m", "workflows.run_job", str(options.spec)]
+    data = ["--data", options.data] if options.data else []
+    return shlex.join([*command, *data, "--threads", str(options.threads)])
+
+
+def set_threads(threads: int) -> None:
+    """Give all libraries one budget of threads; before any of them is imported."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # pools that spin take the cores from one another
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Logger) -> None:
+    """Run the job of a stage and write its manifest.
+
+    Raises JobError where the code has changed since the plan, or an output is missing.
+    """
+    folder: Path = options.spec.parent
+    job = load_job(spec["job"])
+    if spec["version"] != job.VERSION:
+        raise JobError(
+            f"{options.spec}: found version {spec['version']} of {job.NAME}, needed"
+            f" {job.VERSION}, which the code has now; try snakemake, which plans anew"
+        )
+    for path in remove_leftovers(folder):
+        log.info("removed %s, left by a killed process", path)
+    remove(folder / "manifest.json")
+    params = from_json(job.Params, _with_data(spec["params"], options.data), job.NAME)
+    inputs = from_json(job.Inputs, _below(folder.parent.parent, spec["inputs"]), job.NAME)
+    outputs = job.Outputs(**{k: folder / path for k, path in outputs_of(job).items()})
+    started, start = datetime.now(UTC), time.monotonic()
+    with peak_memory() as peak:
+        job.run(inputs, outputs, params, log)
+    if missing := _missing(folder, job):
+        raise JobError(f"{job.NAME}: ended without an error, but did not make {missing}")
+    run = {
+        "command": _command(options),
+        "data": options.data,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - start, 3),
+        "peak_memory_mib": peak.mib,
+        "threads": options.threads,
+    }
+    write_manifest(folder / "manifest.json", spec, run)
+    log.info("done in %.1f s, %d MiB", run["seconds"], peak.mib)
+
+
+def _finished(folder: Path, spec: dict[str, Any]) -> bool:
+    return (folder / "manifest.json").exists() and not _missing(folder, load_job(spec["job"]))
+
+
+def _missing(folder: Path, job: Job) -> str:
+    """Return the outputs of a job that are not in its folder, as a text."""
+    paths = [folder / path for path in outputs_of(job).values()]
+    return ", ".join(str(path) for path in paths if not path.exists())
+
+
+def _with_data(value: Any, data: str | None) -> Any:
+    """Replace `{data}` in all strings of JSON values."""
+    if isinstance(value, dict):
+        return {k: _with_data(v, data) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_data(v, data) for v in value]
+    if isinstance(value, str) and "{data}" in value:
+        if data is None:
+            raise JobError(f"found {value!r}, needed a folder for {{data}}; try --data FOLDER")
+        return value.replace("{data}", data)
+    return value
+
+
+def _below(store: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs as paths."""
+    many = {k: [str(store / p) for p in v] for k, v in inputs.items() if isinstance(v, list)}
+    one = {k: str(store / v) for k, v in inputs.items() if isinstance(v, str)}
+    return {**inputs, **many, **one}
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
