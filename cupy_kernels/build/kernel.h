@@ -20,6 +20,8 @@ typedef long long index_t;
 #define BARRIER __syncthreads()
 #define WORKER blockIdx.x
 
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
 DEVICE int float_bits(float x) { return __float_as_int(x); }
 DEVICE float bits_float(int bits) { return __int_as_float(bits); }
 
