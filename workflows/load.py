@@ -25,12 +25,12 @@ def recipe_files() -> dict[str, Path]:
     return {p.stem: p for p in paths if re.search(r"^RECIPE\b", p.read_text("utf-8"), re.M)}
 
 
-def load_recipes(names: Sequence[str]) -> list[Recipe]:
-    """Load recipes by name, or by path where the name ends in `.py`.
+def load_recipes(names: Sequence[str]) -> dict[str, Recipe]:
+    """Load recipes by name, or by path where the name ends in `.py`: as asked for -> recipe.
 
     Raises JobError, which tells all that is wrong with any of them.
     """
-    loaded: list[Recipe] = []
+    loaded: dict[str, Recipe] = {}
     errors: list[str] = []
     paths: dict[str, Path] = {}
     for name in dict.fromkeys(names):

@@ -39,14 +39,14 @@ def make_plan(names: Sequence[str]) -> Plan:
     recipes = load_recipes(names)
     stages: dict[str, dict[str, Node]] = {}
     errors: list[str] = []
-    for recipe in recipes:
+    for recipe in recipes.values():
         try:
             stages[recipe.name] = resolve(recipe)
         except JobError as error:
             errors.append(str(error))
     if errors:
         raise JobError("\n".join(errors))
-    table = _table(dict(zip(dict.fromkeys(names), recipes, strict=True)), stages)
+    table = _table(recipes, stages)
     nodes: dict[str, Node] = {}
     for node in [n for of_recipe in stages.values() for n in of_recipe.values()] + [table]:
         nodes.setdefault(node.folder, node)

@@ -1,0 +1,42 @@
+# make wer: set up, and run the recipes up to the table of word error rates. make test: set up, and
+# run the tests. Both work on a fresh machine with Python 3.11 to 3.13.
+
+RECIPES ?= commands
+CORES ?= all
+EXTRAS ?= cpu,espeak,test
+VENV := .venv
+COMMA := ,
+STAMP := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
+SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
+
+.PHONY: wer test lint docs env
+
+wer: env
+	@$(SNAKEMAKE) --no-hooks results/wer.txt --config 'recipes=$(RECIPES)'
+	@cat results/wer.txt
+
+test: env
+	$(VENV)/bin/python -m pytest
+
+lint: env
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+docs: env
+	mkdir -p docs
+	$(VENV)/bin/python -m workflows.draw '$(RECIPES)' > docs/pipeline.md
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=$$(for p in python3.13 python3.12 python3.11 python3; do \
+	    $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	        && { echo $$p; break; }; done); \
+	if [ -z "$$python" ]; then \
+	    echo "make env: found $$(python3 --version 2>&1), needed Python 3.11, 3.12 or 3.13" \
+	        "(Snakemake 9 does not run on older ones); install one of them" >&2; exit 1; fi; \
+	[ -x $(VENV)/bin/python ] || "$$python" -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
