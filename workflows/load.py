@@ -33,15 +33,16 @@ def load_recipes(names: Sequence[str]) -> dict[str, Recipe]:
     loaded: dict[str, Recipe] = {}
     errors: list[str] = []
     paths: dict[str, Path] = {}
-    for name in dict.fromkeys(names):
+    for name in names:
         try:
             path = _path(name)
-            other = paths.setdefault(path.stem, path)
-            if other != path:
-                raise JobError(
-                    f"two recipes have the name {path.stem!r}: {shown(other)} and {path}"
-                )
-            loaded.append(_load(path))
+            if path in paths.values():
+                continue
+            if path.stem in paths:
+                both = f"{shown(paths[path.stem])} and {shown(path)}"
+                raise JobError(f"two recipes have the name {path.stem!r}: {both}; rename one")
+            paths[path.stem] = path
+            loaded[name] = _load(path)
         except JobError as error:
             errors.append(str(error))
     if errors:
