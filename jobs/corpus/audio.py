@@ -61,3 +61,11 @@ def write_audio(path: Path, samples: Samples, sample_rate: int) -> None:
     """Write [time] samples, in [-1, 1), as a wav file of 16 bits; sample_rate: Hz."""
     integers = np.round(np.clip(samples, -1, LARGEST) * 2**15).astype(np.int16)
     soundfile.write(path, integers, sample_rate, subtype="PCM_16", format="WAV")
+
+
+def duration(path: Path) -> float:
+    """Return the seconds of a file by its header; 0 where it is missing or unreadable."""
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.SoundFileError, OSError):
+        return 0.0

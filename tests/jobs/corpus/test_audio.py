@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.corpus.audio import read_audio, read_raw, resample, write_audio
+from jobs.corpus.audio import duration, read_audio, read_raw, resample, write_audio
 from jobs.job import JobError
 
 
@@ -73,3 +73,11 @@ def test_reads_real_flac(data_root: Path) -> None:
     samples = read_audio(path, 8000)
     assert len(samples) == pytest.approx(11.66 * 8000, rel=0.001)
     assert 0.01 < float(np.abs(samples).max()) < 1
+
+
+def test_duration(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(44100), 44100)
+    assert duration(tmp_path / "a.flac") == pytest.approx(0.5)
+    assert duration(tmp_path / "none.wav") == 0
+    (tmp_path / "text.wav").write_text("no recording")
+    assert duration(tmp_path / "text.wav") == 0
