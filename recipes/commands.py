@@ -1,4 +1,4 @@
-"""Requests to a voice assistant, synthesised with espeak-ng: the embedded recipe, from text to scores.
+"""Requests to a voice assistant, synthesised with espeak-ng: the embedded recipe.
 
 Corpus: made by the recipe, so free of any licence on recordings (espeak-ng itself is GPL-3).
 """

@@ -10,9 +10,9 @@ from returnn_lite.lazy import tf
 class Beam:
     """A set of hypotheses per sequence, made by one choice from those of the choice before.
 
-    name: the layer that chose. size: hypotheses per sequence. parent: the beam chosen from, None for
-    the beginning of a loop. source: int32 [batch, size], for each hypothesis the entry of the parent that
-    it continues. scores: float32 [batch, size], log-probability of each hypothesis.
+    name: the layer that chose. size: hypotheses per sequence. parent: the beam chosen from, None
+    for the beginning of a loop. source: int32 [batch, size], for each hypothesis the entry of the
+    parent that it continues. scores: float32 [batch, size], log-probability of each hypothesis.
 
     The choices of a step form a chain, so any two beams of one step have a common descendant.
     """

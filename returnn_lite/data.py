@@ -19,8 +19,8 @@ class Data:
     dims: one per axis, in the order of the tensor's axes; a dim occurs once. dtype: "float32",
     "int32", ... sparse_dim: where the values are class indices, the dim of the classes.
     feature_dim, time_dim: the axes that "F" and "T" mean. beam: the hypotheses hidden in the batch
-    dim. available_for_inference: whether the data exist when a model is used. vocab: the names of the
-    classes.
+    dim. available_for_inference: whether the data exist when a model is used. vocab: the names of
+    the classes.
     """
 
     name: str

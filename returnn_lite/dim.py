@@ -1,4 +1,4 @@
-"""A dimension of a tensor: an object with identity, a kind, a name, and a size where it is fixed."""
+"""A dimension of a tensor: an object with identity, a kind, a name, and perhaps a size."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ _KEYS = ("dim", "sparse", "dtype", "available_for_inference", "vocab", "same_dim
 def templates(extern_data: Mapping[str, Any]) -> dict[str, Data]:
     """Return the template of every stream.
 
-    A stream is {"dim": size, "sparse": bool, "dtype": ..., "available_for_inference": bool, "vocab":
-    names, "same_dim_tags_as": {"t": other stream}}, or (dim, 2) for dense and (dim, 1) for sparse data.
-    Raises NetworkError for an unknown key or stream.
+    A stream is {"dim": size, "sparse": bool, "dtype": ..., "available_for_inference": bool,
+    "vocab": names, "same_dim_tags_as": {"t": other stream}}, or (dim, 2) for dense and (dim, 1) for
+    sparse data. Raises NetworkError for an unknown key or stream.
     """
     found: dict[str, Data] = {}
     for key, opts in extern_data.items():

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 class Run:
     """What all layers share in one run.
 
-    params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values that
-    eval strings ask for. seed, step: what
-    random numbers depend on. lengths: int32 [batch] of each dynamic dim. beams: the final hypotheses of
-    each loop in which there was a search.
+    params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values
+    that eval strings ask for. seed, step: what random numbers depend on. lengths: int32 [batch] of
+    each dynamic dim. beams: the final hypotheses of each loop in which there was a search.
     """
 
     mode: Mode
@@ -51,6 +50,17 @@ class Run:
     def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
         return self.lengths[dim].in_beam(beam).tensor
+
+    def as_time(self, x: Data, dim: Dim, where: str) -> Data:
+        """Return x with another dim in place of its time dim, whose lengths must be the same."""
+        assert x.time_dim is not None
+        if x.time_dim is dim:
+            return x
+        found, needed = self.lengths[x.time_dim].tensor, self.lengths[dim].tensor
+        text = f"{where}: found lengths of {x.time_dim.name}, needed those of {dim.name}"
+        check = tf.debugging.assert_equal(found, needed, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            return replace(x.renamed(x.time_dim, dim), tensor=tf.identity(x.tensor))
 
     def mask(self, dim: Dim, x: Data) -> Any:
         """Return bool, shaped to broadcast against x: which entries of a dynamic dim are valid."""
@@ -79,7 +89,7 @@ class Frame:
         self.before_activation: dict[Node, tuple[str, Data]] = {}
 
     def home(self, node: Node) -> Frame:
-        """Return the frame that holds a node's value: this, one around, or that of a loop inside."""
+        """Return the frame of a node's value: this, one around, or that of a loop inside."""
         frame: Frame | None = self
         while frame is not None:
             if frame.loop is node.loop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from returnn_lite import native
@@ -20,8 +20,8 @@ from returnn_lite.node import Node
 class Loss:
     """The loss of a layer.
 
-    value: float32 [batch], per sequence. error: float32 [batch], number of errors, or None where it is
-    not computed. weight: float32 [batch], what the loss is divided by: the length of the target.
+    value: float32 [batch], per sequence. error: float32 [batch], number of errors, or None where it
+    is not computed. weight: float32 [batch], what the loss is divided by: the length of the target.
     scale: its factor in the objective.
     """
 
@@ -39,7 +39,7 @@ def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:
 
 
 def check(node: Node) -> None:
-    """Raise NetworkError where the loss of a layer is unknown, lacks a target, or has wrong options."""
+    """Raise NetworkError where a layer's loss is unknown, lacks a target, or has wrong options."""
     name, opts = str(node.common.loss), node.common.loss_opts
     if name not in _FUNCTIONS:
         raise NetworkError(f"{node}: unknown loss {name!r}{nearest(name, _FUNCTIONS)}")
@@ -67,12 +67,7 @@ def _aligned(node: Node, frame: Frame) -> tuple[Data, Data]:
     out, target = frame.value(node), frame.value(node.target)
     if out.time_dim is None or target.time_dim is None or out.feature_dim is None:
         raise NetworkError(f"{node}: found {out} for target {target}, needed time and feature dims")
-    if out.time_dim is not target.time_dim:
-        found, needed = (frame.run.lengths[d.time_dim].tensor for d in (out, target))  # type: ignore[index]
-        text = f"{node}: found output lengths other than the target's"
-        with tf.control_dependencies([tf.debugging.assert_equal(found, needed, message=text)]):
-            target = replace(target, tensor=tf.identity(target.tensor))
-        target = target.renamed(target.time_dim, out.time_dim)
+    target = frame.run.as_time(target, out.time_dim, str(node))
     return (
         out.ordered([out.time_dim, BATCH, out.feature_dim]),
         target.ordered([out.time_dim, BATCH]),
@@ -114,7 +109,9 @@ def _ctc(node: Node, frame: Frame, errors: bool) -> tuple[Any, Any, Any]:
     out, target = frame.value(node), frame.value(node.target)
     name, logits = frame.home(node).before_activation.get(node, (None, out))
     if name not in ("softmax", "log_softmax"):
-        raise NetworkError(f"{node}: found activation {name!r}, needed 'softmax' for the loss 'ctc'")
+        raise NetworkError(
+            f"{node}: found activation {name!r}, needed 'softmax' for the loss 'ctc'"
+        )
     time, labels = out.time_dim, target.time_dim
     assert time is not None and labels is not None and out.feature_dim is not None
     logits = logits.ordered([time, BATCH, out.feature_dim])

@@ -23,8 +23,8 @@ def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
 def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, Any]:
     """Return outputs [time, batch, n], zero behind the end, and final cell state [batch, n].
 
-    z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins at
-    each sequence's own end.
+    z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins
+    at each sequence's own end.
     """
     zeros = tf.zeros([tf.shape(z)[1], w_re.shape[0]])
     parts = [tf.float32] * 4
@@ -40,7 +40,7 @@ def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, A
 
     from cupy_kernels.lstm import op as kernels
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(z: Any, w_re: Any) -> Any:
         inputs = [z, w_re, lengths, zeros, zeros]
         y, c, gates, cells = tf.numpy_function(forward, inputs, parts, stateful=False)
@@ -63,17 +63,17 @@ def _plain(arrays: Any) -> list[Any]:
 
 
 def ctc_loss(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
-    """Return float32 [batch], -log p of the labels by CTC (Graves et al., 2006); inf without a path.
+    """Return float32 [batch], -log p of the labels by CTC (Graves et al., 2006), or inf.
 
-    logits: float32 [time, batch, labels], before softmax. frames, counts: int32 [batch], lengths of the
-    input and of the labels. labels: int32 [batch, label]. blank: its index.
+    logits: float32 [time, batch, labels], before softmax. frames, counts: int32 [batch], lengths of
+    the input and of the labels. labels: int32 [batch, label]. blank: its index.
     """
     from cupy_kernels.ctc.op import ctc_loss as kernel
 
     def compute(*arrays: Any) -> Any:
         return kernel(*_plain(arrays), blank=blank)
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss(logits: Any) -> Any:
         value, gradient = tf.numpy_function(
             compute, [logits, frames, labels, counts], [tf.float32, tf.float32], stateful=False
@@ -102,8 +102,8 @@ def ctc_align(
 ) -> tuple[Any, Any]:
     """Return the best path of numpy arrays: labels int32 [batch, time], and its score [batch].
 
-    log_probs: float32 [time, batch, labels]; the others as in `ctc_loss`. label_repetition: False for
-    RNA's topology, in which a label takes one frame.
+    log_probs: float32 [time, batch, labels]; the others as in `ctc_loss`. label_repetition: False
+    for RNA's topology, in which a label takes one frame.
     """
     from cupy_kernels.align.op import ctc_align as kernel
 

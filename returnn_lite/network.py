@@ -30,12 +30,13 @@ Batch = Mapping[str, tuple[Any, Any]]
 class Network:
     """A network of layers, with parameters.
 
-    network: the dict of layers. extern_data: the data streams. train: whether dropout and the like are
-    active. search: whether choices search, rather than take the ground truth. outputs: layers that are
-    needed; where it is absent, `output`, the layers with a loss, and those with is_output_layer. config:
-    values that eval strings reach as `self.network.get_config().typed_value(name)`; a tf.Variable among
-    them may change between runs. seed: of the parameters' first values and of all randomness.
-    Raises NetworkError for any mistake that can be seen without data.
+    network: the dict of layers. extern_data: the data streams. train: whether dropout and the like
+    are active. search: whether choices search, rather than take the ground truth. outputs: layers
+    that are needed; where it is absent, `output`, the layers with a loss, and those with
+    is_output_layer. config: values that eval strings reach as
+    `self.network.get_config().typed_value(name)`; a tf.Variable among them may change between runs.
+    seed: of the parameters' first values and of all randomness. Raises NetworkError for any mistake
+    that can be seen without data.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Network:
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")
         names = self._default_outputs() if outputs is None else outputs
         if not names:
-            raise NetworkError("found no layer 'output', no loss and no is_output_layer, needed one")
+            raise NetworkError(
+                "found no layer 'output', no loss and no is_output_layer, needed one"
+            )
         self.outputs = [self.scope.get(n, "outputs") for n in names]
         check_loops(self.scope)
         for node in self.nodes():
@@ -167,7 +170,7 @@ class Network:
             template = template_of(node)
             assert template.time_dim is not None
             run.set_lengths(template.time_dim, lengths)
-            # What is behind the longest sequence is cut off, so that streams of equal lengths agree.
+            # What lies behind the longest sequence goes, so that streams of equal lengths agree.
             values = tf.cast(values[:, : tf.reduce_max(lengths)], tf.as_dtype(template.dtype))
             frame.values[node] = replace(template, tensor=values)
         return frame
@@ -202,7 +205,9 @@ class Network:
         def compute(*tensors: Any) -> Any:
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
             frame = self.frame(dict(zip(streams_, pairs, strict=True)))
-            with_losses = all(n.target is None or _given(n.target, streams_) for n in self.loss_nodes)
+            with_losses = all(
+                n.target is None or _given(n.target, streams_) for n in self.loss_nodes
+            )
             found = self.losses(frame, errors=True) if with_losses else {}
             return output_tensors(frame, wanted, found)
 
@@ -223,10 +228,15 @@ class Network:
             batch = {}
             for key, tensor in zip(keys, tensors, strict=True):
                 template = template_of(self.scope.inputs[key])
-                shape = [tf.size(tensor), tf.reduce_max(tensor), *(d.size for d in template.dims[2:])]
+                shape = [
+                    tf.size(tensor),
+                    tf.reduce_max(tensor),
+                    *(d.size for d in template.dims[2:]),
+                ]
                 batch[key] = (tf.zeros(shape, tf.as_dtype(template.dtype)), tensor)
             frame = self.frame(batch)
             dim = frame.value(node).time_dim
+            assert dim is not None
             return frame.run.lengths[dim].tensor
 
         tensors = [tf.constant(np.asarray(x, np.int32)) for x in lengths.values()]

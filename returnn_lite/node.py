@@ -35,9 +35,9 @@ class ParamSpec:
 class Common:
     """The options that every layer has; the network handles them, no layer does.
 
-    dropout: share of the input that is dropped in training. initial_output: what `prev:` of the layer
-    is in the first step: a number, "zeros", "ones", or the name of a layer. loss, loss_opts, loss_scale,
-    target: see `losses`. L2: weight of the squared parameters in the objective.
+    dropout: share of the input that is dropped in training. initial_output: what `prev:` of the
+    layer is in the first step: a number, "zeros", "ones", or the name of a layer. loss, loss_opts,
+    loss_scale, target: see `losses`. L2: weight of the squared parameters in the objective.
     """
 
     loss: str | None = None
@@ -54,10 +54,10 @@ class Common:
 class Node:
     """One layer of a network: its options, the layers it depends on, its template and parameters.
 
-    path: full name, such as `output/rec/s`; param_path: the prefix of its parameters. sources, refs: the
-    layers that `from` and the layer's other options name. inner: the scope of its subnetwork. loop: the
-    rec layer's loop that it lies in. resolved: what the layer found out while it was inferred. wanted:
-    layers in the layer's loop whose outputs are used outside.
+    path: full name, such as `output/rec/s`; param_path: the prefix of its parameters. sources,
+    refs: the layers that `from` and the layer's other options name. inner: the scope of its
+    subnetwork. loop: the rec layer's loop that it lies in. resolved: what the layer found out while
+    it was inferred. wanted: layers in the layer's loop whose outputs are used outside.
     """
 
     def __init__(self, name: str, layer: Layer, common: Common, scope: Scope, path: str):

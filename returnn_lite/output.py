@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.frame import Frame
 from returnn_lite.losses import Loss
@@ -24,9 +23,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Output:
     """The output of a layer.
 
-    values: the axes as the layer made them; with a beam, axis "batch" has batch * beam entries, those of
-    a sequence side by side. dims: one per axis. lengths: {name of a dynamic dim: int32 [batch]}. scores:
-    float32 [batch, beam], log-probabilities of the hypotheses, None without a search.
+    values: the axes as the layer made them; with a beam, axis "batch" has batch * beam entries,
+    those of a sequence side by side. dims: one per axis. lengths: {name of a dynamic dim: int32
+    [batch]}. scores: float32 [batch, beam], log-probabilities of the hypotheses, None without a
+    search.
     """
 
     values: Array
@@ -39,7 +39,7 @@ class Output:
     scores: Array | None = None
 
     def canonical(self) -> Array:
-        """Return the values as batch, time, other spatial axes, feature; zero behind every length."""
+        """Return the values as batch, time, other axes, feature; zero behind every length."""
         order = [d for d in self.dims if d is BATCH]
         order += [d for d in self.dims if d is self.time_dim]
         order += [d for d in self.dims if d not in order and d is not self.feature_dim]
@@ -57,7 +57,7 @@ class Output:
 
 @dataclass(frozen=True)
 class LossValue:
-    """The loss of a layer: value, error and weight, float32 [batch] each; error None if not counted."""
+    """The loss of a layer, float32 [batch] each; error is None where it is not counted."""
 
     value: Array
     error: Array | None
@@ -93,7 +93,7 @@ class _Trace:
 
 
 def output_tensors(frame: Frame, wanted: list[Node], losses: Mapping[str, Loss]) -> dict[str, Any]:
-    """Return the tensors of the wanted layers and losses, as a structure that tf.function returns."""
+    """Return the tensors of the wanted layers and losses, as tf.function returns them."""
     found: dict[str, Any] = {"layers": {}, "losses": {}}
     for node in wanted:
         x = frame.value(node)

@@ -35,7 +35,9 @@ def _parse(init: Any, path: str) -> tuple[str, dict[str, Any]]:
     try:
         node = ast.parse(str(init), mode="eval").body
     except SyntaxError:
-        raise NetworkError(f"{path}: found initialiser {init!r}, needed a number or a name") from None
+        raise NetworkError(
+            f"{path}: found initialiser {init!r}, needed a number or a name"
+        ) from None
     opts: dict[str, Any] = {}
     if isinstance(node, ast.Call):
         opts = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}

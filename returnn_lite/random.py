@@ -1,4 +1,4 @@
-"""Random numbers that depend on nothing but seed, step and place, so that any run can be repeated."""
+"""Random numbers that depend on seed, step and place alone, so that any run can be repeated."""
 
 from __future__ import annotations
 

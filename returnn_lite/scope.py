@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """The layers of a network or of a subnetwork; a layer is built when its name is first asked for.
+    """The layers of a network or subnetwork; one is built when its name is first asked for.
 
-    layers: the network dict. path: the prefix of the layers' names. param_path: that of the names of
-    parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec layer's
-    loop in which it lies. inputs: what `data:<key>` means.
+    layers: the network dict. path: the prefix of the layers' names. param_path: that of the names
+    of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
+    layer's loop in which it lies. inputs: what `data:<key>` means.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class Scope:
             return self.parent.get(name.removeprefix("base:"), asker)
         if name.startswith("prev:"):
             if self.loop is None:
-                raise NetworkError(f"{asker}: found {name!r}, which only the unit of a rec layer has")
+                raise NetworkError(
+                    f"{asker}: found {name!r}, which only the unit of a rec layer has"
+                )
             return self._view("prev", Prev(), self.get(name.removeprefix("prev:"), asker))
         head, _, rest = name.partition("/")
         if rest and head in self.layers:

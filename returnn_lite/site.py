@@ -73,7 +73,9 @@ class Site:
             return datas[0]
         for node, data in zip(self.node.sources, datas, strict=True):
             if data.feature_dim is None:
-                raise self.error(f"found source {node.name!r} {data}, needed one with a feature dim")
+                raise self.error(
+                    f"found source {node.name!r} {data}, needed one with a feature dim"
+                )
         size = sum(d.feature_dim.size or 0 for d in datas if d.feature_dim)
         return join_features(datas, self.node.dim("feature", "sources", size))
 
@@ -101,7 +103,7 @@ class Site:
         return self.node.dim("feature", "feature", size)
 
     def axis_of(self, word: Any, x: Data, key: str = "axis") -> Dim:
-        """Return the dim that an axis word means; a word keeps its meaning when a layer is moved."""
+        """Return the dim that an axis word means, the same wherever the layer is moved."""
         if key not in self.node.resolved:
             self.node.resolved[key] = resolve(word, x, str(self.node))
         dim: Dim = self.node.resolved[key][0]
@@ -133,14 +135,9 @@ class Site:
     def as_loop_dim(self, x: Data) -> Data:
         """Return x with the loop's dim in place of its time dim, which must be as long."""
         loop = self.node.loop
-        assert loop is not None and x.time_dim is not None
-        if x.time_dim is loop.dim or x.tensor is None:
-            return x.renamed(x.time_dim, loop.dim)
-        found, needed = self.run.lengths[x.time_dim].tensor, self.run.lengths[loop.dim].tensor
-        text = f"{loop.node}: found lengths of {x.time_dim.name}, needed those of {loop.dim.name}"
-        check = tf.debugging.assert_equal(found, needed, message=text)
-        with tf.control_dependencies([check] if check is not None else []):
-            return replace(x.renamed(x.time_dim, loop.dim), tensor=tf.identity(x.tensor))
+        assert loop is not None
+        checked: Data = self.run.as_time(x, loop.dim, str(loop.node))
+        return checked
 
     def state(self, name: str) -> Data:
         """Return a part of the layer's hidden state after the step before."""

@@ -40,7 +40,7 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """network: the dict; None is that of the model. layer: the one with the labels. config: its values."""
+    """network: the dict, None for the model's. layer: the one with the labels. config: values."""
 
     network: dict[str, Any] | None = None
     layer: str = "labels"

@@ -57,8 +57,7 @@ def run_batches(
     limits = {"max_frames": batch_frames, "max_sequences": batch_sequences}
     batches = group(order, lengths, **limits)
     for batch in progress(batches, "batches", log):
-        inputs = {k: v for k, v in padded(data, batch).items()}
-        yield [data.tags[i] for i in batch], network.run(inputs, fetch=fetch)
+        yield [data.tags[i] for i in batch], network.run(padded(data, batch), fetch=fetch)
 
 
 def warm_up(network: Network, data: Dataset, fetch: list[str]) -> None:
@@ -92,9 +91,10 @@ def timed(
     hypotheses: Callable[[list[str], Outputs], Mapping[str, list[Hypothesis]]],
     log: logging.Logger,
 ) -> tuple[dict[str, list[Hypothesis]], float]:
-    """Return the hypotheses of all sequences, in the order of the data, and the seconds of the search.
+    """Return the hypotheses of all sequences, in the data's order, and the seconds it took.
 
-    The seconds are those of reading, searching and reading out, without loading and building the graph.
+    The seconds are those of reading, searching and reading out, without loading and building the
+    graph.
     """
     warm_up(network, data, [layer])
     start = time.monotonic()
@@ -104,9 +104,7 @@ def timed(
     return {tag: found[tag] for tag in data.tags}, time.monotonic() - start
 
 
-def write_hypotheses(
-    path: Path, found: Mapping[str, list[Hypothesis]], units: Units
-) -> None:
+def write_hypotheses(path: Path, found: Mapping[str, list[Hypothesis]], units: Units) -> None:
     """Write hypotheses as JSON, one line an utterance."""
     with path.open("w", encoding="utf-8") as out:
         for tag, entries in found.items():

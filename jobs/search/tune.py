@@ -36,7 +36,7 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """name: which value of the config is tuned. values: what is tried; of equals the first is taken."""
+    """name: the value of the config to tune. values: what is tried; of equals the first wins."""
 
     network: dict[str, Any]
     values: tuple[float, ...]

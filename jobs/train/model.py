@@ -16,8 +16,8 @@ from jobs.job import JobError
 class Model:
     """A model's folder.
 
-    network: the dict that it was trained with. extern_data: its data streams. statistics: the file by
-    which its input is normalised, if it is.
+    network: the dict that it was trained with. extern_data: its data streams. statistics: the file
+    by which its input is normalised, if it is.
     """
 
     folder: Path

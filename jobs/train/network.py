@@ -17,10 +17,10 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """train, dev: sequence files of the stream `data`; train_targets, dev_targets: of the target stream.
+    """train, dev: files of the stream `data`; train_targets, dev_targets: of the target stream.
 
-    statistics: mean and deviation by which `data` is normalised. init: a trained model whose parameters
-    of the same name and shape are the first values.
+    statistics: mean and deviation by which `data` is normalised. init: a trained model whose
+    parameters of the same name and shape are the first values.
     """
 
     train: Path
@@ -43,9 +43,9 @@ class Outputs:
 class Params:
     """network: the dict. target: name of the target stream. options: see `TrainOptions`.
 
-    end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a language
-    model needs. on_long_targets: what to do with sequences whose target has more labels than the output
-    has frames: "error", or "skip" them.
+    end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a
+    language model needs. on_long_targets: what to do with sequences whose target has more labels
+    than the output has frames: "error", or "skip" them.
     """
 
     network: dict[str, Any]

@@ -70,9 +70,9 @@ def transducer(
 def shallow_fusion(lm: Net) -> Net:
     """Return the layers that add `lm_scale` times the language model's log-probability to labels.
 
-    lm: a network whose `output` is the log-probability after the label `data`. It is updated only by
-    labels, as the SlowRNN is. Its parameters are those of the job's input `lm`; `lm_scale` is a value of
-    the config.
+    lm: a network whose `output` is the log-probability after the label `data`. It is updated only
+    by labels, as the SlowRNN is. Its parameters are those of the job's input `lm`; `lm_scale` is a
+    value of the config.
     """
     return {
         "lm": {
@@ -84,8 +84,7 @@ def shallow_fusion(lm: Net) -> Net:
         "lm_label_log_prob": {
             "class": "eval",
             "from": ["label_emit_log_prob", "lm"],
-            "eval": "source(0)"
-            " + self.network.get_config().typed_value('lm_scale') * source(1)",
+            "eval": "source(0) + self.network.get_config().typed_value('lm_scale') * source(1)",
         },
     }
 

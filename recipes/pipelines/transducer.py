@@ -165,7 +165,7 @@ def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
 
 
 def _transducer(sizes: Sizes, training: Training) -> dict[str, Stage]:
-    """Return the Viterbi training of the transducer; its encoder begins as that of the CTC model."""
+    """Return the Viterbi training of the transducer; its encoder begins as the CTC model's."""
     return {
         "transducer": Stage(
             job="train.network",
@@ -232,9 +232,7 @@ def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
     }
     config = {"config": "tune.config"}
     for name, data in (("search_fusion", test), ("search_fusion_dev", dev)):
-        found[name] = Stage(
-            job="search.beam", inputs={**fused, **data, **config}, params=network
-        )
+        found[name] = Stage(job="search.beam", inputs={**fused, **data, **config}, params=network)
     for name in [n for n in found if n.startswith("search_")]:
         corpus = "check_dev.corpus" if name.endswith("_dev") else "check_test.corpus"
         found[name.replace("search_", "score_")] = Stage(

@@ -18,8 +18,8 @@ Order = Literal["default", "sorted", "random", "laplace"]
 def sequence_order(lengths: Array, order: Order, *, seed: int, epoch: int) -> list[int]:
     """Return the sequences in an order.
 
-    "sorted": short ones first. "laplace": shuffled, then sorted within bins of which every second is
-    reversed, so that neighbours are of similar length. lengths: int [sequences].
+    "sorted": short ones first. "laplace": shuffled, then sorted within bins of which every second
+    is reversed, so that neighbours are of similar length. lengths: int [sequences].
     """
     indices = np.arange(len(lengths))
     if order == "default":

@@ -17,21 +17,24 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Dataset(Protocol):
-    """What training and search need of data.
+    """What training and search need of data."""
 
-    tags: the names of the sequences. extern_data: {stream: {"dim", "sparse", ...}}, as a network takes
-    it.
-    """
+    @property
+    def tags(self) -> Sequence[str]:
+        """The names of the sequences."""
+        ...
 
-    tags: Sequence[str]
-    extern_data: Mapping[str, Mapping[str, Any]]
+    @property
+    def extern_data(self) -> Mapping[str, Mapping[str, Any]]:
+        """The streams, {name: {"dim", "sparse", ...}}, as a network takes them."""
+        ...
 
     def lengths(self, stream: str) -> Array:
         """Return the length of every sequence: int64 [sequences]."""
         ...
 
     def read(self, index: int) -> dict[str, Array]:
-        """Return the arrays of a sequence: [time, dim] float32, or [time] int32 for sparse streams."""
+        """Return a sequence: float32 [time, dim], or int32 [time] for a sparse stream."""
         ...
 
 
@@ -39,8 +42,8 @@ class Dataset(Protocol):
 class Stream:
     """A stream of an HdfDataset.
 
-    path: the file. statistics: a JSON file with "mean" and "std" per feature, by which the values are
-    normalised. append: a label that is put behind every sequence.
+    path: the file. statistics: a JSON file with "mean" and "std" per feature, by which the values
+    are normalised. append: a label that is put behind every sequence.
     """
 
     path: Path
@@ -51,8 +54,8 @@ class Stream:
 class HdfDataset:
     """Streams from HDF5 files, joined by the names of the sequences; the first stream says which.
 
-    delayed: {new stream: (stream, label)}: the stream, one label later, beginning with the given one.
-    Raises NetworkError where a stream lacks a sequence of the first.
+    delayed: {new stream: (stream, label)}: the stream, one label later, beginning with the given
+    one. Raises NetworkError where a stream lacks a sequence of the first.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class HdfDataset:
         self.tags: list[str] = list(first.tags)
         self._index = {k: self._indices(k, r) for k, r in self._readers.items()}
         self._norm = {k: _statistics(s.statistics) for k, s in streams.items() if s.statistics}
-        self.extern_data = {k: _extern(r) for k, r in self._readers.items()}
+        self.extern_data: dict[str, dict[str, Any]] = {
+            k: _extern(r) for k, r in self._readers.items()
+        }
         for key, (of, _) in self._delayed.items():
             self.extern_data[key] = {**self.extern_data[of], "same_dim_tags_as": {"t": of}}
 
@@ -92,7 +97,7 @@ class HdfDataset:
         return lengths + (self._streams[of].append is not None)
 
     def read(self, index: int) -> dict[str, Array]:
-        """Return the arrays of a sequence: [time, dim] float32, or [time] int32 for sparse streams."""
+        """Return a sequence: float32 [time, dim], or int32 [time] for a sparse stream."""
         found = {k: self._read(k, index) for k in self._readers}
         for key, (of, label) in self._delayed.items():
             found[key] = np.concatenate([[label], found[of][:-1]]).astype(np.int32)

@@ -19,7 +19,7 @@ class AdamOptions:
 
 
 class Adam:
-    """Adam over named variables. slots: {name of variable or slot: tf.Variable}, for checkpoints."""
+    """Adam over named variables. slots: its state, {name: tf.Variable}, for checkpoints."""
 
     def __init__(self, variables: Mapping[str, Any], options: AdamOptions):
         self.variables = {n: v for n, v in variables.items() if v.trainable}
@@ -33,8 +33,8 @@ class Adam:
                 zeros = tf.zeros(variable.shape)
                 self.slots[f"{name}/{slot}"] = tf.Variable(zeros, trainable=False)
 
-    def apply(self, gradients: Mapping[str, Any], learning_rate: Any) -> None:
-        """Change every variable by its gradient."""
+    def apply(self, gradients: Mapping[str, Any], learning_rate: Any) -> Any:
+        """Change every variable by its gradient; returns an operation that does all of it."""
         beta1, beta2 = self.slots["beta1_power"], self.slots["beta2_power"]
         for name, gradient in gradients.items():
             tf.raw_ops.ResourceApplyAdam(
@@ -51,3 +51,4 @@ class Adam:
             )
         beta1.assign(beta1 * self.options.beta1)
         beta2.assign(beta2 * self.options.beta2)
+        return tf.no_op()

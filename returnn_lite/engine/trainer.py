@@ -28,10 +28,10 @@ from returnn_lite.parameters import load_checkpoint, save_checkpoint
 class TrainOptions:
     """How to train.
 
-    epochs: passes over the data. batch_frames, batch_sequences: limits of a batch, padding included.
-    learning_rate, schedule: see `schedule.factor`. clip: limit of the gradients' global norm; 0 is none.
-    average: number of last epochs whose parameters are averaged at the end. seed: of the order of the
-    data, of dropout and of the first parameters.
+    epochs: passes over the data. batch_frames, batch_sequences: limits of a batch, padding
+    included. learning_rate, schedule: see `schedule.factor`. clip: limit of the gradients' global
+    norm; 0 is none. average: number of last epochs whose parameters are averaged at the end. seed:
+    of the order of the data, of dropout and of the first parameters.
     """
 
     epochs: int
@@ -49,8 +49,8 @@ class TrainOptions:
 class Progress:
     """How far a training is: what is needed to go on, besides parameters and Adam's state.
 
-    step: steps made. epoch: the current epoch, from 0. done: batches of it that are done. totals: sums
-    over these of loss, errors and labels. scores: one row per complete epoch.
+    step: steps made. epoch: the current epoch, from 0. done: batches of it that are done. totals:
+    sums over these of loss, errors and labels. scores: one row per complete epoch.
     """
 
     step: int = 0
@@ -125,7 +125,7 @@ class Trainer:
         if self.options.clip:
             dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
         named = dict(zip(variables, dense, strict=True))
-        tf.cond(finite, lambda: (self.adam.apply(named, rate), tf.constant(0))[1], lambda: 0)
+        tf.cond(finite, lambda: self.adam.apply(named, rate), tf.no_op)
         return self._sums(found)
 
     def _penalty(self) -> Any:
@@ -151,7 +151,7 @@ class Trainer:
     # -- epochs
 
     def run(self) -> list[dict[str, float]]:
-        """Train to the end, from the newest checkpoint if there is one; return the scores by epoch."""
+        """Train to the end, from the newest checkpoint on; return the scores by epoch."""
         self._resume()
         while self.progress.epoch < self.options.epochs:
             self._epoch()
@@ -212,8 +212,8 @@ class Trainer:
         row = progress.scores[-1]
         left = progress.seconds / progress.epoch * (epochs - progress.epoch)
         self.log.info(
-            "epoch %d of %d: train loss %.4f, dev loss %.4f, dev error %.2f %%, learning rate %.2g, "
-            "%.0f s left",
+            "epoch %d of %d: train loss %.4f, dev loss %.4f, dev error %.2f %%, "
+            "learning rate %.2g, %.0f s left",
             progress.epoch,
             epochs,
             row["train_loss"],

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Layer:
     """Base of all layers; the fields of a subclass are the options of the layer.
 
-    layer_class: its name in a network dict. refs: options whose values name layers. default_from: what
-    `from` is where it is absent.
+    layer_class: its name in a network dict. refs: options whose values name layers. default_from:
+    what `from` is where it is absent.
     """
 
     layer_class: ClassVar[str] = ""
@@ -58,7 +58,7 @@ L = TypeVar("L", bound=type[Layer])
 
 
 def register(name: str, when: Condition | None = None) -> Callable[[L], L]:
-    """Register a layer class under its name; among several, `when` tells from the dict which it is."""
+    """Register a layer class by name; among several, `when` tells from the dict which it is."""
 
     def add(cls: L) -> L:
         cls.layer_class = name
@@ -88,7 +88,7 @@ def option_names(cls: type) -> list[str]:
 
 
 def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
-    """Return the layer and its common options. Raises NetworkError for an unknown or missing one."""
+    """Return the layer and its common options; NetworkError for unknown or missing ones."""
     own, shared = option_names(cls), option_names(Common)
     for key in opts:
         if key not in own and key not in shared:

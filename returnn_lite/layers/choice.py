@@ -54,9 +54,7 @@ class Choice(Layer):
             x = site.source
             if x.feature_dim is None:
                 raise site.error(f"found source {x}, needed a feature dim of labels")
-            return Data(
-                name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim
-            )
+            return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
         target = site.target
         if target.sparse_dim is None:
             raise site.error(f"found target {target}, needed sparse data")

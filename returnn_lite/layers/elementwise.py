@@ -18,7 +18,7 @@ from returnn_lite.site import Site
 
 
 def broadcast(datas: list[Data]) -> Data:
-    """Return the template of an elementwise result; the first of the data gives dtype and classes."""
+    """Return the template of an elementwise result; the first dense data give its dtype."""
     aligned = common([d.template() for d in datas])
     dense = next((d for d in aligned if d.sparse_dim is None), aligned[0])
     return replace(dense, tensor=None)
@@ -78,8 +78,8 @@ class Combine(Layer):
 class Eval(Layer):
     """A Python expression of the sources, `source(0)`, `source(1)`, ... with TensorFlow as `tf`.
 
-    eval: the expression; recipes and configs are code, and so is this. eval_locals: further names in
-    it. out_type: what of the template differs: "dtype", "dim".
+    eval: the expression; recipes and configs are code, and so is this. eval_locals: further names
+    in it. out_type: what of the template differs: "dtype", "dim".
     """
 
     eval: str

@@ -32,7 +32,8 @@ def affine(x: Data, weights: Any, bias: Any | None) -> Any:
 class Linear(Layer):
     """f(x W + b) over the feature dim; sparse input is an embedding lookup.
 
-    in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], b [n_out].
+    in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], b
+    [n_out].
     """
 
     n_out: int | None = None

@@ -1,4 +1,4 @@
-"""What a subnetwork sees from outside: extern data, its input, a slice of the loop, the last step."""
+"""What a subnetwork sees from outside: extern data, its input, a step's slice, the last step."""
 
 from __future__ import annotations
 

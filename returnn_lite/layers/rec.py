@@ -26,12 +26,12 @@ from returnn_lite.site import Site
 class Rec(Layer):
     """A loop over a network: `prev:x` is what x was a step before.
 
-    unit: the network dict; its layer `output` is the output. With a source, there is a step for each of
-    its frames, and `data:source` is the frame. Without, in training there is a step for each label of
-    the target; in a search the loop goes on until the bool layer `end` is true or max_seq_len steps are
-    made. max_seq_len: number of steps, or an expression with max_len_from('base:<layer>').
-    include_eos: whether the step with a true `end` belongs to the output.
-    optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
+    unit: the network dict; its layer `output` is the output. With a source, there is a step for
+    each of its frames, and `data:source` is the frame. Without, in training there is a step for
+    each label of the target; in a search the loop goes on until the bool layer `end` is true or
+    max_seq_len steps are made. max_seq_len: number of steps, or an expression with
+    max_len_from('base:<layer>'). include_eos: whether the step with a true `end` belongs to the
+    output. optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
     """
 
     unit: dict[str, Any]

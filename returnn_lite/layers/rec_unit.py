@@ -23,9 +23,9 @@ _UNITS = ("lstm", "nativelstm", "nativelstm2")
 class RecUnit(Layer):
     """An LSTM (Hochreiter and Schmidhuber, 1997; with forget gate), in NativeLstm2's parameters.
 
-    in: float [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out]. direction: -1
-    runs from each sequence's own end. initial_state: "zeros" or the name of a layer, [batch, 2 n_out] is
-    cell state and output. unit_opts: forget_bias, added to the forget gate.
+    in: float [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
+    direction: -1 runs from each sequence's own end. initial_state: "zeros" or the name of a layer,
+    [batch, 2 n_out] is cell state and output. unit_opts: forget_bias, added to the forget gate.
     Parameters: rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out], rec/b [4 n_out]; gates: cell input,
     input, forget, output.
     """

@@ -1,11 +1,12 @@
-"""Layers that change dims: reduce, merge, reinterpret, pool."""
+"""Layers that change dims or what they mean: reduce_out, reinterpret_data, length, gather."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
+from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import nearest
@@ -82,71 +83,53 @@ class ReinterpretData(Layer):
         return self.infer(site)
 
 
-@register("pool")
+@register("length")
 @dataclass(frozen=True, kw_only=True)
-class Pool(Layer):
-    """Max or average over windows of the time dim; what is behind the end of a sequence is left out.
-
-    in: float [batch, time, feature]; out: [batch, ceil(time / stride), feature] for padding "same", and
-    [batch, (time - pool_size) // stride + 1, feature] for "valid".
-    """
-
-    mode: Literal["max", "avg"]
-    pool_size: tuple[int, ...]
-    padding: Literal["same", "valid"] = "valid"
-    strides: int | tuple[int, ...] | None = None
-
-    def stride(self) -> int:
-        """Return the step from window to window, in frames."""
-        if self.strides is None:
-            return self.pool_size[0]
-        return self.strides if isinstance(self.strides, int) else self.strides[0]
+class Length(Layer):
+    """The length of the input's time dim: int32 [batch]."""
 
     def infer(self, site: Site) -> Data:
-        """Return the template with the layer's own time dim."""
+        """Return the template int32 [batch]."""
         x = site.source
-        if self.mode not in ("max", "avg"):
-            raise site.error(f"unknown mode {self.mode!r}{nearest(self.mode, ['max', 'avg'])}")
-        if self.padding not in ("same", "valid"):
-            raise site.error(f"found padding {self.padding!r}, needed 'same' or 'valid'")
-        if len(self.pool_size) != 1 or x.time_dim is None or len(x.dims) != 3:
-            raise site.error(
-                f"found {x} and pool_size {self.pool_size}, "
-                "needed [batch, time, feature] and one size"
-            )
-        return x.renamed(x.time_dim, site.node.dim("spatial", "pooled"))
-
-    def lengths(self, frames: Any) -> Any:
-        """Return the lengths after pooling: int32 [batch]."""
-        if self.padding == "same":
-            return -(-frames // self.stride())
-        return tf.maximum(frames - self.pool_size[0], -self.stride()) // self.stride() + 1
-
-    def _whole_windows(self, x: Data) -> Data:
-        """Pad at the end, so that no window depends on how long other sequences are."""
-        if self.padding == "valid":
-            return x
-        short = -tf.shape(x.tensor)[1] % self.stride()
-        return replace(x, tensor=tf.pad(x.tensor, [[0, 0], [0, short], [0, 0]]))
+        if x.time_dim is None:
+            raise site.error(f"found source {x}, needed a time dim")
+        return Data(name=site.node.path, dims=(BATCH,), dtype="int32")
 
     def call(self, site: Site) -> Data:
-        """Return the pooled input."""
+        """Return the lengths."""
         x = site.source
-        time, feature = x.time_dim, x.feature_dim
-        assert time is not None and feature is not None
-        x = self._whole_windows(x.ordered([BATCH, time, feature]))
-        lengths = site.run.lengths_of(time, x.beam)
-        mask = site.run.mask(time, x)
-        size, stride, padding = self.pool_size[0], self.stride(), self.padding.upper()
-        if self.mode == "max":
-            lowest = tf.where(mask, x.tensor, x.tensor.dtype.min)
-            y = tf.nn.max_pool1d(lowest, size, stride, padding)
-        else:
-            ones = tf.cast(mask, x.tensor.dtype) + tf.zeros_like(x.tensor)
-            total = tf.nn.avg_pool1d(x.tensor * ones, size, stride, padding)
-            y = total / tf.maximum(tf.nn.avg_pool1d(ones, size, stride, padding), 1e-6)
-        dim = site.node.dim("spatial", "pooled")
-        site.run.set_lengths(dim, self.lengths(lengths), x.beam)
-        out = replace(x.renamed(time, dim), tensor=y)
-        valid = site.run.mask(dim, out)
-        return replace(out, tensor=tf.where(valid, y, tf.zeros_like(y)))
+        assert x.time_dim is not None
+        lengths: Data = site.run.lengths[x.time_dim]
+        return lengths.in_beam(x.beam)
+
+
+@register("gather")
+@dataclass(frozen=True, kw_only=True)
+class Gather(Layer):
+    """The entry of the input's time dim at a position; beyond either end, the first or last.
+
+    position: an int32 layer [batch].
+    """
+
+    refs = ("position",)
+    position: str
+
+    def infer(self, site: Site) -> Data:
+        """Return the template without the time dim."""
+        x = site.source
+        if x.time_dim is None:
+            raise site.error(f"found source {x}, needed a time dim")
+        return x.without(x.time_dim)
+
+    def call(self, site: Site) -> Data:
+        """Return the entries, for every position."""
+        x, position = site.source, site.ref("position")
+        beam = latest([x.beam, position.beam])
+        x, position = x.in_beam(beam), position.in_beam(beam)
+        assert x.time_dim is not None
+        x = x.first(BATCH, x.time_dim)
+        out = replace(x.without(x.time_dim), dims=(*position.dims, *x.dims[2:]), beam=beam)
+        order = [BATCH, *(d for d in position.dims if d is not BATCH)]
+        index = tf.clip_by_value(position.ordered(order).tensor, 0, tf.shape(x.tensor)[1] - 1)
+        tensor = tf.gather(x.tensor, index, batch_dims=1)
+        return replace(out, dims=(*order, *x.dims[2:]), tensor=tensor).ordered(out.dims)

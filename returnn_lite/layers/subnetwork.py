@@ -44,8 +44,8 @@ def open_scope(node: Node, layers: dict[str, Any], param_path: str | dict[str, s
 class Subnetwork(Layer):
     """A network in the network; its output is that of its layer `output`.
 
-    subnetwork: the network dict, in which `data` is the input. load_on_init: a checkpoint from which
-    its parameters are taken, by their names in it.
+    subnetwork: the network dict, in which `data` is the input. load_on_init: a checkpoint from
+    which its parameters are taken, by their names in it.
     """
 
     subnetwork: dict[str, Any]
@@ -79,9 +79,9 @@ class MaskedComputation(Layer):
     """A unit that only runs where a mask is true; elsewhere its output and state stay as they are.
 
     mask: bool layer [batch] in a loop, [batch, time] outside. unit: the dict of one layer.
-    In a loop the output is that of the last step in which the mask was true (`initial_output` before
-    the first), whether the layer is moved out of the loop or not. Outside of any loop the output is the
-    shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
+    In a loop the output is that of the last step in which the mask was true (`initial_output`
+    before the first), whether the layer is moved out of the loop or not. Outside of any loop the
+    output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
     """
 
     refs = ("mask",)

@@ -57,7 +57,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
 
 
 def _open(loop: Loop, mode: Mode) -> bool:
-    """Whether the loop ends by what happens in it, so that nothing can run over its whole length."""
+    """Whether the loop ends by what happens in it, so that its length is not known before."""
     return mode.search and not loop.node.sources
 
 

@@ -21,8 +21,8 @@ State = dict[str, Any]
 def run_steps(frame: Frame, placement: Placement, limit: Any, *, include_eos: bool) -> None:
     """Run the layers placed in the loop; their outputs of all steps become values of the frame.
 
-    limit: int32 [batch], the number of steps after which an open search ends; None where the lengths
-    of the loop's dim are known.
+    limit: int32 [batch], the number of steps after which an open search ends; None where the
+    lengths of the loop's dim are known.
     """
     Steps(frame, placement, limit, include_eos=include_eos).run()
 
@@ -132,10 +132,12 @@ class Steps:
     def _sequences(self) -> dict[Node, Data]:
         """Return the outputs computed before the loop, one entry a step in front."""
         found = {n: self.frame.value(n) for n in self.sliced}
-        return {n: d.first(self.loop.dim) if self.loop.dim in d.dims else d for n, d in found.items()}
+        return {
+            n: d.first(self.loop.dim) if self.loop.dim in d.dims else d for n, d in found.items()
+        }
 
     def _first_states(self) -> dict[tuple[Node, str], Data]:
-        """Return the states before the first step; those that depend on a choice for a full beam."""
+        """Return the states before the first step; what depends on a choice for a full beam."""
         states: dict[tuple[Node, str], Data] = {}
         for node, place in self.placement.place.items():
             if place != "in":
@@ -208,7 +210,7 @@ class Steps:
         return replace(x.without(self.loop.dim), tensor=x.tensor[index])
 
     def _search(self, index: Any, state: State, start: Beam | None, lengths: Any) -> Search | None:
-        """Return the search before a step; complete are what ended and what is behind its length."""
+        """Return the search before a step; complete is what ended or is behind its length."""
         if start is None:
             return None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", tensor=index >= lengths)
@@ -296,7 +298,8 @@ def trace_back(sources: Any, size: int) -> Any:
 def _reordered(tensor: Any, origin: Any, batch_axis: int, size: int) -> Any:
     """Reorder the hypotheses of every step.
 
-    tensor: [steps, ...] with batch * size as axis batch_axis + 1. origin: int32 [steps, batch, size].
+    tensor: [steps, ...] with batch * size as axis batch_axis + 1. origin: int32 [steps, batch,
+    size].
     """
     rank = len(tensor.shape)
     axis = batch_axis + 1
