@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -70,11 +70,11 @@ class Params:
     lm_sentences: int = 30000
     sample_rate: int = 16000
     accents: tuple[str, ...] = ACCENTS
-    pitch: Range = Range(low=35, high=65)
-    rate: Range = Range(low=150, high=190)
+    pitch: Range = field(default=Range(low=35, high=65))
+    rate: Range = field(default=Range(low=150, high=190))
     snr_db: tuple[float, ...] = (10.0, 15.0, 20.0, 30.0)
     noises: tuple[Literal["white", "pink", "speech"], ...] = ("white", "pink", "speech")
-    level_db: Range = Range(low=-32, high=-22)
+    level_db: Range = field(default=Range(low=-32, high=-22))
     processes: int = unhashed(2)
 
     def __post_init__(self) -> None:

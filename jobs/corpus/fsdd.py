@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +64,8 @@ class Params:
     held_out_speaker: str | None = None
     train_uses: int = 3
     dev_takes: int = 5
-    digits: Range = Range(low=3, high=7)
-    pause_ms: Range = Range(low=50, high=400)
+    digits: Range = field(default=Range(low=3, high=7))
+    pause_ms: Range = field(default=Range(low=50, high=400))
     lm_sentences: int = 3000
     sample_rate: int = 8000
 
