@@ -17,6 +17,7 @@ from jobs.job import JobError, nearest
 from recipes.recipe import Recipe, Score, Stage
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=+-]*")
+_SAFE = "letters, digits and _ . , = + - only"
 
 
 def recipe_files() -> dict[str, Path]:
@@ -72,9 +73,6 @@ def _path(name: str) -> Path:
         ours = shown(files[path.stem])
         raise JobError(f"two recipes have the name {path.stem!r}: {ours} and {name}; rename one")
     return path
-
-
-_SAFE = "letters, digits and _ . , = + - only"
 
 
 def _load(path: Path) -> Recipe:

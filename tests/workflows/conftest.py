@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ CONTRACT = ["__init__.py", "job.py", "typed_json.py", "files.py", "progress.py"]
 
 WRITE = '''
 """Write a text, or fail, or take long."""
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +54,12 @@ def run(inputs, outputs, params, log):
         time.sleep(0.05)
     if params.fail == "job":
         raise JobError("corpus: found no utterances\\nneeded one; try another")
+    if params.fail == "full":
+        raise OSError(28, "No space left on device", "text.txt")
     if params.fail == "bug":
         raise RuntimeError("a bug")
     parts = "".join(p.read_text() for p in inputs.parts)
+    log.info("OMP_NUM_THREADS=%s", os.environ["OMP_NUM_THREADS"])
     with written(outputs.text) as tmp:
         tmp.write_text(parts + params.text + "\\n")
     if params.fail == "missing":
@@ -104,6 +109,11 @@ def run(inputs, outputs, params, log):
         tmp.write_text("\\n".join(["recipe system set", *rows]) + "\\n")
 '''
 
+STAGES = """
+'a': Stage(job='toy.write', params={'text': 'A'}),
+'b': Stage(job='toy.write', inputs={'parts': ('a.text',)}, params={'text': 'B', 'threads': 2}),
+"""
+SCORE = "Score(system='CTC greedy', set='test', stage='b'),"
 HEAD = "from recipes.recipe import Recipe, Score, Stage\n"
 
 
@@ -120,6 +130,16 @@ class Toy:
         body = f"RECIPE = Recipe({', '.join(parts)})\n"
         path.write_text(HEAD + base + body)
         return path
+
+    @property
+    def stages(self) -> str:
+        """The stages of the recipe `commands`, as Python text."""
+        return STAGES
+
+    @property
+    def score(self) -> str:
+        """Its score."""
+        return SCORE
 
     def environment(self) -> dict[str, str]:
         """Return an environment in which `jobs` and `workflows` are those of this project."""
@@ -141,6 +161,35 @@ class Toy:
             timeout=60,
         )
 
+    def plan(self, name: str) -> dict[str, Path]:
+        """Write the plan of a recipe; return the folder of each stage."""
+        done = self.python(
+            "import json; from pathlib import Path; from workflows.plan import make_plan\n"
+            "from workflows.store import write_plan\n"
+            f"plan = make_plan([{name!r}]); write_plan(plan, Path('work'), Path('results'))\n"
+            f"print(json.dumps({{k: n.folder for k, n in plan.stages[{name!r}].items()}}))"
+        )
+        assert done.returncode == 0, done.stderr
+        return {k: self.root / "work" / v for k, v in json.loads(done.stdout).items()}
+
+    def start(self, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+        """Start the runner for the stage of a folder; stdout and stderr are in its stdout."""
+        command = [sys.executable, "-m", "workflows.run_job", str(folder / "stage.json")]
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=self.root,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
+        """Run the runner; return its exit status, and what it wrote on stdout and stderr."""
+        process = self.start(folder, *arguments)
+        text, _ = process.communicate(timeout=60)
+        return process.returncode, text
+
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run Python code in the project."""
         return subprocess.run(
@@ -153,15 +202,13 @@ class Toy:
         )
 
 
-@pytest.fixture
-def toy(tmp_path: Path) -> Toy:
-    """A project with our Snakefile, and the jobs toy.write and score.table."""
-    root = tmp_path / "project"
+def make_project(root: Path) -> Toy:
+    """Make a project with our Snakefile, and the jobs toy.write and score.table."""
     root.mkdir()
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(PROJECT / name, root)
     for name in ("workflows", "profiles"):
-        shutil.copytree(PROJECT / name, root / name)
+        shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for folder, files in (("jobs", CONTRACT), ("recipes", ["__init__.py", "recipe.py"])):
         (root / folder).mkdir()
         for name in files:
@@ -171,4 +218,28 @@ def toy(tmp_path: Path) -> Toy:
         target.parent.mkdir()
         (target.parent / "__init__.py").touch()
         target.write_text(text)
+    return Toy(root)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    """A project without recipes."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, str]:
+    """A project whose recipe `commands` was run, and what the run said."""
+    toy = make_project(tmp_path_factory.mktemp("finished") / "project")
+    toy.recipe("commands", STAGES, SCORE)
+    done = toy.snakemake("results/wer.txt")
+    assert done.returncode == 0, done.stdout
+    return toy, done.stdout
+
+
+@pytest.fixture
+def finished(finished_once: tuple[Toy, str], tmp_path: Path) -> Toy:
+    """A copy of the project whose recipe was run."""
+    root = tmp_path / "project"
+    shutil.copytree(finished_once[0].root, root, symlinks=True)
     return Toy(root)

@@ -1,0 +1,188 @@
+"""The runner of jobs: what it writes, and what it does when a job fails or is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Toy
+
+
+def stage(toy: Toy, **params: Any) -> Path:
+    """Plan a recipe of one stage and return the stage's folder."""
+    toy.recipe("mine", f"'a': Stage(job='toy.write', params={params!r})")
+    return toy.plan("mine")["a"]
+
+
+def wait_for(text: str, path: Path) -> None:
+    """Wait until a log says something."""
+    for _ in range(200):
+        if path.exists() and text in path.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} does not say {text!r}")
+
+
+def test_a_stage_leaves_outputs_a_log_and_a_manifest(toy: Toy) -> None:
+    folder = stage(toy, text="hello {data}", threads=3)
+    status, text = toy.run(folder, "--data", "my data", "--threads", "2")
+    assert status == 0 and "writes 'hello my data'" in text
+    assert (folder / "text.txt").read_text() == "hello my data\n"
+    log = (folder / "log.txt").read_text().splitlines()
+    assert "OMP_NUM_THREADS=2" in log[2]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    spec = json.loads((folder / "stage.json").read_text())
+    assert {k: manifest[k] for k in spec} == spec
+    assert manifest["params"]["text"] == "hello {data}" and manifest["data"] == "my data"
+    assert manifest["threads"] == 2 and 5 < manifest["peak_memory_mib"] < 300
+    assert manifest["seconds"] >= 0 and manifest["started"].startswith("20")
+    assert {"python", "numpy", "snakemake"} <= set(manifest["versions"])
+    assert not (folder / "error.txt").exists()
+
+
+def test_the_log_begins_with_the_command_that_runs_the_stage_by_hand(toy: Toy) -> None:
+    folder = stage(toy, text="{data}")
+    toy.run(folder, "--data", "a b", "--threads", "2", "--in-workflow")
+    first = (folder / "log.txt").read_text().splitlines()[0]
+    command = shlex.split(first.partition("by hand: ")[2])
+    (folder / "text.txt").write_text("changed")
+    done = subprocess.run(command, cwd=toy.root, env=toy.environment())
+    assert done.returncode == 0
+    assert (folder / "text.txt").read_text() == "a b\n"
+
+
+def test_a_mistake_in_data_is_told_without_a_traceback(toy: Toy) -> None:
+    folder = stage(toy, fail="job")
+    status, text = toy.run(folder)
+    message = "corpus: found no utterances\nneeded one; try another\n"
+    assert status == 1 and text.endswith(message) and "Traceback" not in text
+    assert (folder / "error.txt").read_text() == message
+    assert message in (folder / "log.txt").read_text()
+    assert not (folder / "manifest.json").exists()
+
+
+def test_in_a_workflow_lines_name_their_stage_and_errors_are_left_to_it(toy: Toy) -> None:
+    folder = stage(toy, fail="job", text="x")
+    status, text = toy.run(folder, "--in-workflow")
+    assert status == 1 and text == "mine/a: writes 'x'\n"
+    assert "found no utterances" in (folder / "error.txt").read_text()
+
+
+def test_a_bug_is_told_with_its_traceback(toy: Toy) -> None:
+    status, text = toy.run(stage(toy, fail="bug"))
+    assert status == 1 and "Traceback" in text and text.endswith("RuntimeError: a bug\n")
+
+
+def test_a_full_disk_is_told_in_a_line(toy: Toy) -> None:
+    status, text = toy.run(stage(toy, fail="full"))
+    assert status == 1 and "Traceback" not in text
+    assert text.endswith("text.txt: No space left on device; make room, and run it again\n")
+
+
+def test_an_output_that_is_missing_is_an_error(toy: Toy) -> None:
+    folder = stage(toy, fail="missing")
+    status, text = toy.run(folder)
+    missing = f"{folder / 'score.json'}, {folder / 'parts'}"
+    expected = f"toy.write: ended without an error, but did not make {missing}\n"
+    assert status == 1 and text.endswith(expected)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_an_old_error_and_an_old_manifest_are_gone_after_the_next_try(toy: Toy) -> None:
+    folder = stage(toy, text="x")
+    (folder / "error.txt").write_text("old")
+    assert toy.run(folder)[0] == 0
+    assert not (folder / "error.txt").exists()
+    spec = json.loads((folder / "stage.json").read_text())
+    (folder / "stage.json").write_text(
+        json.dumps({**spec, "params": {**spec["params"], "fail": "bug"}})
+    )
+    assert toy.run(folder)[0] == 1
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_plan_that_the_code_has_left_behind(toy: Toy) -> None:
+    folder = stage(toy)
+    path = toy.root / "jobs" / "toy" / "write.py"
+    path.write_text(path.read_text().replace("VERSION = 1", "VERSION = 2"))
+    status, text = toy.run(folder)
+    assert status == 1 and "found version 1 of toy.write, needed 2, which the code has now" in text
+
+
+def test_data_that_nobody_named(toy: Toy) -> None:
+    status, text = toy.run(stage(toy, text="{data}/x"))
+    assert status == 1
+    assert text.endswith("found '{data}/x', needed a folder for {data}; try --data FOLDER\n")
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_what_is_no_specification(toy: Toy, text: str | None) -> None:
+    folder = toy.root / "work"
+    folder.mkdir()
+    if text:
+        (folder / "stage.json").write_text(text)
+    status, said = toy.run(folder)
+    assert status == 2 and "stage.json: not the specification of a stage: " in said
+    assert "Traceback" not in said
+
+
+def test_what_a_killed_run_left_is_removed(toy: Toy) -> None:
+    folder = stage(toy, text="x")
+    for path in (folder / ".text.txt.1.tmp", folder / "checkpoints" / ".model.2.tmp"):
+        path.mkdir(parents=True)
+    (folder / "checkpoints" / "kept").touch()
+    assert toy.run(folder)[0] == 0
+    assert [p for p in folder.rglob("*") if ".tmp" in p.name] == []
+    assert (folder / "checkpoints" / "kept").exists()
+
+
+def test_two_processes_never_run_a_stage_at_once(toy: Toy) -> None:
+    block = toy.root / "block"
+    block.touch()
+    folder = stage(toy, text="x", wait=str(block))
+    first = toy.start(folder)
+    wait_for("writes", folder / "log.txt")
+    second = toy.start(folder)
+    wait_for("another process works at this stage; waiting for it", folder / "log.txt")
+    block.unlink()
+    said = [p.communicate(timeout=30)[0] for p in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "writes" in said[0] and "writes" not in said[1]
+    assert said[1].endswith("the other process has done it\n")
+
+
+def test_a_process_that_waited_runs_what_the_other_did_not_finish(toy: Toy) -> None:
+    block = toy.root / "block"
+    block.touch()
+    folder = stage(toy, text="x", wait=str(block))
+    first = toy.start(folder)
+    wait_for("writes", folder / "log.txt")
+    second = toy.start(folder)
+    wait_for("another process works", folder / "log.txt")
+    first.kill()
+    first.wait()
+    block.unlink()
+    said = second.communicate(timeout=30)[0]
+    assert second.returncode == 0 and "writes 'x'" in said
+    assert (folder / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_stage_with_a_word(toy: Toy, number: int) -> None:
+    block = toy.root / "block"
+    block.touch()
+    folder = stage(toy, wait=str(block))
+    process = toy.start(folder)
+    wait_for("writes", folder / "log.txt")
+    os.kill(process.pid, number)
+    text = process.communicate(timeout=30)[0]
+    assert process.returncode == 1 and text.endswith("stopped by a signal\n")

@@ -1,0 +1,212 @@
+"""Real runs of Snakemake, as a user sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Toy
+
+NOTHING = "Nothing to be done"
+
+
+def started(text: str) -> list[str]:
+    """Return the stages that a run started, sorted."""
+    lines = [line for line in text.splitlines() if "(missing output" in line]
+    return sorted(line.partition(": ")[0] for line in lines)
+
+
+def error(toy: Toy, *arguments: str) -> list[str]:
+    """Return what a user sees of a run that fails before any job, without Snakemake's greeting."""
+    done = toy.snakemake("results/wer.txt", *arguments)
+    assert done.returncode != 0
+    lines = done.stdout.splitlines()
+    return [
+        x for x in lines if not x.startswith(("Using workflow specific profile", "Config file"))
+    ]
+
+
+def test_a_run_makes_the_table_and_prints_it(finished_once: tuple[Toy, str]) -> None:
+    toy, said = finished_once
+    assert started(said) == ["commands/a", "commands/b", "score table"]
+    table = (toy.root / "results" / "wer.txt").read_text()
+    row = "commands CTC greedy test make wer RECIPES=commands  # results/commands/b"
+    assert row in table and table in said
+    assert "commands/b: writes 'B'" in said
+    assert (toy.root / "results" / "commands" / "b" / "text.txt").read_text() == "A\nB\n"
+
+
+def test_the_next_run_does_nothing(finished: Toy) -> None:
+    done = finished.snakemake()
+    assert done.returncode == 0 and NOTHING in done.stdout and started(done.stdout) == []
+
+
+def test_what_does_not_change_a_hash_runs_nothing_again(finished: Toy) -> None:
+    stages = "# a comment\n" + finished.stages.replace("'threads': 2", "'threads': 3")
+    finished.recipe("commands", stages, finished.score)
+    job = finished.root / "jobs" / "toy" / "write.py"
+    job.write_text(job.read_text() + "\n# a comment\n")
+    rules = finished.root / "workflows" / "rules" / "jobs.smk"
+    rules.write_text(rules.read_text().replace("params: spec", "params: more=1, spec"))
+    for path in (finished.root / "work" / "toy.write").rglob("*"):
+        os.utime(path, (time.time(), path.stat().st_mtime + path.stat().st_ino % 100))
+    assert NOTHING in finished.snakemake("results/wer.txt").stdout
+
+
+def test_a_changed_parameter_runs_what_depends_on_it_only(finished: Toy) -> None:
+    finished.recipe("commands", finished.stages.replace("'B'", "'B2'"), finished.score)
+    done = finished.snakemake("results/wer.txt")
+    assert started(done.stdout) == ["commands/b", "score table"]
+
+
+def test_recipes_share_stages_and_the_table_follows_the_choice_of_recipes(finished: Toy) -> None:
+    finished.recipe("other", finished.stages.replace("'B'", "'C'"), finished.score)
+    both = finished.snakemake("results/wer.txt", "--config", "recipes=commands,other")
+    assert started(both.stdout) == ["other/b", "score table"]
+    table = finished.root / "results" / "wer.txt"
+    assert len(table.read_text().splitlines()) == 3
+    subprocess.run(["rm", "-r", ".snakemake"], cwd=finished.root, check=True)
+    back = finished.snakemake("results/wer.txt")
+    assert started(back.stdout) == []
+    assert [x.split()[0] for x in table.read_text().splitlines()] == ["recipe", "commands"]
+
+
+def test_nothing_of_a_recipe_reaches_a_shell(toy: Toy) -> None:
+    evil = "a b'; touch pwned #\"$(touch pwned)`touch pwned` ../../x\n{input}"
+    stages = f"'a': Stage(job='toy.write', params={{'text': {evil!r}}}),"
+    score = f"Score(system={evil!r}, set='; touch pwned', stage='a'),"
+    path = toy.recipe("commands", stages, score)
+    data = "../da'ta $(touch pwned)"
+    done = toy.snakemake("results/wer.txt", "--config", f"data={data}")
+    assert done.returncode == 0, done.stdout
+    assert not list(toy.root.rglob("pwned"))
+    assert (toy.root / "results" / "commands" / "a" / "text.txt").read_text() == evil + "\n"
+    manifest = json.loads((toy.root / "results" / "commands" / "a" / "manifest.json").read_text())
+    assert manifest["data"] == data
+    logs = [p.read_text() for p in (toy.root / ".snakemake" / "log").iterdir()]
+    assert not any("touch pwned #" in text for text in logs if "run_job" in text)
+    path.unlink()
+
+
+def test_a_killed_run_is_finished_by_the_next(toy: Toy) -> None:
+    block = toy.root / "block"
+    block.touch()
+    stages = toy.stages.replace("'text': 'B'", f"'text': 'B', 'wait': {str(block)!r}")
+    toy.recipe("commands", stages, toy.score)
+    process = subprocess.Popen(
+        toy.command("results/wer.txt"),
+        cwd=toy.root,
+        env=toy.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = toy.root / "results" / "commands" / "b" / "log.txt"
+    for _ in range(200):
+        if log.exists() and "writes" in log.read_text():
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    second = subprocess.Popen(
+        toy.command("results/wer.txt"),
+        cwd=toy.root,
+        env=toy.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for _ in range(100):  # the job of the killed run goes on, and the second waits for it
+        if "another process works" in log.read_text():
+            break
+        time.sleep(0.05)
+    block.unlink()
+    text, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, text
+    assert started(text) == ["commands/b", "score table"]
+    assert "CTC greedy" in (toy.root / "results" / "wer.txt").read_text()
+    assert log.read_text().count("writes") == 1
+
+
+def test_an_output_without_its_manifest_is_not_taken_for_finished(finished: Toy) -> None:
+    results = finished.root / "results"
+    (results / "commands" / "a" / "manifest.json").unlink()
+    (results / "commands" / "a" / "text.txt").write_text("half")
+    for path in finished.root.glob("work/*/*/*.*"):
+        if path.parent.name != (results / "commands" / "a").resolve().name and path.is_file():
+            path.unlink()
+    (results / "wer.txt").unlink()
+    subprocess.run(["rm", "-r", ".snakemake"], cwd=finished.root, check=True)
+    assert finished.snakemake("results/wer.txt").returncode == 0
+    assert (results / "commands" / "b" / "text.txt").read_text() == "A\nB\n"
+
+
+def test_a_failed_job_shows_its_message_once_and_little_else(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages.replace("'B',", "'B', 'fail': 'job',"), toy.score)
+    done = toy.snakemake("results/wer.txt")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line == "corpus: found no utterances"]
+    assert lines[at + 1] == "needed one; try another"
+    assert lines[at - 1].startswith("commands/b: toy.write failed; log: work/toy.write/")
+    assert lines[at - 1].endswith("/log.txt")
+    assert len(lines) < 35 and len(lines) - at < 10, done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_job_that_is_killed_says_by_what(toy: Toy) -> None:
+    path = toy.root / "jobs" / "toy" / "write.py"
+    path.write_text(path.read_text().replace('parts = "', 'os.kill(os.getpid(), 9)\n    parts = "'))
+    toy.recipe("commands", toy.stages, toy.score)
+    text = toy.snakemake("results/wer.txt").stdout
+    assert "stopped without an error message" in text
+    assert "SIGKILL" in text or "exit status 137" in text
+
+
+def test_mistakes_are_told_before_anything_runs(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages.replace("toy.write", "toy.wriet"), toy.score)
+    assert error(toy) == [
+        "recipes/commands.py:3: stage 'a': unknown job 'toy.wriet'; did you mean 'toy.write'?",
+        "recipes/commands.py:4: stage 'b': unknown job 'toy.wriet'; did you mean 'toy.write'?",
+    ]
+    assert not (toy.root / "work").exists()
+    expected = ["config: unknown key 'recipe'; did you mean 'recipes'?"]
+    assert error(toy, "--config", "recipe=commands") == expected
+
+
+def test_a_stage_of_another_plan_cannot_be_asked_for(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages, toy.score)
+    done = toy.snakemake("work/toy.write/0123456789abcdef/text.txt")
+    assert done.returncode == 1 and "found in no recipe of this run" in done.stdout
+
+
+def test_a_store_elsewhere_and_a_working_folder_elsewhere(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages, toy.score)
+    here = toy.root.parent / "my runs"
+    here.mkdir()
+    store = toy.root.parent / "the store"
+    done = toy.snakemake("results/wer.txt", "--directory", str(here), "--config", f"work={store}")
+    assert done.returncode == 0, done.stdout
+    link = here / "results" / "commands" / "a"
+    assert link.resolve().parent == (store / "toy.write").resolve()
+    assert str(link.readlink()).startswith("../../../the store/")
+    assert Path(here / "results" / "wer.txt").exists()
+
+
+def test_five_hundred_stages_are_planned_in_seconds(toy: Toy) -> None:
+    stages = ", ".join(
+        f"'s{i}': Stage(job='toy.write', params={{'text': '{i}'}},"
+        f" inputs={{'parts': ('s{i // 2}.text',) if {i} else ()}})"
+        for i in range(500)
+    )
+    scores = "".join(f"Score(system='x', set='{i}', stage='s{i}')," for i in range(500))
+    toy.recipe("commands", stages, scores)
+    start = time.monotonic()
+    done = toy.snakemake("-n", "results/wer.txt")
+    assert done.returncode == 0 and len(started(done.stdout)) == 501
+    assert time.monotonic() - start < 15
