@@ -41,22 +41,28 @@ class Space {
   float* data_;
 };
 
-// out [R, WIDTH] = sum over k of rows[r][k * stride] * panel[k].
+// What a tile is summed from: number k of row r is rows[r][start + k * stride].
+struct TileRows {
+  const float* const* rows;
+  index_t start, stride;
+};
+
+// out [R, WIDTH] = (out +) sum over k of number k of each row * panel[k].
 template <int R>
-DEVICE void tile_sum(const float* const* rows, index_t stride, const float* panel, index_t depth,
-                     float* out) {
+DEVICE void tile_sum(TileRows x, const float* panel, index_t depth, bool add, float* out) {
   Lanes sum[R][4];
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < 4; ++j) sum[r][j] = Lanes{};
-  for (index_t k = 0, at = 0; k < depth; ++k, at += stride, panel += WIDTH) {
+    for (int j = 0; j < 4; ++j) sum[r][j] = add ? ((Lanes*)out)[r * 4 + j] : Lanes{};
+  index_t at = x.start;
+  for (index_t k = 0; k < depth; ++k, at += x.stride, panel += WIDTH) {
     const Lanes* w = (const Lanes*)panel;
     Lanes w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
     for (int r = 0; r < R; ++r) {
-      float x = rows[r][at];
-      sum[r][0] += w0 * x;
-      sum[r][1] += w1 * x;
-      sum[r][2] += w2 * x;
-      sum[r][3] += w3 * x;
+      float value = x.rows[r][at];
+      sum[r][0] += w0 * value;
+      sum[r][1] += w1 * value;
+      sum[r][2] += w2 * value;
+      sum[r][3] += w3 * value;
     }
   }
   for (int r = 0; r < R; ++r)
@@ -64,25 +70,37 @@ DEVICE void tile_sum(const float* const* rows, index_t stride, const float* pane
 }
 
 // As above for a count of rows that is only known when it runs, from 1 to ROWS.
-static void tile_product(int count, const float* const* rows, index_t stride, const float* panel,
-                         index_t depth, float* out) {
+static void tile_product(int count, TileRows x, const float* panel, index_t depth, bool add,
+                         float* out) {
   switch (count) {
-    case 1: return tile_sum<1>(rows, stride, panel, depth, out);
-    case 2: return tile_sum<2>(rows, stride, panel, depth, out);
+    case 1: return tile_sum<1>(x, panel, depth, add, out);
+    case 2: return tile_sum<2>(x, panel, depth, add, out);
 #if ROWS >= 3
-    case 3: return tile_sum<3>(rows, stride, panel, depth, out);
+    case 3: return tile_sum<3>(x, panel, depth, add, out);
 #endif
 #if ROWS >= 6
-    case 4: return tile_sum<4>(rows, stride, panel, depth, out);
-    case 5: return tile_sum<5>(rows, stride, panel, depth, out);
-    case 6: return tile_sum<6>(rows, stride, panel, depth, out);
+    case 4: return tile_sum<4>(x, panel, depth, add, out);
+    case 5: return tile_sum<5>(x, panel, depth, add, out);
+    case 6: return tile_sum<6>(x, panel, depth, add, out);
 #endif
   }
 }
 
-// Rows per tile such that no tile is much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
-DEVICE int even_rows(index_t count) {
-  return count ? (int)ceil_div(count, ceil_div(count, ROWS)) : ROWS;
+// out [count, WIDTH] = rows [count, depth] times a panel; the panel goes through the nearer cache
+// in blocks, each of which all rows use before the next.
+static void panel_product(const float* const* rows, index_t count, const float* panel,
+                          index_t depth, float* out) {
+  const index_t most = 512;
+  // No tile much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
+  index_t height = count ? ceil_div(count, ceil_div(count, ROWS)) : 1;
+  for (index_t k = 0; k < depth; k += most) {
+    index_t block = depth - k < most ? depth - k : most;
+    for (index_t first = 0; first < count; first += height) {
+      TileRows x = {rows + first, k, 1};
+      int valid = (int)(count - first < height ? count - first : height);
+      tile_product(valid, x, panel + k * WIDTH, block, k > 0, out + first * WIDTH);
+    }
+  }
 }
 
 // A panel of the rows of a matrix: four pieces of `valid` columns each (the rest is zero), which
@@ -115,7 +133,7 @@ struct TransposedProduct {
   const float* const* a;
   const float* const* b;
 
-  static const index_t MOST_ROWS = 256;  // rows summed at once: a panel of b stays in the cache
+  static const index_t MOST_ROWS = 384;  // rows summed at once: a panel of b stays in the cache
 
   // Where the own space of a member begins, behind space_a; and how much a team needs.
   static index_t own_space(index_t m, index_t member) {
@@ -129,8 +147,11 @@ struct TransposedProduct {
       float* to = space_a + tile * ROWS * depth;
       index_t first = tile * ROWS;
       int valid = (int)(m - first < ROWS ? m - first : ROWS);
-      for (index_t k = 0; k < depth; ++k)
-        for (int r = 0; r < ROWS; ++r) to[k * ROWS + r] = r < valid ? a[k][first + r] : 0.0f;
+      if (valid == ROWS)
+        for (index_t k = 0; k < depth; ++k) memcpy(to + k * ROWS, a[k] + first, ROWS * 4);
+      else
+        for (index_t k = 0; k < depth; ++k)
+          for (int r = 0; r < ROWS; ++r) to[k * ROWS + r] = r < valid ? a[k][first + r] : 0.0f;
     }
   }
 
@@ -140,9 +161,12 @@ struct TransposedProduct {
     for (index_t panel = begin; panel < end; ++panel) {
       index_t column = panel * WIDTH;
       int valid = (int)(n - column < WIDTH ? n - column : WIDTH);
-      for (index_t k = 0; k < depth; ++k)
-        for (int i = 0; i < WIDTH; ++i)
-          space_b[k * WIDTH + i] = i < valid ? b[k][column + i] : 0.0f;
+      if (valid == WIDTH)
+        for (index_t k = 0; k < depth; ++k) memcpy(space_b + k * WIDTH, b[k] + column, WIDTH * 4);
+      else
+        for (index_t k = 0; k < depth; ++k)
+          for (int i = 0; i < WIDTH; ++i)
+            space_b[k * WIDTH + i] = i < valid ? b[k][column + i] : 0.0f;
       for (index_t tile = 0; tile < ceil_div(m, ROWS); ++tile)
         add_tile(space_a + tile * ROWS * depth, space_b, tile * ROWS, column, valid, start, out);
     }
@@ -154,10 +178,13 @@ struct TransposedProduct {
     float sum[ROWS * WIDTH] __attribute__((aligned(64)));
     const float* rows[ROWS];
     for (int r = 0; r < ROWS; ++r) rows[r] = packed_a + r;
-    tile_sum<ROWS>(rows, ROWS, packed_b, depth, sum);
     int height = (int)(m - row < ROWS ? m - row : ROWS);
-    for (int r = 0; r < height; ++r) {
-      float* to = out + (row + r) * n + column;
+    float* to = out + row * n + column;
+    for (int r = 0; r < height; ++r)
+      for (int j = 0; j < 4; ++j) __builtin_prefetch(to + r * n + j * LANES, 1);
+    TileRows x = {rows, 0, ROWS};
+    tile_sum<ROWS>(x, packed_b, depth, false, sum);
+    for (int r = 0; r < height; ++r, to += n) {
       const float* from = sum + r * WIDTH;
       if (start)
         THREADS(i, valid) to[i] = from[i];

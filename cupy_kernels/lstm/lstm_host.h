@@ -41,9 +41,13 @@ DEVICE int valid_lanes(index_t start, index_t end, int most) {
   return (int)(end - start < most ? end - start : most);
 }
 
-// Asks for the lines that the cell will need once the product is done.
-DEVICE void prefetch_gates(const float* x, index_t units) {
-  for (int gate = 0; gate < 4; ++gate) __builtin_prefetch(x + gate * units);
+// Asks for the lines of `count` numbers, so that they are there once a product is done.
+DEVICE void prefetch(const float* x, int count) {
+  for (int i = 0; i < count; i += 16) __builtin_prefetch(x + i);
+}
+
+DEVICE void prefetch_gates(const float* x, index_t units, int count) {
+  for (int gate = 0; gate < 4; ++gate) prefetch(x + gate * units, count);
 }
 
 struct ForwardArrays {
@@ -65,23 +69,19 @@ DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, i
                  old[i], gates + i, n, cells + i, y + i);
 }
 
+// The units of one panel, LANES of them, at frame t. product: [active, WIDTH].
 DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const Active& active,
-                          index_t t, index_t unit, const float* panel) {
-  float product[ROWS * WIDTH] __attribute__((aligned(64)));
-  int count = valid_lanes(unit, lstm.units, LANES), height = even_rows(active.size());
-  for (index_t first = 0; first < active.size(); first += height) {
-    int rows = valid_lanes(first, active.size(), height);
-    for (int r = 0; r < rows; ++r)
-      prefetch_gates(x.z + lstm.at(t, active.sequence[first + r]) * 4 * lstm.units + unit,
-                     lstm.units);
-    tile_product(rows, &active.rows[first], 1, panel, lstm.units, product);
-    for (int r = 0; r < rows; ++r) {
-      index_t b = active.sequence[first + r];
-      if (count == LANES)  // a constant count becomes plain vector code
-        forward_cells(lstm, x, t, b, unit, LANES, product + r * WIDTH);
-      else
-        forward_cells(lstm, x, t, b, unit, count, product + r * WIDTH);
-    }
+                          index_t t, index_t unit, const float* panel, float* product) {
+  int count = valid_lanes(unit, lstm.units, LANES);
+  for (index_t b : active.sequence)
+    prefetch_gates(x.z + lstm.at(t, b) * 4 * lstm.units + unit, lstm.units, count);
+  panel_product(active.rows.data(), active.size(), panel, lstm.units, product);
+  for (index_t b : active.sequence) {
+    if (count == LANES)  // a constant count becomes plain vector code
+      forward_cells(lstm, x, t, b, unit, LANES, product);
+    else
+      forward_cells(lstm, x, t, b, unit, count, product);
+    product += WIDTH;
   }
 }
 
@@ -94,6 +94,7 @@ static void forward_member(const Lstm& lstm, const ForwardArrays& x, const float
     pack_rows(w + p * LANES, 4 * n, n, n, valid_lanes(p * LANES, n, LANES),
               packed + p * n * WIDTH);
   Share own = share(lstm.batch, team_index(), size);
+  Space product(lstm.batch * WIDTH);
   Active active;
   for (index_t step = 0; step < lstm.time; ++step) {
     index_t t = lstm.frame(step);
@@ -101,7 +102,7 @@ static void forward_member(const Lstm& lstm, const ForwardArrays& x, const float
     for (index_t b = 0; b < lstm.batch; ++b)
       if (lstm.inside(t, b)) active.add(b, lstm.row(x.y, y0, t - lstm.direction, b));
     for (index_t p = panels.begin; p < panels.end; ++p)
-      forward_panel(lstm, x, active, t, p * LANES, packed + p * n * WIDTH);
+      forward_panel(lstm, x, active, t, p * LANES, packed + p * n * WIDTH, product.data());
     for (index_t b = own.begin; b < own.end; ++b)
       if (!lstm.inside(t, b)) {
         fill_zero(x.gates + lstm.at(t, b) * 4 * n, 4 * n);
@@ -144,35 +145,33 @@ DEVICE void backward_cells(const Lstm& lstm, const BackwardArrays& x, index_t t,
     cell_backward(dy[i] + product[i], gates + i, n, cells[i], old[i], dc + i, dz + i);
 }
 
-// The units of one panel, WIDTH of them, at frame t; its rows are dz of the next frame.
+// The units of one panel, WIDTH of them, at frame t; the rows are dz of the next frame.
 DEVICE void backward_panel(const Lstm& lstm, const BackwardArrays& x, const Active& active,
-                           index_t t, index_t unit, const float* panel) {
-  float product[ROWS * WIDTH] __attribute__((aligned(64)));
-  int count = valid_lanes(unit, lstm.units, WIDTH), height = even_rows(active.size());
-  for (index_t first = 0; first < active.size(); first += height) {
-    int rows = valid_lanes(first, active.size(), height);
-    tile_product(rows, &active.rows[first], 1, panel, 4 * lstm.units, product);
-    for (int r = 0; r < rows; ++r) {
-      index_t b = active.sequence[first + r];
-      if (count == WIDTH)
-        backward_cells(lstm, x, t, b, unit, WIDTH, product + r * WIDTH);
-      else
-        backward_cells(lstm, x, t, b, unit, count, product + r * WIDTH);
-    }
+                           index_t t, index_t unit, const float* panel, float* product) {
+  int count = valid_lanes(unit, lstm.units, WIDTH);
+  for (index_t b : active.sequence) {
+    prefetch_gates(x.gates + lstm.at(t, b) * 4 * lstm.units + unit, lstm.units, count);
+    prefetch(x.cells + lstm.at(t, b) * lstm.units + unit, count);
+    prefetch(x.dy + lstm.at(t, b) * lstm.units + unit, count);
+  }
+  panel_product(active.rows.data(), active.size(), panel, 4 * lstm.units, product);
+  for (index_t b : active.sequence) {
+    if (count == WIDTH)
+      backward_cells(lstm, x, t, b, unit, WIDTH, product);
+    else
+      backward_cells(lstm, x, t, b, unit, count, product);
+    product += WIDTH;
   }
 }
 
 // dy0: what dz of the first frame of each sequence gives to the state before it.
 DEVICE void initial_gradient(const Lstm& lstm, const Active& active, index_t unit,
-                             const float* panel, float* dy0) {
-  float product[ROWS * WIDTH] __attribute__((aligned(64)));
+                             const float* panel, float* product, float* dy0) {
   int count = valid_lanes(unit, lstm.units, WIDTH);
-  for (index_t first = 0; first < active.size(); first += ROWS) {
-    int rows = valid_lanes(first, active.size(), ROWS);
-    tile_product(rows, &active.rows[first], 1, panel, 4 * lstm.units, product);
-    for (int r = 0; r < rows; ++r)
-      memcpy(dy0 + active.sequence[first + r] * lstm.units + unit, product + r * WIDTH,
-             count * sizeof(float));
+  panel_product(active.rows.data(), active.size(), panel, 4 * lstm.units, product);
+  for (index_t b : active.sequence) {
+    memcpy(dy0 + b * lstm.units + unit, product, count * sizeof(float));
+    product += WIDTH;
   }
 }
 
@@ -211,6 +210,7 @@ static void backward_member(const Lstm& lstm, const BackwardArrays& x, const flo
   for (index_t p = panels.begin; p < panels.end; ++p)
     pack_columns(w + p * WIDTH * 4 * n, 4 * n, 4 * n, valid_lanes(p * WIDTH, n, WIDTH),
                  packed + p * 4 * n * WIDTH);
+  Space product(lstm.batch * WIDTH);
   Active active;
   for (index_t step = lstm.time - 1; step >= 0; --step) {
     index_t t = lstm.frame(step), next = t + lstm.direction;
@@ -219,7 +219,7 @@ static void backward_member(const Lstm& lstm, const BackwardArrays& x, const flo
       if (lstm.inside(t, b))
         active.add(b, lstm.inside(next, b) ? x.dz + lstm.at(next, b) * 4 * n : zeros);
     for (index_t p = panels.begin; p < panels.end; ++p)
-      backward_panel(lstm, x, active, t, p * WIDTH, packed + p * 4 * n * WIDTH);
+      backward_panel(lstm, x, active, t, p * WIDTH, packed + p * 4 * n * WIDTH, product.data());
     for (index_t b = own.begin; b < own.end; ++b)
       if (!lstm.inside(t, b)) fill_zero(x.dz + lstm.at(t, b) * 4 * n, 4 * n);
     team.wait(size);
@@ -229,7 +229,7 @@ static void backward_member(const Lstm& lstm, const BackwardArrays& x, const flo
     if (lstm.lengths[b])
       active.add(b, x.dz + lstm.at(lstm.direction > 0 ? 0 : lstm.lengths[b] - 1, b) * 4 * n);
   for (index_t p = panels.begin; p < panels.end; ++p)
-    initial_gradient(lstm, active, p * WIDTH, packed + p * 4 * n * WIDTH, dy0);
+    initial_gradient(lstm, active, p * WIDTH, packed + p * 4 * n * WIDTH, product.data(), dy0);
 }
 
 // dc enters as the gradient of the final cells and leaves as that of the initial ones; dy0 and dw
