@@ -16,7 +16,7 @@ _TITLES = {
     "in": "Layers in loop",
     "after": "Output layers moved out of loop",
 }
-_HIDDEN = ("prev", "step_input", "scope_input", "extern_data")
+_HIDDEN = ("prev", "step_index", "step_input", "scope_input", "extern_data")
 
 
 def describe(network: Network) -> str:

@@ -87,6 +87,7 @@ class Frame:
         self.states: dict[tuple[Node, str], Data] = {}
         self.inside: dict[Loop, Frame] = {}
         self.before_activation: dict[Node, tuple[str, Data]] = {}
+        self.index: Any = None
 
     def home(self, node: Node) -> Frame:
         """Return the frame of a node's value: this, one around, or that of a loop inside."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.base import find_class, split_options
-from returnn_lite.layers.inputs import Prev, StepInput
+from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
 from returnn_lite.node import Common, Mode, Node
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Scope:
                     f"{asker}: found {name!r}, which only the unit of a rec layer has"
                 )
             return self._view("prev", Prev(), self.get(name.removeprefix("prev:"), asker))
+        if name == ":i" and self.loop is not None and self.loop.scope is not None:
+            return self._index(self.loop.scope)
         head, _, rest = name.partition("/")
         if rest and head in self.layers:
             owner = self.get(head, asker)
@@ -74,6 +76,13 @@ class Scope:
                 owner.wanted.add(found)
                 return found
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, self.layers)}")
+
+    def _index(self, body: Scope) -> Node:
+        """Return the one node that counts the steps of a loop."""
+        if ":i" not in body.nodes:
+            body.nodes[":i"] = Node(":i", StepIndex(), Common(), body, f"{body.path}:i")
+            body._register(body.nodes[":i"])
+        return body.nodes[":i"]
 
     def _data(self, key: str, asker: str) -> Node:
         if key in self.inputs:
@@ -119,14 +128,23 @@ class Scope:
         if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
             node.initial = self.get(common.initial_output, where)
         layer.open(node)
-        if common.target is not None and self._wants_target(node):
-            target = common.target
-            is_data = target not in self.layers and not target.startswith("layer:")
-            node.target = self.get(f"data:{target}" if is_data else target.removeprefix("layer:"))
+        if common.target is not None and self._wants_target(node, common.target):
+            node.target = self._target(common.target, where)
         return node
 
-    def _wants_target(self, node: Node) -> bool:
-        return node.common.loss is not None or node.layer.layer_class == "choice"
+    def _wants_target(self, node: Node, target: str) -> bool:
+        """Whether a layer's target is used; in a search it need not exist."""
+        if node.common.loss is None and node.layer.layer_class != "choice":
+            return False
+        return not self.mode.search or target in self._root().inputs
+
+    def _target(self, name: str, asker: str) -> Node:
+        """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""
+        is_layer = name in self.layers or name.startswith("layer:")
+        return self.get(name.removeprefix("layer:") if is_layer else f"data:{name}", asker)
+
+    def _root(self) -> Scope:
+        return self if self.parent is None else self.parent._root()
 
     def _register(self, node: Node) -> None:
         if self.loop is not None:

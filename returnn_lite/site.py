@@ -132,6 +132,11 @@ class Site:
         assert self.frame is not None
         return self.frame.axis(self.node)
 
+    @property
+    def index(self) -> Any:
+        """The number of the step: int32 []."""
+        return self.frame.index  # type: ignore[union-attr]
+
     def as_loop_dim(self, x: Data) -> Data:
         """Return x with the loop's dim in place of its time dim, which must be as long."""
         loop = self.node.loop

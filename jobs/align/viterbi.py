@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from jobs.job import JobError
-from jobs.search.decode import Array, run_batches
+from jobs.search.decode import Array, beams, run_batches
 from returnn_lite.datasets.batches import padded
 from returnn_lite.datasets.dataset import HdfDataset
 from returnn_lite.native import ctc_align
@@ -42,4 +42,23 @@ def ctc_alignments(
                     "leave the utterance out, or pool less"
                 )
             found[tag] = path[:length]
+    return found
+
+
+def searched_alignments(
+    network: Network, data: HdfDataset, layer: str, log: logging.Logger
+) -> dict[str, Array]:
+    """Return int32 [frames] for each sequence: the best path that a search found, blank last.
+
+    network: searches, with the labels given as `classes`. Raises JobError where it found no path.
+    """
+    found: dict[str, Array] = {}
+    for tags, outputs in run_batches(network, data, [layer], log):
+        for tag, entries in beams(tags, outputs, layer).items():
+            if not np.isfinite(entries[0].score):
+                raise JobError(
+                    f"{tag}: found no path through its labels, needed as many frames as labels; "
+                    "leave the utterance out, or pool less"
+                )
+            found[tag] = np.array(entries[0].labels, dtype=np.int32)
     return found

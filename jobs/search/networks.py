@@ -19,15 +19,17 @@ def search_network(
     config: Mapping[str, Any],
     *,
     lm: Path | None,
+    streams: Mapping[str, Any] | None = None,
 ) -> Network:
     """Return the network, its choices searching, with the model's parameters.
 
-    network: the dict, None for the model's own; `{lm}` in it is the checkpoint of lm.
+    network: the dict, None for the model's own; `{lm}` in it is the checkpoint of lm. streams: the
+    data streams, by default `data` as the model has it.
     """
     layers = network or model.network
     if lm is not None:
         layers = _replaced(layers, "{lm}", str(Model.load(lm).checkpoint))
-    streams = {k: v for k, v in model.extern_data.items() if k == "data"}
+    streams = streams or {"data": model.extern_data["data"]}
     try:
         result = Network(layers, extern_data=streams, search=True, outputs=[layer], config=config)
         result.load(model.checkpoint)

@@ -7,18 +7,35 @@ from typing import Any
 Net = dict[str, Any]
 
 
-def blstm(*, layers: int, units: int, pooling: tuple[int, ...], dropout: float) -> Net:
-    """Return layers that end in `encoder`: float [batch, time / product of pooling, 2 units].
+def blstm(
+    *, layers: int, units: int, stride: int, filters: int, pooling: tuple[int, ...], dropout: float
+) -> Net:
+    """Return layers that end in `encoder`: float [batch, time / (stride * pooling), 2 units].
 
-    units: per direction. pooling: by how much the frames are pooled after each of the first layers.
-    dropout: on the input of every layer but the first.
+    A convolution takes every `stride` frames together before the first LSTM, so that no recurrency runs
+    at the full frame rate. filters: its outputs. units: per direction. pooling: by how much the frames
+    are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
     """
-    net: Net = {}
-    source: str | list[str] = "data"
+    net: Net = {
+        "conv": {
+            "class": "conv",
+            "filter_size": [2 * stride - 1],
+            "strides": stride,
+            "padding": "same",
+            "activation": "relu",
+            "n_out": filters,
+            "from": "data",
+        }
+    }
+    source: str | list[str] = "conv"
     for i in range(layers):
-        lstm = {"class": "rec", "unit": "nativelstm2", "n_out": units, "from": source}
-        if i:
-            lstm["dropout"] = dropout
+        lstm = {
+            "class": "rec",
+            "unit": "nativelstm2",
+            "n_out": units,
+            "from": source,
+            "dropout": dropout,
+        }
         net[f"lstm{i}_fw"] = {**lstm, "direction": 1}
         net[f"lstm{i}_bw"] = {**lstm, "direction": -1}
         source = [f"lstm{i}_fw", f"lstm{i}_bw"]

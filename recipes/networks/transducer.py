@@ -67,6 +67,48 @@ def transducer(
     }
 
 
+def forced_alignment(net: Net, *, labels: int) -> Net:
+    """Return a transducer that searches for the best alignment of the labels `data:classes`.
+
+    The labels are fixed and their frames are searched for (M104): in each frame a hypothesis may emit
+    its next label, or a blank if enough frames are left for the labels that remain.
+    """
+    unit = dict(net["output"]["unit"])
+    number = f"tf.range({labels + 1})[None, :]"
+    emit = f"tf.logical_and({number} == source(1), source(2) < source(3))"
+    blank = f"tf.logical_and({number} == {labels}, source(4) - source(5) - 1 >= source(3) - source(2))"
+    unit |= {
+        "emitted": {
+            "class": "eval",
+            "from": ["prev:emitted", "output_emit"],
+            "eval": "source(0) + tf.cast(source(1), tf.int32)",
+            "out_type": {"dtype": "int32"},
+            "initial_output": 0,
+        },
+        "next_label": {
+            "class": "gather",
+            "from": "base:data:classes",
+            "position": "prev:emitted",
+        },
+        "label_count": {"class": "length", "from": "base:data:classes"},
+        "frame_count": {"class": "length", "from": "base:encoder"},
+        "allowed": {
+            "class": "eval",
+            "from": [
+                "output_log_prob",
+                "next_label",
+                "prev:emitted",
+                "label_count",
+                "frame_count",
+                ":i",
+            ],
+            "eval": f"tf.where(tf.logical_or({emit}, {blank}), source(0), float('-inf'))",
+        },
+        "output": {**unit["output"], "from": "allowed"},
+    }
+    return {**net, "output": {**net["output"], "unit": unit}}
+
+
 def shallow_fusion(lm: Net) -> Net:
     """Return the layers that add `lm_scale` times the language model's log-probability to labels.
 

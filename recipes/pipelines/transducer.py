@@ -26,7 +26,9 @@ class Sizes:
     features: int = 40
     encoder_layers: int = 3
     encoder_units: int = 160
-    pooling: tuple[int, ...] = (2, 2)
+    stride: int = 3
+    filters: int = 160
+    pooling: tuple[int, ...] = (2,)
     embed: int = 64
     slow: int = 128
     fast: int = 128
@@ -41,6 +43,8 @@ class Sizes:
         return blstm(
             layers=self.encoder_layers,
             units=self.encoder_units,
+            stride=self.stride,
+            filters=self.filters,
             pooling=self.pooling,
             dropout=self.dropout,
         )

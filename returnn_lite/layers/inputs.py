@@ -72,6 +72,29 @@ class StepInput(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepIndex(Layer):
+    """`:i`, the number of the step, from 0: int32 without dims."""
+
+    layer_class = "step_index"
+
+    def steps(self, node: Node) -> bool:
+        """Return True."""
+        return True
+
+    def infer(self, site: Site) -> Data:
+        """Return the template int32 []."""
+        return Data(name=":i", dims=(), dtype="int32")
+
+    def call(self, site: Site) -> Data:
+        """Return the index of the step, or those of all steps."""
+        axis = site.axis
+        if axis is None:
+            return Data(name=":i", dims=(), dtype="int32", tensor=site.index)
+        steps = tf.range(tf.reduce_max(site.run.lengths[axis].tensor))
+        return Data(name=":i", dims=(axis,), dtype="int32", time_dim=axis, tensor=steps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prev(Layer):
     """The output of a layer in the step before; in the first step its `initial_output`."""
 
