@@ -9,9 +9,9 @@ import numpy as np
 
 from cupy_kernels import topology
 from cupy_kernels.align import reference
-from cupy_kernels.build import host
-from cupy_kernels.build.launch import launch
-from cupy_kernels.build.threads import thread_count
+from cupy_kernels.backend import host
+from cupy_kernels.backend.launch import launch
+from cupy_kernels.backend.threads import thread_count
 
 SOURCE = Path(__file__).with_name("align.cu")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cupy_kernels import topology
-from cupy_kernels.build import host
-from cupy_kernels.build.launch import launch
-from cupy_kernels.build.threads import thread_count
+from cupy_kernels.backend import host
+from cupy_kernels.backend.launch import launch
+from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.ctc import reference
 
 SOURCE = Path(__file__).with_name("ctc.cu")

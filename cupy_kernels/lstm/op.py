@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cupy_kernels import check
-from cupy_kernels.build import host
-from cupy_kernels.build.launch import launch
-from cupy_kernels.build.threads import thread_count
+from cupy_kernels.backend import host
+from cupy_kernels.backend.launch import launch
+from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.lstm import reference, stepwise
 
 SOURCE = Path(__file__).with_name("lstm.cu")

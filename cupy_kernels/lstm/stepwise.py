@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy_kernels.build.launch import launch
+from cupy_kernels.backend.launch import launch
 
 
 def forward(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from cupy_kernels.build import host
+from cupy_kernels.backend import host
 
 
 class Sequences(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cupy_kernels
-from cupy_kernels.build import cuda
+from cupy_kernels.backend import cuda
 
 SOURCES = sorted(Path(cupy_kernels.__file__).parent.rglob("*.cu"))
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cupy_kernels.build.threads import thread_count
+from cupy_kernels.backend.threads import thread_count
 
 
 @pytest.mark.parametrize(

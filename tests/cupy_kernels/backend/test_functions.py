@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cupy_kernels.build import host
-from cupy_kernels.build.launch import launch
+from cupy_kernels.backend import host
+from cupy_kernels.backend.launch import launch
 
 _SOURCE = """
 #include "extended.h"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy_kernels.build import cuda, host
+from cupy_kernels.backend import cuda, host
 
 
 def launch(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cupy_kernels.build import host
+from cupy_kernels.backend import host
 
 PROJECT = Path(__file__).parents[3]
 NEEDS_COMPILER = pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
@@ -20,7 +20,7 @@ _FUZZ = """
 import sys
 import numpy as np
 from cupy_kernels.align import ctc_align
-from cupy_kernels.build import host
+from cupy_kernels.backend import host
 from cupy_kernels.ctc import ctc_loss
 from cupy_kernels.lstm import lstm_backward, lstm_forward, stepwise
 from cupy_kernels.lstm.op import SOURCE

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from cupy_kernels.build.host import HEADERS
+from cupy_kernels.backend.host import HEADERS
 
 
 def options(source: Path) -> tuple[str, ...]:
