@@ -15,8 +15,10 @@ def blstm(
     A convolution takes every `stride` frames together before the first LSTM, so that no recurrency runs
     at the full frame rate. filters: its outputs. units: per direction. pooling: by how much the frames
     are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
+    In training, bands of the input are masked (SpecAugment).
     """
     net: Net = {
+        "augment": {"class": "spec_augment", "from": "data"},
         "conv": {
             "class": "conv",
             "filter_size": [2 * stride - 1],
@@ -24,7 +26,7 @@ def blstm(
             "padding": "same",
             "activation": "relu",
             "n_out": filters,
-            "from": "data",
+            "from": "augment",
         }
     }
     source: str | list[str] = "conv"
