@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.job import JobError
@@ -25,11 +27,11 @@ def write_plan(plan: Plan, work: Path, results: Path) -> None:
             folder = work / node.folder
             if not ((folder / MANIFEST).exists() and (folder / SPEC).exists()):
                 _write(folder / SPEC, spec(node))
+        made = (work / plan.table.folder / MANIFEST).exists()
         for recipe, stages in plan.stages.items():
             links = {name: work / node.folder for name, node in stages.items()}
             _write_links(results / recipe, links)
-        selection = {"recipes": sorted(plan.stages), "table": f"{plan.table.folder}/wer.txt"}
-        _write(results / "recipes.json", json.dumps(selection, indent=1) + "\n")
+        _write_selection(results / "recipes.json", plan, made)
     except OSError as error:
         raise JobError(
             f"{error.filename}: cannot write: {error.strerror}; try another folder, by"
@@ -48,6 +50,20 @@ def spec(node: Node) -> str:
         "inputs": {key: _paths(value) for key, value in node.inputs.items()},
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_selection(path: Path, plan: Plan, made: bool) -> None:
+    """Write which table results/wer.txt is to be; newer than it, and another text, until it is.
+
+    made: whether the table is there.
+    """
+    selection = {"recipes": sorted(plan.stages), "table": f"{plan.table.folder}/wer.txt"}
+    with contextlib.suppress(OSError, ValueError):
+        old = json.loads(path.read_text("utf-8"))
+        if made and selection.items() <= old.items():
+            return
+    planned = {"planned": datetime.now(UTC).isoformat()}
+    _write(path, json.dumps({**selection, **planned}, indent=1) + "\n")
 
 
 def _paths(value: Input) -> str | list[str] | None:

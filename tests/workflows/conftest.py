@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,16 +150,24 @@ class Toy:
         """Return a command line of Snakemake."""
         return [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
 
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake; stdout and stderr are in its stdout."""
+        return self._popen(self.command(*arguments))
+
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake; stdout and stderr are in `.stdout`."""
-        return subprocess.run(
-            self.command(*arguments),
+        process = self.popen(*arguments)
+        text, _ = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, text)
+
+    def _popen(self, command: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
             cwd=self.root,
             env=self.environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=60,
         )
 
     def plan(self, name: str) -> dict[str, Path]:
@@ -175,20 +184,21 @@ class Toy:
     def start(self, folder: Path, *arguments: str) -> subprocess.Popen[str]:
         """Start the runner for the stage of a folder; stdout and stderr are in its stdout."""
         command = [sys.executable, "-m", "workflows.run_job", str(folder / "stage.json")]
-        return subprocess.Popen(
-            [*command, *arguments],
-            cwd=self.root,
-            env=self.environment(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return self._popen([*command, *arguments])
 
     def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
         """Run the runner; return its exit status, and what it wrote on stdout and stderr."""
         process = self.start(folder, *arguments)
         text, _ = process.communicate(timeout=60)
         return process.returncode, text
+
+    def wait_for(self, text: str, path: Path) -> None:
+        """Wait until a file says something."""
+        for _ in range(400):
+            if path.exists() and text in path.read_text():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{path} does not say {text!r}")
 
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run Python code in the project."""

@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +20,6 @@ def stage(toy: Toy, **params: Any) -> Path:
     """Plan a recipe of one stage and return the stage's folder."""
     toy.recipe("mine", f"'a': Stage(job='toy.write', params={params!r})")
     return toy.plan("mine")["a"]
-
-
-def wait_for(text: str, path: Path) -> None:
-    """Wait until a log says something."""
-    for _ in range(200):
-        if path.exists() and text in path.read_text():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} does not say {text!r}")
 
 
 def test_a_stage_leaves_outputs_a_log_and_a_manifest(toy: Toy) -> None:
@@ -150,9 +140,9 @@ def test_two_processes_never_run_a_stage_at_once(toy: Toy) -> None:
     block.touch()
     folder = stage(toy, text="x", wait=str(block))
     first = toy.start(folder)
-    wait_for("writes", folder / "log.txt")
+    toy.wait_for("writes", folder / "log.txt")
     second = toy.start(folder)
-    wait_for("another process works at this stage; waiting for it", folder / "log.txt")
+    toy.wait_for("another process works at this stage; waiting for it", folder / "log.txt")
     block.unlink()
     said = [p.communicate(timeout=30)[0] for p in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
@@ -165,9 +155,9 @@ def test_a_process_that_waited_runs_what_the_other_did_not_finish(toy: Toy) -> N
     block.touch()
     folder = stage(toy, text="x", wait=str(block))
     first = toy.start(folder)
-    wait_for("writes", folder / "log.txt")
+    toy.wait_for("writes", folder / "log.txt")
     second = toy.start(folder)
-    wait_for("another process works", folder / "log.txt")
+    toy.wait_for("another process works", folder / "log.txt")
     first.kill()
     first.wait()
     block.unlink()
@@ -182,7 +172,7 @@ def test_a_signal_stops_a_stage_with_a_word(toy: Toy, number: int) -> None:
     block.touch()
     folder = stage(toy, wait=str(block))
     process = toy.start(folder)
-    wait_for("writes", folder / "log.txt")
+    toy.wait_for("writes", folder / "log.txt")
     os.kill(process.pid, number)
     text = process.communicate(timeout=30)[0]
     assert process.returncode == 1 and text.endswith("stopped by a signal\n")

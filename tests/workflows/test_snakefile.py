@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Toy
@@ -54,8 +54,8 @@ def test_what_does_not_change_a_hash_runs_nothing_again(finished: Toy) -> None:
     job.write_text(job.read_text() + "\n# a comment\n")
     rules = finished.root / "workflows" / "rules" / "jobs.smk"
     rules.write_text(rules.read_text().replace("params: spec", "params: more=1, spec"))
-    for path in (finished.root / "work" / "toy.write").rglob("*"):
-        os.utime(path, (time.time(), path.stat().st_mtime + path.stat().st_ino % 100))
+    text = finished.root / "results" / "commands" / "a" / "text.txt"
+    text.write_text("made again by hand")  # newer than what was made of it
     assert NOTHING in finished.snakemake("results/wer.txt").stdout
 
 
@@ -94,43 +94,30 @@ def test_nothing_of_a_recipe_reaches_a_shell(toy: Toy) -> None:
     path.unlink()
 
 
-def test_a_killed_run_is_finished_by_the_next(toy: Toy) -> None:
+@pytest.mark.parametrize("orphan", ["goes on", "ends first"])
+def test_a_killed_run_is_finished_by_the_next(toy: Toy, orphan: str) -> None:
+    """Its job goes on alone: the next run waits for it, or finds it done."""
     block = toy.root / "block"
     block.touch()
     stages = toy.stages.replace("'text': 'B'", f"'text': 'B', 'wait': {str(block)!r}")
     toy.recipe("commands", stages, toy.score)
-    process = subprocess.Popen(
-        toy.command("results/wer.txt"),
-        cwd=toy.root,
-        env=toy.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    log = toy.root / "results" / "commands" / "b" / "log.txt"
-    for _ in range(200):
-        if log.exists() and "writes" in log.read_text():
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    second = subprocess.Popen(
-        toy.command("results/wer.txt"),
-        cwd=toy.root,
-        env=toy.environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    for _ in range(100):  # the job of the killed run goes on, and the second waits for it
-        if "another process works" in log.read_text():
-            break
-        time.sleep(0.05)
-    block.unlink()
+    first = toy.popen("results/wer.txt")
+    folder = toy.root / "results" / "commands" / "b"
+    toy.wait_for("writes", folder / "log.txt")
+    first.kill()
+    first.wait()
+    if orphan == "ends first":
+        block.unlink()
+        toy.wait_for("done in", folder / "log.txt")
+    second = toy.popen("results/wer.txt")
+    if orphan == "goes on":
+        toy.wait_for("another process works", folder / "log.txt")
+        block.unlink()
     text, _ = second.communicate(timeout=60)
     assert second.returncode == 0, text
-    assert started(text) == ["commands/b", "score table"]
+    assert started(text) == ["commands/b"] * (orphan == "goes on") + ["score table"]
     assert "CTC greedy" in (toy.root / "results" / "wer.txt").read_text()
-    assert log.read_text().count("writes") == 1
+    assert (folder / "log.txt").read_text().count("writes") == 1
 
 
 def test_an_output_without_its_manifest_is_not_taken_for_finished(finished: Toy) -> None:
@@ -146,6 +133,12 @@ def test_an_output_without_its_manifest_is_not_taken_for_finished(finished: Toy)
     assert (results / "commands" / "b" / "text.txt").read_text() == "A\nB\n"
 
 
+def test_a_store_that_is_gone_is_made_again(finished: Toy) -> None:
+    subprocess.run(["rm", "-r", "work"], cwd=finished.root, check=True)
+    done = finished.snakemake("-n", "results/wer.txt")
+    assert started(done.stdout) == ["commands/a", "commands/b", "score table"]
+
+
 def test_a_failed_job_shows_its_message_once_and_little_else(toy: Toy) -> None:
     toy.recipe("commands", toy.stages.replace("'B',", "'B', 'fail': 'job',"), toy.score)
     done = toy.snakemake("results/wer.txt")
@@ -156,7 +149,7 @@ def test_a_failed_job_shows_its_message_once_and_little_else(toy: Toy) -> None:
     assert lines[at - 1].startswith("commands/b: toy.write failed; log: work/toy.write/")
     assert lines[at - 1].endswith("/log.txt")
     assert len(lines) < 35 and len(lines) - at < 10, done.stdout
-    assert "Traceback" not in done.stdout
+    assert "Traceback" not in done.stdout and "CalledProcessError" not in done.stdout
 
 
 def test_a_job_that_is_killed_says_by_what(toy: Toy) -> None:
