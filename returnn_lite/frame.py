@@ -47,6 +47,10 @@ class Run:
             name=f"{dim.name}:lengths", dims=(BATCH,), dtype="int32", beam=beam, tensor=lengths
         )
 
+    def entries(self, dim: Dim) -> Any:
+        """Return int32 []: the entries of a dynamic dim; at least one, so that no axis is empty."""
+        return tf.maximum(tf.reduce_max(self.lengths[dim].tensor), 1)
+
     def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
         return self.lengths[dim].in_beam(beam).tensor
@@ -138,11 +142,12 @@ class Frame:
 class Search:
     """The state of a beam search within one step.
 
-    beam: the hypotheses after the last choice, with their scores. ended: bool, for each sequence or
+    beam: the hypotheses after the last choice, with their scores; None where nothing is chosen, and
+    only the end is searched for. ended: bool, for each sequence or
     hypothesis whether it is complete, so that it is carried on unchanged.
     """
 
-    def __init__(self, beam: Beam, ended: Data):
+    def __init__(self, beam: Beam | None, ended: Data):
         self.beam = beam
         self.ended = ended
 

@@ -170,9 +170,15 @@ class Network:
             template = template_of(node)
             assert template.time_dim is not None
             run.set_lengths(template.time_dim, lengths)
-            # What lies behind the longest sequence goes, so that streams of equal lengths agree.
+            # What lies behind the longest sequence goes, so that streams of equal lengths agree;
+            # what lies behind the others is zero: it may be no number, or no label.
             values = tf.cast(values[:, : tf.reduce_max(lengths)], tf.as_dtype(template.dtype))
-            frame.values[node] = replace(template, tensor=values)
+            missing = run.entries(template.time_dim) - tf.shape(values)[1]
+            rest = [[0, 0]] * (len(template.dims) - 2)
+            values = tf.pad(values, [[0, 0], [0, missing], *rest])
+            data = replace(template, tensor=values)
+            mask = run.mask(template.time_dim, data)
+            frame.values[node] = replace(data, tensor=tf.where(mask, values, tf.zeros_like(values)))
         return frame
 
     def losses(self, frame: Frame, *, errors: bool = False) -> dict[str, losses.Loss]:

@@ -71,10 +71,10 @@ class Site:
             raise self.error("found no source, needed one in 'from'")
         if len(datas) == 1:
             return datas[0]
-        for node, data in zip(self.node.sources, datas, strict=True):
+        for data in datas:
             if data.feature_dim is None:
                 raise self.error(
-                    f"found source {node.name!r} {data}, needed one with a feature dim"
+                    f"found source {data.name!r} {data}, needed one with a feature dim"
                 )
         size = sum(d.feature_dim.size or 0 for d in datas if d.feature_dim)
         return join_features(datas, self.node.dim("feature", "sources", size))
@@ -171,7 +171,7 @@ class Site:
         """Return the number of entries of a dim, without beams."""
         if dim is BATCH:
             return self.run.batch
-        return dim.size if dim.size is not None else tf.reduce_max(self.run.lengths[dim].tensor)
+        return dim.size if dim.size is not None else self.run.entries(dim)
 
     def dropout(self, x: Data, rate: float, name: str, shared: tuple[Dim, ...] = ()) -> Data:
         """Drop entries of x; along the dims in `shared` all or none. Scales up what stays."""

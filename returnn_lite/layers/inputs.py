@@ -90,7 +90,7 @@ class StepIndex(Layer):
         axis = site.axis
         if axis is None:
             return Data(name=":i", dims=(), dtype="int32", tensor=site.index)
-        steps = tf.range(tf.reduce_max(site.run.lengths[axis].tensor))
+        steps = tf.range(site.run.entries(axis))
         return Data(name=":i", dims=(axis,), dtype="int32", time_dim=axis, tensor=steps)
 
 

@@ -106,10 +106,11 @@ class Rec(Layer):
         """Return where the layers of the loop are computed."""
         loop = _loop(node)
         assert loop.scope is not None
+        named = {"output", "end"} if "max_len" in node.resolved else {"output"}
         outputs = [
             n
             for n in loop.scope.nodes.values()
-            if n.name == "output" or n.common.is_output_layer or n.common.loss or n in node.wanted
+            if n.name in named or n.common.is_output_layer or n.common.loss or n in node.wanted
         ]
         mode = node.scope.mode
         return place_nodes(loop, outputs, mode, optimise=self.optimize_move_layers_out)
@@ -127,8 +128,7 @@ class Rec(Layer):
             run_steps(frame, placement, self._limit(site), include_eos=self.include_eos)
         out = frame.value(loop.scope.get("output"))
         if loop.dim not in out.dims:
-            steps = tf.reduce_max(site.run.lengths[loop.dim].tensor)
-            tensor = tf.repeat(out.tensor[None], steps, axis=0)
+            tensor = tf.repeat(out.tensor[None], site.run.entries(loop.dim), axis=0)
             out = replace(out, dims=(loop.dim, *out.dims), time_dim=loop.dim, tensor=tensor)
         return replace(out.first(loop.dim), time_dim=loop.dim)
 

@@ -47,7 +47,8 @@ class Steps:
         self.choices = self._ordered_choices(inside) if self.search_mode else []
         self.kept = self._kept(inside)
         self.sliced = self._sliced(inside)
-        self.end = next((n for n in inside if n.name == "end" and limit is not None), None)
+        assert self.loop.scope is not None
+        self.end = None if limit is None else self.loop.scope.get("end")
 
     # -- what the loop consists of
 
@@ -100,7 +101,7 @@ class Steps:
         """Run the loop and give its outputs to the frame."""
         run = self.frame.run
         lengths = run.lengths[self.loop.dim].tensor if self.limit is None else self.limit
-        steps = tf.reduce_max(lengths)
+        steps = tf.maximum(tf.reduce_max(lengths), 1)
         sequences = self._sequences()
         first = self._first_states()
         state: State = {
@@ -196,12 +197,24 @@ class Steps:
             value = value.ordered(template_of(node).dims)
             new["arrays"][node] = state["arrays"][node].write(index, value.tensor)
         if self.choices:
-            assert beam is not None and start is not None
-            new["scores"] = beam.scores
-            new["sources"] = state["sources"].write(index, beam.source_in(start))
+            assert beam is not None and start is not None and search is not None
+            done = self._done(search)[:, None]
+            new["scores"] = tf.where(done, start.scores, beam.scores)
+            source = tf.where(done, tf.range(start.size)[None, :], beam.source_in(start))
+            new["sources"] = state["sources"].write(index, source)
         if self.end is not None:
-            new.update(self._ended(step, state, start, beam, index))
+            assert search is not None
+            new.update(self._ended(step, state, search, start, beam))
         return new
+
+    def _done(self, search: Search) -> Any:
+        """Return bool [batch]: which sequences are complete in all hypotheses before the step.
+
+        They stay as they are, also where a choice has a smaller beam than the last one.
+        """
+        ended = search.ended
+        size = ended.beam.size if ended.beam is not None else 1
+        return tf.reduce_all(tf.reshape(ended.tensor, [-1, size]), axis=1)
 
     def _slice(self, x: Data, index: Any) -> Data:
         """Return one step's entry of a sequence."""
@@ -211,7 +224,7 @@ class Steps:
 
     def _search(self, index: Any, state: State, start: Beam | None, lengths: Any) -> Search | None:
         """Return the search before a step; complete is what ended or is behind its length."""
-        if start is None:
+        if start is None and self.end is None:
             return None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", tensor=index >= lengths)
         if self.end is not None:
@@ -239,20 +252,25 @@ class Steps:
         return tf.ensure_shape(tensor, [d.size for d in like.dims])
 
     def _ended(
-        self, step: StepFrame, state: State, start: Beam | None, beam: Beam | None, index: Any
+        self,
+        step: StepFrame,
+        state: State,
+        search: Search,
+        start: Beam | None,
+        beam: Beam | None,
     ) -> State:
         """Return which hypotheses are complete after the step, and of how many steps they are."""
         assert self.end is not None
-
-        def carried(name: str, dtype: str) -> Any:
-            data = Data(name=name, dims=(BATCH,), dtype=dtype, beam=start, tensor=state[name])
-            return data.in_beam(beam).tensor
-
-        before = carried("ended", "bool")
+        before = search.ended.in_beam(beam).tensor
         end = step.value(self.end).in_beam(beam).tensor
         counts = tf.logical_not(before) if self.include_eos else ~tf.logical_or(before, end)
-        steps = carried("steps", "int32") + tf.cast(counts, tf.int32)
-        return {"ended": tf.logical_or(before, end), "steps": steps}
+        steps = Data(name="steps", dims=(BATCH,), dtype="int32", beam=start, tensor=state["steps"])
+        done = tf.repeat(self._done(search), beam.size if beam is not None else 1)
+        moved = steps.in_beam(beam).tensor + tf.cast(counts, tf.int32)
+        return {
+            "ended": tf.logical_or(before, end),
+            "steps": tf.where(done, state["steps"], moved),
+        }
 
     # -- after the loop
 
