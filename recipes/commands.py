@@ -14,8 +14,8 @@ RECIPE = Recipe(
         corpus=Stage(job="corpus.commands", params={"seed": 1, "train": {"utterances": 2400, "speakers": 600}}),
         sizes=Sizes(labels=120),
         training=Training(
-            ctc={"epochs": 14, "batch_frames": 8000, "learning_rate": 2e-3},
-            transducer={"epochs": 10, "batch_frames": 8000, "learning_rate": 1e-3},
+            ctc={"epochs": 18, "batch_frames": 4000, "learning_rate": 2e-3},
+            transducer={"epochs": 8, "batch_frames": 4000, "learning_rate": 1e-3},
             lm={"epochs": 4, "batch_frames": 2000, "learning_rate": 2e-3},
         ),
     ),

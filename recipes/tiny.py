@@ -22,7 +22,6 @@ RECIPE = Recipe(
         ),
         sizes=Sizes(
             labels=50,
-            encoder_layers=2,
             encoder_units=48,
             filters=48,
             slow=32,

@@ -18,7 +18,12 @@ def blstm(
     In training, bands of the input are masked (SpecAugment).
     """
     net: Net = {
-        "augment": {"class": "spec_augment", "from": "data"},
+        "augment": {
+            "class": "spec_augment",
+            "time_size": 10,
+            "feature_size": 5,
+            "from": "data",
+        },
         "conv": {
             "class": "conv",
             "filter_size": [2 * stride - 1],
@@ -34,6 +39,7 @@ def blstm(
         lstm = {
             "class": "rec",
             "unit": "nativelstm2",
+            "unit_opts": {"forget_bias": 1.0},
             "n_out": units,
             "from": source,
             "dropout": dropout,

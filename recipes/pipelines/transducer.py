@@ -24,8 +24,8 @@ class Sizes:
 
     labels: int
     features: int = 40
-    encoder_layers: int = 3
-    encoder_units: int = 160
+    encoder_layers: int = 2
+    encoder_units: int = 224
     stride: int = 3
     filters: int = 160
     pooling: tuple[int, ...] = (2,)
@@ -35,7 +35,7 @@ class Sizes:
     readout: int = 256
     lm_embed: int = 64
     lm_units: int = 192
-    dropout: float = 0.15
+    dropout: float = 0.1
     beam: int = 8
 
     def encoder(self) -> Net:
