@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ def progress(items: Sequence[T], what: str, log: logging.Logger) -> Iterator[T]:
 
     Records of the lines have the attribute `bar`: whether a bar on stderr shows the same.
     """
-    bar = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    bar = sys.stderr.isatty()
     lines = _with_lines(items, what, log, bar)
     if not bar:
         return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     set_threads(options.threads)
     signal.signal(signal.SIGTERM, _stop)
+    faulthandler.enable()
     folder = options.spec.parent
     try:
         spec = json.loads(options.spec.read_text("utf-8"))
@@ -66,7 +68,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", help="the folder that {data} stands for in parameters")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="cores to use")
     parser.add_argument(
-        "--in-workflow", action="store_true", help="one of several on a terminal: no bars"
+        "--in-workflow", action="store_true", help="one of several on a terminal: say little"
     )
     return parser.parse_args(arguments)
 

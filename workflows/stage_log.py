@@ -6,9 +6,11 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from jobs.job import JobError
 
@@ -17,30 +19,45 @@ from jobs.job import JobError
 def stage_log(folder: Path, name: str, in_workflow: bool) -> Iterator[logging.Logger]:
     """Give the log of a stage: all of it to log.txt, what matters to stderr.
 
-    In a workflow a line on stderr begins with the name of the stage, and errors are left to the
-    workflow, which shows error.txt.
+    In a workflow a line on stderr begins with the name of the stage; what libraries and other
+    programs write there goes to log.txt; and errors are left to the workflow, which shows
+    error.txt.
     """
     file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    terminal = logging.StreamHandler()
-    terminal.setLevel(logging.INFO)
-    terminal.addFilter(lambda record: not getattr(record, "bar", False))
-    if in_workflow:
-        os.environ["TERM"] = "dumb"
-        terminal.setFormatter(logging.Formatter(f"{name.replace('%', '%%')}: %(message)s"))
-        terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     root, log = logging.getLogger(), logging.getLogger("job")
     log.setLevel(logging.DEBUG)
-    logging.captureWarnings(True)
-    for handler in (file, terminal):
-        root.addHandler(handler)
-    try:
-        yield log
-    finally:
-        logging.captureWarnings(False)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(_diverted(folder / "log.txt")) if in_workflow else sys.stderr
+        terminal = logging.StreamHandler(stream)
+        terminal.setLevel(logging.INFO)
+        terminal.addFilter(lambda record: not getattr(record, "bar", False))
+        if in_workflow:
+            terminal.setFormatter(logging.Formatter(f"{name.replace('%', '%%')}: %(message)s"))
+            terminal.addFilter(lambda record: record.levelno < logging.ERROR)
+        logging.captureWarnings(True)
+        stack.callback(logging.captureWarnings, False)
         for handler in (file, terminal):
-            root.removeHandler(handler)
-            handler.close()
+            root.addHandler(handler)
+            stack.callback(root.removeHandler, handler)
+        yield log
+    file.close()
+
+
+@contextlib.contextmanager
+def _diverted(path: Path) -> Iterator[TextIO]:
+    """Let stdout and stderr, C++'s too, go to a file; give the stderr of before."""
+    kept = [os.dup(1), os.dup(2)]
+    with path.open("a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    try:
+        with os.fdopen(kept[1], "w", encoding="utf-8", closefd=False) as stream:
+            yield stream
+    finally:
+        for number, copy in enumerate(kept, 1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def report(error: BaseException, path: Path, log: logging.Logger) -> None:

@@ -46,11 +46,3 @@ def test_a_terminal_gets_a_bar_and_the_log_its_lines(
         list(progress("abc", "search", log))
     assert "search" in terminal.getvalue() and "100%" in terminal.getvalue()
     assert all(r.bar for r in caplog.records) and len(caplog.records) == 3
-
-
-def test_a_dumb_terminal_gets_no_bar(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "dumb")
-    list(progress("abc", "search", log))
-    assert terminal.getvalue() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -65,6 +66,33 @@ def test_in_a_workflow_lines_name_their_stage_and_errors_are_left_to_it(toy: Toy
     status, text = toy.run(folder, "--in-workflow")
     assert status == 1 and text == "mine/a: writes 'x'\n"
     assert "found no utterances" in (folder / "error.txt").read_text()
+
+
+def test_in_a_workflow_what_libraries_say_is_in_the_log_only(toy: Toy) -> None:
+    path = toy.root / "jobs" / "toy" / "write.py"
+    noise = "os.system('echo from C; echo to stderr >&2'); print('from python', flush=True)"
+    path.write_text(path.read_text().replace('    parts = "', f'    {noise}\n    parts = "'))
+    folder = stage(toy, text="x")
+    _, text = toy.run(folder, "--in-workflow")
+    assert [x.split()[1].partition("=")[0] for x in text.splitlines()] == [
+        "writes",
+        "OMP_NUM_THREADS",
+        "done",
+    ]
+    log = (folder / "log.txt").read_text()
+    assert "from C\n" in log and "to stderr\n" in log and "from python\n" in log
+    _, text = toy.run(folder)
+    assert "from C\n" in text and "to stderr\n" in text
+
+
+def test_a_crash_leaves_its_place_in_the_log(toy: Toy) -> None:
+    path = toy.root / "jobs" / "toy" / "write.py"
+    crash = "import ctypes; ctypes.string_at(0)"
+    path.write_text(path.read_text().replace('    parts = "', f'    {crash}\n    parts = "'))
+    folder = stage(toy)
+    status, _ = toy.run(folder, "--in-workflow")
+    assert status == -signal.SIGSEGV
+    assert re.search(r'write\.py", line \d+ in run', (folder / "log.txt").read_text())
 
 
 def test_a_bug_is_told_with_its_traceback(toy: Toy) -> None:
