@@ -3,8 +3,9 @@
     python benchmarks/kernels.py [--tasks ctc ...] [--threads 2] [--rounds 15] [--json FILE]
 
 Each contestant lives in a process of its own, so that none disturbs another's threads or memory;
-only one works at a time. Packages that are not installed are left out. Times are medians of the
-rounds, best in brackets; a peer's ratio is its median by ours.
+only one works at a time. Packages that are not installed are left out. Printed are the median of
+the rounds, the best one, the least processor time (of all threads: what a busy machine spoils
+least), and how often our median and our processor time go into a peer's.
 """
 
 from __future__ import annotations
@@ -120,27 +121,48 @@ class Blstm:
         return tuple(rng.standard_normal(shape, np.float32) / self.units**0.5 for _ in range(2))
 
     def ours(self, threads: int) -> Run:
-        """Input products by TensorFlow, as in the engine; one thread per direction."""
+        """One thread per direction."""
+        from cupy_kernels.lstm import lstm_layer_backward, lstm_layer_forward
+
+        x, dy = self.arrays()
+        w, w_re = self.weights()
+        bias = np.zeros(4 * self.units, np.float32)
+        zeros = np.zeros((self.batch, self.units), np.float32)
+        state = (w_re, np.full(self.batch, self.time, np.int32), zeros, zeros)
+        gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
+        each = max(1, threads // 2)
+
+        def one(direction: int) -> Any:
+            options = {"direction": direction, "threads": each}
+            y, _, saved = lstm_layer_forward(x, w, bias, *state, **options)
+            arrays = (gradient[direction], zeros, saved, y, x, w, *state)
+            return lstm_layer_backward(*arrays, **options)
+
+        if threads == 1:
+            return lambda: [one(1), one(-1)]
+        pool = ThreadPoolExecutor(2)
+        return lambda: list(pool.map(one, (1, -1)))
+
+    def ours_and_tensorflow(self, threads: int) -> Run:
+        """The input's products by TensorFlow, the recurrence by the kernel."""
         tf = _tensorflow(max(1, threads // 2))
         from cupy_kernels.lstm import lstm_backward, lstm_forward
 
         x, dy = self.arrays()
         w, w_re = self.weights()
         rows = tf.constant(x.reshape(-1, self.units))
-        lengths = np.full(self.batch, self.time, np.int32)
         zeros = np.zeros((self.batch, self.units), np.float32)
+        state = (w_re, np.full(self.batch, self.time, np.int32), zeros, zeros)
         gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
-        each = max(1, threads // 2)
 
         def one(direction: int) -> list[Any]:
-            options = {"direction": direction, "threads": each}
+            options = {"direction": direction, "threads": max(1, threads // 2)}
             z = tf.matmul(rows, w).numpy().reshape(*x.shape[:2], -1)
-            y, _, saved = lstm_forward(z, w_re, lengths, zeros, zeros, **options)
-            arrays = (gradient[direction], zeros, saved, y, w_re, lengths, zeros, zeros)
-            dz, *_ = lstm_backward(*arrays, **options)
+            y, _, saved = lstm_forward(z, *state, **options)
+            dz, *_ = lstm_backward(gradient[direction], zeros, saved, y, *state, **options)
             dz_rows = tf.constant(dz.reshape(-1, 4 * self.units))
-            products = tf.matmul(dz_rows, w, transpose_b=True), tf.matmul(rows.T, dz_rows)
-            return [y, tf.reduce_sum(dz_rows, 0).numpy(), *(p.numpy() for p in products)]
+            dx, dw = tf.matmul(dz_rows, w, transpose_b=True), tf.matmul(rows.T, dz_rows)
+            return [grad.numpy() for grad in (dx, dw, tf.reduce_sum(dz_rows, 0))]
 
         if threads == 1:
             return lambda: [one(1), one(-1)]
@@ -210,7 +232,7 @@ TASKS: dict[str, Any] = {
     "blstm 128": Blstm(128),
     "blstm 64": Blstm(64),
 }
-CONTESTANTS = ("ours", "pytorch", "tensorflow", "keras", "block_lstm")
+CONTESTANTS = ("ours", "ours_and_tensorflow", "pytorch", "tensorflow", "keras", "block_lstm")
 
 
 def _tensorflow(threads: int) -> Any:
@@ -233,46 +255,54 @@ def serve(pipe: Connection, task: str, contestant: str, threads: int) -> None:
     run()
     pipe.send("")
     while pipe.recv():
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         run()
-        pipe.send(time.perf_counter() - start)
+        pipe.send((time.perf_counter() - start[0], time.process_time() - start[1]))
 
 
-def measure(task: str, threads: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round."""
+def start(task: str, threads: int) -> dict[str, Connection]:
+    """Start the processes of all contestants whose packages are there."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
     for name in CONTESTANTS:
         if getattr(TASKS[task], name, None) is None:
             continue
         pipe, theirs = context.Pipe()
-        arguments = (theirs, task, name, threads)
-        context.Process(target=serve, args=arguments, daemon=True).start()
-        missing = pipe.recv()
-        if missing:
+        context.Process(target=serve, args=(theirs, task, name, threads), daemon=True).start()
+        if missing := pipe.recv():
             print(f"{task}: {name} left out: {missing}")
         else:
             pipes[name] = pipe
-    seconds: dict[str, list[float]] = {name: [] for name in pipes}
+    return pipes
+
+
+def measure(task: str, threads: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Wall and processor seconds of each contestant in each round."""
+    pipes = start(task, threads)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in pipes}
     for turn in range(rounds):
         for name, pipe in pipes.items():
-            if turn < 3 or statistics.median(seconds[name]) < 2.0:  # the slow take three turns
+            if turn < 3 or min(times[name])[0] < 2.0:  # the slow take three turns
                 pipe.send(True)
-                seconds[name].append(pipe.recv())
+                times[name].append(pipe.recv())
     for pipe in pipes.values():
         pipe.send(False)
-    return seconds
+    return times
 
 
-def report(task: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
+def report(task: str, times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     """Print a task's table; return its row for the JSON file."""
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ours = medians.pop("ours")
-    print(f"{task}: ours {ours:.4f} s ({min(seconds['ours']):.4f})")
-    for name, median in medians.items():
-        print(f"  {name:12} {median:.4f} s ({min(seconds[name]):.4f}), {median / ours:.2f} x")
-    ratio = min(medians.values()) / ours if medians else None
-    return {"name": task, "ours": ours, "peers": medians, "ratio": ratio, "bar": TASKS[task].bar}
+    walls = {name: [wall for wall, _ in values] for name, values in times.items()}
+    median = {name: statistics.median(values) for name, values in walls.items()}
+    processor = {name: min(cpu for _, cpu in values) for name, values in times.items()}
+    print(f"{task}\n  {'':20} median     best  processor  ratio of medians, of processor times")
+    for name, wall in median.items():
+        ratios = wall / median["ours"], processor[name] / processor["ours"]
+        row = f"{wall:9.4f} {min(walls[name]):8.4f} {processor[name]:10.4f}"
+        print(f"  {name:17} {row}  {ratios[0]:6.2f} {ratios[1]:6.2f}")
+    ours, peers = median["ours"], {n: wall for n, wall in median.items() if "ours" not in n}
+    ratio = min(peers.values()) / ours if peers else None
+    return {"name": task, "ours": ours, "peers": peers, "ratio": ratio, "bar": TASKS[task].bar}
 
 
 def main() -> None:

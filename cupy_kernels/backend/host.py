@@ -74,7 +74,9 @@ def _compiled(source: Path, compiler: list[str]) -> Path:
 
 def _compile(source: Path, compiler: list[str], target: str) -> None:
     paths = [f"-I{HEADERS}", f"-I{source.parent}", "-x", "c++", str(source), "-o", target]
-    command = [*compiler, *_FLAGS, *paths]
+    program = [word for word in compiler if not word.startswith("-")]
+    options = [word for word in compiler if word.startswith("-")]  # of CXX: they win
+    command = [*program, *_FLAGS, *options, *paths]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError:  # a compiler without OpenMP: one thread

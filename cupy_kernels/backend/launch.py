@@ -17,7 +17,8 @@ def launch(
 ) -> None:
     """Run kernel `name` of `source` over arrays of the module `xp`.
 
-    Arguments are contiguous arrays and integers; `workers` is passed last. On the host it is the
+    Arguments are contiguous arrays, integers, and None for a null pointer on the host; `workers` is
+    passed last. On the host it is the
     number of threads, on the GPU the number of blocks in the grid, of `block` threads each.
     """
     if xp is np:
@@ -32,4 +33,4 @@ def launch(
 def _host_argument(value: Any) -> ctypes.c_void_p | ctypes.c_longlong:
     if isinstance(value, int):
         return ctypes.c_longlong(value)
-    return ctypes.c_void_p(value.ctypes.data)
+    return ctypes.c_void_p(None if value is None else value.ctypes.data)

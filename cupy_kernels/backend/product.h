@@ -7,8 +7,9 @@
 #ifndef __CUDACC__
 
 #include <new>
+#include <vector>
 
-#include "kernel.h"
+#include "team.h"
 
 #if defined(__AVX512F__)
 #define LANES 16
@@ -86,10 +87,10 @@ static void tile_product(int count, TileRows x, const float* panel, index_t dept
   }
 }
 
-// out [count, WIDTH] = rows [count, depth] times a panel; the panel goes through the nearer cache
-// in blocks, each of which all rows use before the next.
+// out [count, WIDTH] = (out +) rows [count, depth] times a panel; the panel goes through the nearer
+// cache in blocks, each of which all rows use before the next.
 static void panel_product(const float* const* rows, index_t count, const float* panel,
-                          index_t depth, float* out) {
+                          index_t depth, bool add, float* out) {
   const index_t most = 512;
   // No tile much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
   index_t height = count ? ceil_div(count, ceil_div(count, ROWS)) : 1;
@@ -98,7 +99,7 @@ static void panel_product(const float* const* rows, index_t count, const float* 
     for (index_t first = 0; first < count; first += height) {
       TileRows x = {rows + first, k, 1};
       int valid = (int)(count - first < height ? count - first : height);
-      tile_product(valid, x, panel + k * WIDTH, block, k > 0, out + first * WIDTH);
+      tile_product(valid, x, panel + k * WIDTH, block, add || k > 0, out + first * WIDTH);
     }
   }
 }
@@ -125,73 +126,82 @@ DEVICE void pack_columns(const float* matrix, index_t stride, index_t depth, int
   }
 }
 
-// Sums of products over rows that lie anywhere: out [m, n] (+)= a^T b, where a and b are `depth`
-// rows of m and n numbers, given by their addresses. A member of a team of `size` calls each part
-// in turn, with a barrier between them; `space_a` is shared, `space_b` is the member's own.
-struct TransposedProduct {
-  index_t m, n, depth;
-  const float* const* a;
-  const float* const* b;
+// A matrix a, by the addresses of its rows of m numbers: what a sum a^T b (below) is made of.
+struct Factor {
+  index_t m;
+  const float* const* rows;
+  float* packed;  // space(m) floats: the columns of a block of rows, ROWS at a time
+  float* out;     // [m, columns of b]
 
-  static const index_t MOST_ROWS = 384;  // rows summed at once: a panel of b stays in the cache
+  static const index_t MOST_ROWS = 512;  // summed at once: a panel of b stays in the cache
+  static index_t space(index_t m) { return ceil_div(m, ROWS) * ROWS * MOST_ROWS; }
+  index_t tiles() const { return ceil_div(m, ROWS); }
 
-  // Where the own space of a member begins, behind space_a; and how much a team needs.
-  static index_t own_space(index_t m, index_t member) {
-    return (ceil_div(m, ROWS) * ROWS + member * WIDTH) * MOST_ROWS;
-  }
-  static index_t space(index_t m, index_t size) { return own_space(m, size); }
-
-  // Packs the columns of a, ROWS at a time, for the tiles begin to end.
-  void pack_a(index_t begin, index_t end, float* space_a) const {
-    for (index_t tile = begin; tile < end; ++tile) {
-      float* to = space_a + tile * ROWS * depth;
-      index_t first = tile * ROWS;
-      int valid = (int)(m - first < ROWS ? m - first : ROWS);
-      if (valid == ROWS)
-        for (index_t k = 0; k < depth; ++k) memcpy(to + k * ROWS, a[k] + first, ROWS * 4);
-      else
-        for (index_t k = 0; k < depth; ++k)
-          for (int r = 0; r < ROWS; ++r) to[k * ROWS + r] = r < valid ? a[k][first + r] : 0.0f;
+  // Packs the tiles begin to end of the rows from `first` on.
+  void pack(Share tiles, index_t first, index_t depth) const {
+    for (index_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      float* to = packed + tile * ROWS * depth;
+      index_t column = tile * ROWS;
+      int valid = (int)(m - column < ROWS ? m - column : ROWS);
+      for (index_t k = 0; k < depth; ++k) {
+        const float* from = rows[first + k] + column;
+        if (valid == ROWS)
+          memcpy(to + k * ROWS, from, ROWS * sizeof(float));
+        else
+          for (int r = 0; r < ROWS; ++r) to[k * ROWS + r] = r < valid ? from[r] : 0.0f;
+      }
     }
   }
 
-  // Adds the panels begin to end of WIDTH columns to out, or begins it.
-  void add_panels(index_t begin, index_t end, const float* space_a, float* space_b, bool start,
-                  float* out) const {
-    for (index_t panel = begin; panel < end; ++panel) {
-      index_t column = panel * WIDTH;
-      int valid = (int)(n - column < WIDTH ? n - column : WIDTH);
-      if (valid == WIDTH)
-        for (index_t k = 0; k < depth; ++k) memcpy(space_b + k * WIDTH, b[k] + column, WIDTH * 4);
-      else
-        for (index_t k = 0; k < depth; ++k)
-          for (int i = 0; i < WIDTH; ++i)
-            space_b[k * WIDTH + i] = i < valid ? b[k][column + i] : 0.0f;
-      for (index_t tile = 0; tile < ceil_div(m, ROWS); ++tile)
-        add_tile(space_a + tile * ROWS * depth, space_b, tile * ROWS, column, valid, start, out);
-    }
-  }
-
- private:
-  void add_tile(const float* packed_a, const float* packed_b, index_t row, index_t column,
-                int valid, bool start, float* out) const {
+  // Adds the product with a panel of b, of which `valid` columns exist, to out from `column` on.
+  void add_panel(const float* panel, index_t depth, index_t n, index_t column, int valid) const {
     float sum[ROWS * WIDTH] __attribute__((aligned(64)));
-    const float* rows[ROWS];
-    for (int r = 0; r < ROWS; ++r) rows[r] = packed_a + r;
-    int height = (int)(m - row < ROWS ? m - row : ROWS);
-    float* to = out + row * n + column;
-    for (int r = 0; r < height; ++r)
-      for (int j = 0; j < 4; ++j) __builtin_prefetch(to + r * n + j * LANES, 1);
-    TileRows x = {rows, 0, ROWS};
-    tile_sum<ROWS>(x, packed_b, depth, false, sum);
-    for (int r = 0; r < height; ++r, to += n) {
-      const float* from = sum + r * WIDTH;
-      if (start)
-        THREADS(i, valid) to[i] = from[i];
-      else
-        THREADS(i, valid) to[i] += from[i];
+    for (index_t tile = 0; tile < tiles(); ++tile) {
+      const float* tile_rows[ROWS];
+      for (int r = 0; r < ROWS; ++r) tile_rows[r] = packed + tile * ROWS * depth + r;
+      int height = (int)(m - tile * ROWS < ROWS ? m - tile * ROWS : ROWS);
+      float* to = out + tile * ROWS * n + column;
+      for (int r = 0; r < height; ++r)
+        for (int j = 0; j < 4; ++j) __builtin_prefetch(to + r * n + j * LANES, 1);
+      TileRows x = {tile_rows, 0, ROWS};
+      tile_sum<ROWS>(x, panel, depth, false, sum);
+      for (int r = 0; r < height; ++r, to += n)
+        THREADS(i, valid) to[i] += sum[r * WIDTH + i];
     }
   }
 };
+
+// A panel of rows that lie anywhere.
+DEVICE void gather_panel(const float* const* rows, index_t depth, index_t column, int valid,
+                         float* panel) {
+  for (index_t k = 0; k < depth; ++k, panel += WIDTH)
+    if (valid == WIDTH)
+      memcpy(panel, rows[k] + column, WIDTH * sizeof(float));
+    else
+      for (int i = 0; i < WIDTH; ++i) panel[i] = i < valid ? rows[k][column + i] : 0.0f;
+}
+
+// The outs of the factors += a^T b over `depth` rows of b of n numbers; sums [n] += the rows of b.
+// Every member of a team calls it.
+static void add_transposed_products(const std::vector<Factor>& factors, const float* const* b,
+                                    index_t depth, index_t n, float* sums, Team& team) {
+  int size = team_size(), member = team_index();
+  Share panels = share(ceil_div(n, WIDTH), member, size);
+  Space panel(Factor::MOST_ROWS * WIDTH);
+  for (index_t first = 0; first < depth; first += Factor::MOST_ROWS) {
+    index_t block = depth - first < Factor::MOST_ROWS ? depth - first : Factor::MOST_ROWS;
+    for (const Factor& a : factors) a.pack(share(a.tiles(), member, size), first, block);
+    team.wait(size);
+    for (index_t p = panels.begin; p < panels.end; ++p) {
+      index_t column = p * WIDTH;
+      int valid = (int)(n - column < WIDTH ? n - column : WIDTH);
+      gather_panel(b + first, block, column, valid, panel.data());
+      for (const Factor& a : factors) a.add_panel(panel.data(), block, n, column, valid);
+      for (index_t k = 0; k < block; ++k)
+        THREADS(i, valid) sums[column + i] += panel.data()[k * WIDTH + i];
+    }
+    team.wait(size);
+  }
+}
 
 #endif

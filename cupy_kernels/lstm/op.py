@@ -1,26 +1,22 @@
-"""LSTM over a whole sequence: checks, launch."""
+"""LSTM over a whole sequence, from what enters its gates: checks, launch."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from cupy_kernels import check
 from cupy_kernels.backend import host
-from cupy_kernels.backend.launch import launch
 from cupy_kernels.backend.threads import thread_count
-from cupy_kernels.lstm import reference, stepwise
-
-SOURCE = Path(__file__).with_name("lstm.cu")
-
-
-class LstmSaved(NamedTuple):
-    """What the backward pass needs of the forward pass; zero where a sequence has no frame."""
-
-    gates: Any  # float32 [time, batch, 4 units]: cell input, input, forget, output; activated
-    cells: Any  # float32 [time, batch, units]
+from cupy_kernels.lstm import fused, reference, stepwise
+from cupy_kernels.lstm.arguments import (
+    LstmSaved,
+    check_backward,
+    check_gates,
+    check_state,
+    module_of,
+)
+from cupy_kernels.lstm.source import SOURCE
 
 
 def lstm_forward(
@@ -58,22 +54,19 @@ def lstm_forward(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "lstm_forward"
-    xp = check.array_module(where, z=z, w_re=w_re, lengths=lengths, y0=y0, c0=c0)
-    check.array(where, "z", z, np.float32, time=None, batch=None, gates=None)
-    time, batch, units = _check_shared(where, z.shape, w_re, lengths, y0, c0, direction)
+    xp = module_of(where, z=z, w_re=w_re, lengths=lengths, y0=y0, c0=c0)
+    sizes = check_gates(where, "z", z)
+    check_state(where, sizes, w_re, lengths, y0, c0, direction)
     workers = thread_count(threads)
+    state = (w_re, lengths, y0, c0)
     if xp is not np:
-        y, c_final, *saved = stepwise.forward(xp, SOURCE, z, w_re, lengths, y0, c0, direction)
-        return y, c_final, LstmSaved(*saved)
-    if host.library(SOURCE) is None:
-        slow = reference.lstm_forward(z, w_re, lengths, y0, c0, direction=direction)
+        y, c_final, *saved = stepwise.forward(xp, SOURCE, z, *state, direction)
+    elif host.library(SOURCE) is None:
+        slow = reference.lstm_forward(z, *state, direction=direction)
         y, c_final, *saved = (x.astype(np.float32) for x in slow)
-        return y, c_final, LstmSaved(*saved)
-    y, cells = (np.empty((time, batch, units), np.float32) for _ in range(2))
-    gates, c_final = np.empty_like(z), np.empty_like(c0)
-    arguments = (z, w_re, lengths, y0, c0, y, c_final, gates, cells, time, batch, units)
-    launch(SOURCE, "lstm_forward", *arguments, direction, workers=workers, xp=xp)
-    return y, c_final, LstmSaved(gates, cells)
+    else:
+        y, c_final, *saved = fused.forward(sizes, z, None, None, None, state, direction, workers)
+    return y, c_final, LstmSaved(*saved)
 
 
 def lstm_backward(
@@ -107,43 +100,20 @@ def lstm_backward(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "lstm_backward"
-    gates, cells = saved
-    arrays = {"dy": dy, "dc_final": dc_final, "gates": gates, "cells": cells, "y": y}
-    xp = check.array_module(where, **arrays, w_re=w_re, lengths=lengths, y0=y0, c0=c0)
-    check.array(where, "gates", gates, np.float32, time=None, batch=None, gates=None)
-    time, batch, units = _check_shared(where, gates.shape, w_re, lengths, y0, c0, direction)
-    for name, value in (("dy", dy), ("y", y), ("cells", cells)):
-        check.array(where, name, value, np.float32, time=time, batch=batch, units=units)
-    check.array(where, "dc_final", dc_final, np.float32, batch=batch, units=units)
+    arrays = {"dy": dy, "dc_final": dc_final, "y": y, "w_re": w_re, "lengths": lengths}
+    xp = module_of(where, saved, **arrays, y0=y0, c0=c0)
+    sizes = check_gates(where, "gates", saved[0])
+    check_state(where, sizes, w_re, lengths, y0, c0, direction)
+    check_backward(where, sizes, dy, dc_final, LstmSaved(*saved), y)
     workers = thread_count(threads)
-    rest = (w_re, lengths, y0, c0)
+    state = (w_re, lengths, y0, c0)
+    values = (dy, dc_final, *saved, y)
     if xp is not np:
-        values = (dy, dc_final, gates, cells, y, *rest)
-        return stepwise.backward(xp, SOURCE, *values, direction)
+        return stepwise.backward(xp, SOURCE, *values, *state, direction)
     if host.library(SOURCE) is None:
-        slow = reference.lstm_backward(dy, dc_final, gates, cells, y, *rest, direction=direction)
-        dz, dw, dy0, dc0 = (x.astype(np.float32) for x in slow)
-        return dz, dw, dy0, dc0
-    dz, dw, dy0 = np.empty_like(gates), np.zeros_like(w_re), np.zeros_like(y0)
-    dc = dc_final.copy()
-    arguments = (dy, w_re, lengths, y, y0, c0, gates, cells, dz, dw, dy0, dc, time, batch, units)
-    launch(SOURCE, "lstm_backward", *arguments, direction, workers=workers, xp=xp)
-    return dz, dw, dy0, dc
-
-
-def _check_shared(
-    where: str, shape: tuple[int, ...], w_re: Any, lengths: Any, y0: Any, c0: Any, direction: int
-) -> tuple[int, int, int]:
-    """Check what both passes take; returns time, batch and units."""
-    time, batch, width = shape
-    check.array(where, "y0", y0, np.float32, batch=batch, units=None)
-    units = y0.shape[1]
-    if width != 4 * units:
-        check.fail(where, "y0", f"{units} units beside {width} gates", "a quarter of the gates")
-    check.array(where, "c0", c0, np.float32, batch=batch, units=units)
-    check.array(where, "w_re", w_re, np.float32, units=units, gates=4 * units)
-    check.array(where, "lengths", lengths, np.int32, batch=batch)
-    check.lengths(where, "lengths", lengths, time, "time axis")
-    if direction not in (1, -1):
-        check.fail(where, "direction", str(direction), "1 or -1")
-    return time, batch, units
+        slow = reference.lstm_backward(*values, *state, direction=direction)
+        dz, dw_re, dy0, dc0 = (x.astype(np.float32) for x in slow)
+    else:
+        grads = fused.backward(sizes, values, None, None, state, direction, workers)
+        dz, _, _, _, dw_re, dy0, dc0 = grads
+    return dz, dw_re, dy0, dc0
