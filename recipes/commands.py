@@ -11,7 +11,10 @@ from recipes.recipe import Recipe, Stage
 RECIPE = Recipe(
     name="commands",
     stages=stages(
-        corpus=Stage(job="corpus.commands", params={"seed": 1, "train": {"utterances": 2400, "speakers": 600}}),
+        corpus=Stage(
+            job="corpus.commands",
+            params={"seed": 1, "train": {"utterances": 2400, "speakers": 600}},
+        ),
         sizes=Sizes(labels=120),
         training=Training(
             ctc={"epochs": 18, "batch_frames": 4000, "learning_rate": 2e-3},

@@ -9,7 +9,6 @@ from typing import Any
 
 from jobs.job import Job, job_names, load_job
 
-
 _HEAD = """# Jobs
 
 Made by `make docs` from the jobs themselves. Parameters in italics are not part of a stage's hash.

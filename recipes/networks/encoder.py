@@ -32,7 +32,7 @@ def blstm(
             "activation": "relu",
             "n_out": filters,
             "from": "augment",
-        }
+        },
     }
     source: str | list[str] = "conv"
     for i in range(layers):

@@ -76,7 +76,9 @@ def forced_alignment(net: Net, *, labels: int) -> Net:
     unit = dict(net["output"]["unit"])
     number = f"tf.range({labels + 1})[None, :]"
     emit = f"tf.logical_and({number} == source(1), source(2) < source(3))"
-    blank = f"tf.logical_and({number} == {labels}, source(4) - source(5) - 1 >= source(3) - source(2))"
+    blank = (
+        f"tf.logical_and({number} == {labels}, source(4) - source(5) - 1 >= source(3) - source(2))"
+    )
     unit |= {
         "emitted": {
             "class": "eval",

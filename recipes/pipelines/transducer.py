@@ -5,6 +5,7 @@ Every stage takes its names from this page: `<set>` is train, dev or test.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from recipes.networks.ctc import ctc
 from recipes.networks.encoder import Net, blstm
 from recipes.networks.lm import lstm_lm, step_lm
-from recipes.networks.transducer import shallow_fusion, transducer
+from recipes.networks.transducer import forced_alignment, shallow_fusion, transducer
 from recipes.recipe import Score, Stage
 
 SETS = ("train", "dev", "test")
+FRAME_SHIFT = 0.01  # seconds, of the features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,10 @@ class Sizes:
     lm_units: int = 192
     dropout: float = 0.1
     beam: int = 8
+
+    def label_shift(self) -> float:
+        """Return the seconds from one frame of the encoder to the next."""
+        return round(FRAME_SHIFT * self.stride * math.prod(self.pooling), 6)
 
     def encoder(self) -> Net:
         """Return the encoder that CTC model and transducer share."""
@@ -91,6 +97,7 @@ def stages(corpus: Stage, sizes: Sizes, training: Training) -> dict[str, Stage]:
         **_transducer(sizes, training),
         **_lm(sizes, training),
         **_searches(sizes, training),
+        **_alignments(sizes),
     }
 
 
@@ -118,6 +125,7 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
             params={
                 "kind": "log_mel",
                 "num_mel_bins": sizes.features,
+                "frame_shift": FRAME_SHIFT,
                 "sample_rate": training.sample_rate,
             },
         )
@@ -246,5 +254,31 @@ def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
                 "hypotheses": f"{name}.hypotheses",
                 "search": f"{name}.search",
             },
+        )
+    return found
+
+
+def _alignments(sizes: Sizes) -> dict[str, Stage]:
+    """Return alignments of the dev set by both models, as CTM and TextGrid with times in seconds."""
+    found = {
+        "realign_dev": Stage(
+            job="align.search",
+            inputs={
+                "model": "transducer.model",
+                "features": "features_dev.features",
+                "targets": "targets_dev.targets",
+            },
+            params={"network": forced_alignment(sizes.transducer(), labels=sizes.labels)},
+        )
+    }
+    for name, alignment in (("times_ctc", "align_dev"), ("times_transducer", "realign_dev")):
+        found[name] = Stage(
+            job="align.export",
+            inputs={
+                "corpus": "check_dev.corpus",
+                "alignment": f"{alignment}.alignment",
+                "units": "units.units",
+            },
+            params={"frame_shift": sizes.label_shift(), "repeat_labels": False},
         )
     return found
