@@ -1,7 +1,7 @@
 """Strings of spoken digits, real recordings of six speakers: the official split of FSDD.
 
-Corpus: Free Spoken Digit Dataset, CC BY-SA 4.0. Digits of one speaker are joined to strings of 3 to 7;
-test strings have each official test recording once.
+Corpus: Free Spoken Digit Dataset, CC BY-SA 4.0. Digits of one speaker are joined to strings of 3
+to 7; test strings have each official test recording once.
 """
 
 from __future__ import annotations

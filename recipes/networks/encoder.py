@@ -12,9 +12,9 @@ def blstm(
 ) -> Net:
     """Return layers that end in `encoder`: float [batch, time / (stride * pooling), 2 units].
 
-    A convolution takes every `stride` frames together before the first LSTM, so that no recurrency runs
-    at the full frame rate. filters: its outputs. units: per direction. pooling: by how much the frames
-    are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
+    A convolution takes every `stride` frames together before the first LSTM, so that no recurrency
+    runs at the full frame rate. filters: its outputs. units: per direction. pooling: by how much
+    the frames are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
     In training, bands of the input are masked (SpecAugment).
     """
     net: Net = {

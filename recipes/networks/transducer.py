@@ -70,8 +70,8 @@ def transducer(
 def forced_alignment(net: Net, *, labels: int) -> Net:
     """Return a transducer that searches for the best alignment of the labels `data:classes`.
 
-    The labels are fixed and their frames are searched for (M104): in each frame a hypothesis may emit
-    its next label, or a blank if enough frames are left for the labels that remain.
+    The labels are fixed and their frames are searched for (M104): in each frame a hypothesis may
+    emit its next label, or a blank if enough frames are left for the labels that remain.
     """
     unit = dict(net["output"]["unit"])
     number = f"tf.range({labels + 1})[None, :]"

@@ -259,7 +259,7 @@ def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
 
 
 def _alignments(sizes: Sizes) -> dict[str, Stage]:
-    """Return alignments of the dev set by both models, as CTM and TextGrid with times in seconds."""
+    """Return alignments of the dev set by both models, as CTM and TextGrid."""
     found = {
         "realign_dev": Stage(
             job="align.search",
