@@ -10,11 +10,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PAUSE = 5.0  # seconds
+
 
 def progress(items: Sequence[T], what: str, log: logging.Logger) -> Iterator[T]:
-    """Yield the items; log a line every tenth with the time left, and show a bar on a terminal.
+    """Yield the items; log how far it is and the time left, and show a bar on a terminal.
 
-    Records of the lines have the attribute `bar`: whether a bar on stderr shows the same.
+    A line comes at every tenth, and at most every PAUSE seconds. Its record has the attribute
+    `bar`: whether a bar on stderr shows the same.
     """
     bar = sys.stderr.isatty()
     lines = _with_lines(items, what, log, bar)
@@ -28,12 +31,13 @@ def progress(items: Sequence[T], what: str, log: logging.Logger) -> Iterator[T]:
 
 
 def _with_lines(items: Sequence[T], what: str, log: logging.Logger, bar: bool) -> Iterator[T]:
-    start, total, shown = time.monotonic(), len(items), 0
+    start = last = time.monotonic()
+    total, tenths = len(items), 0
     for done, item in enumerate(items, 1):
         yield item
-        if done * 10 // total > shown:
-            shown = done * 10 // total
-            seconds = time.monotonic() - start
-            left = seconds * (total - done) / done
+        now = time.monotonic()
+        if done * 10 // total > tenths and now - last >= PAUSE:
+            last, tenths = now, done * 10 // total
+            left = (now - start) * (total - done) / done
             message = "%s: %d of %d, %.0f s, %.0f s left"
-            log.info(message, what, done, total, seconds, left, extra={"bar": bar})
+            log.info(message, what, done, total, now - start, left, extra={"bar": bar})
