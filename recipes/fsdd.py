@@ -13,12 +13,19 @@ RECIPE = Recipe(
     name="fsdd",
     stages=stages(
         corpus=Stage(job="corpus.fsdd", params={"path": "{data}/fsdd"}),
-        sizes=Sizes(labels=30, encoder_units=128, filters=128, slow=64, fast=96, lm_units=64),
+        sizes=Sizes(
+            labels=30,
+            sample_rate=8000,
+            encoder_units=128,
+            filters=128,
+            slow=64,
+            fast=96,
+            lm_units=64,
+        ),
         training=Training(
             ctc={"epochs": 14, "batch_frames": 6000, "learning_rate": 2e-3},
             transducer={"epochs": 8, "batch_frames": 6000, "learning_rate": 1e-3},
             lm={"epochs": 2, "batch_frames": 2000, "learning_rate": 2e-3},
-            sample_rate=8000,
         ),
     ),
     scores=SCORES,

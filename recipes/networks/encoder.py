@@ -8,21 +8,30 @@ Net = dict[str, Any]
 
 
 def blstm(
-    *, layers: int, units: int, stride: int, filters: int, pooling: tuple[int, ...], dropout: float
+    *,
+    layers: int,
+    units: int,
+    stride: int,
+    filters: int,
+    pooling: tuple[int, ...],
+    dropout: float,
+    high_freq: float = 8000.0,
 ) -> Net:
     """Return layers that end in `encoder`: float [batch, time / (stride * pooling), 2 units].
 
     A convolution takes every `stride` frames together before the first LSTM, so that no recurrency
     runs at the full frame rate. filters: its outputs. units: per direction. pooling: by how much
     the frames are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
-    In training, bands of the input are masked (SpecAugment).
+    In training, the frequencies of the log-mel input, which end at high_freq (Hz), are warped, and
+    bands of it are masked.
     """
     net: Net = {
+        "warp": {"class": "vtlp", "high_freq": high_freq, "from": "data"},
         "augment": {
             "class": "spec_augment",
             "time_size": 10,
             "feature_size": 5,
-            "from": "data",
+            "from": "warp",
         },
         "conv": {
             "class": "conv",

@@ -25,6 +25,7 @@ class Sizes:
     """Sizes of the models. labels: units of the text, with `</s>` and `<unk>`; each once, here."""
 
     labels: int
+    sample_rate: int = 16000
     features: int = 40
     encoder_layers: int = 2
     encoder_units: int = 224
@@ -53,6 +54,7 @@ class Sizes:
             filters=self.filters,
             pooling=self.pooling,
             dropout=self.dropout,
+            high_freq=self.sample_rate / 2,
         )
 
     def transducer(self, fusion: Net | None = None) -> Net:
@@ -84,7 +86,6 @@ class Training:
     lm: Mapping[str, Any]
     scales: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     units: str = "bpe"
-    sample_rate: int = 16000
     checks: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,7 +127,7 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
                 "kind": "log_mel",
                 "num_mel_bins": sizes.features,
                 "frame_shift": FRAME_SHIFT,
-                "sample_rate": training.sample_rate,
+                "sample_rate": sizes.sample_rate,
             },
         )
         if name != "test":
