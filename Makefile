@@ -4,6 +4,8 @@
 RECIPES ?= commands
 CORES ?= all
 EXTRAS ?= cpu,espeak,test
+# The folder that work/ and results/ are made in.
+RUN ?= .
 VENV := .venv
 COMMA := ,
 STAMP := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
@@ -12,8 +14,8 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 .PHONY: wer test lint docs env
 
 wer: env
-	@$(SNAKEMAKE) --no-hooks results/wer.txt --config 'recipes=$(RECIPES)'
-	@cat results/wer.txt
+	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/wer.txt --config 'recipes=$(RECIPES)'
+	@cat '$(RUN)/results/wer.txt'
 
 test: env
 	$(VENV)/bin/python -m pytest
