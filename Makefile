@@ -29,6 +29,7 @@ lint: env
 docs: env
 	mkdir -p docs
 	$(VENV)/bin/python -m workflows.draw '$(RECIPES)' > docs/pipeline.md
+	$(VENV)/bin/python -m workflows.jobs_page > docs/jobs.md
 
 env: $(STAMP)
 
