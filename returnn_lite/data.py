@@ -205,6 +205,19 @@ def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
     return mapping
 
 
+def fitted(x: Data, like: Data) -> Data:
+    """Return x with the dims of another template, in their order; size 1 where it lacks one.
+
+    Raises NetworkError where x has further dims, other sizes, or another dtype.
+    """
+    dims = list(like.dims)
+    mapping = _match(x, dims, like.feature_dim)
+    if len(dims) != len(like.dims) or x.dtype != like.dtype:
+        raise NetworkError(f"found {x}, needed the dims and dtype of {like}")
+    tensor = None if x.tensor is None else _expanded(x, mapping, dims)
+    return replace(like, beam=x.beam, tensor=tensor)
+
+
 def join_features(datas: Sequence[Data], dim: Dim) -> Data:
     """Return the data concatenated in the feature dim; `dim` has the sum of their sizes."""
     datas = list(datas)

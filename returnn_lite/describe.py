@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from returnn_lite.infer import template_of
+from returnn_lite.data import Data
+from returnn_lite.infer import template_of, with_steps
 from returnn_lite.node import Node
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def _count(node: Node) -> str:
     return f"{number:,}" if number else ""
 
 
+def _seen(node: Node, place: str) -> Data:
+    """Return the template of a layer in a loop: that of a step, or of all where it is moved out."""
+    assert node.loop is not None
+    x = template_of(node)
+    return x if place == "in" or not node.loop.varies(node) else with_steps(x, node.loop)
+
+
 def _loop(node: Node) -> list[str]:
     """Return where the layers of a rec layer's subnetwork are computed."""
     placement = node.layer.placement(node)  # type: ignore[attr-defined]
@@ -57,7 +65,7 @@ def _loop(node: Node) -> list[str]:
             if placement.place.get(n) == place and n.layer.layer_class not in _HIDDEN
         ]
         width = max((len(n.name) for n in found), default=0)
-        lines += [f"    {n.name.ljust(width)} --- {template_of(n)}" for n in found] or ["    None"]
+        lines += [f"    {n.name.ljust(width)} --- {_seen(n, place)}" for n in found] or ["    None"]
     unused = [n for n in node.inner.layers if n not in node.inner.nodes]
     lines.append("  Unused layers:")
     return [*lines, f"    {', '.join(unused) or 'None'}"]

@@ -25,7 +25,8 @@ class Run:
 
     params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values
     that eval strings ask for. seed, step: what random numbers depend on. lengths: int32 [batch] of
-    each dynamic dim. beams: the final hypotheses of each loop in which there was a search.
+    each dynamic dim. positions: of a dim of selected frames, the dim they are from, and which they
+    are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search.
     """
 
     mode: Mode
@@ -35,6 +36,7 @@ class Run:
     seed: int = 0
     step: Any = 0
     lengths: dict[Dim, Data] = field(default_factory=dict)
+    positions: dict[Dim, tuple[Dim, Any]] = field(default_factory=dict)
     beams: dict[Loop, Beam] = field(default_factory=dict)
 
     def rng(self, path: str) -> Any:
@@ -51,6 +53,17 @@ class Run:
         """Return int32 []: the entries of a dynamic dim; at least one, so that no axis is empty."""
         return tf.maximum(tf.reduce_max(self.lengths[dim].tensor), 1)
 
+    def set_positions(self, dim: Dim, of: Dim, positions: Any) -> None:
+        """Say which entries of another dim those of a dim are: int32 [batch, entries]."""
+        of, before = self.steps_of(of)
+        if before is not None:
+            positions = tf.gather(before, positions, batch_dims=1)
+        self.positions[dim] = of, positions
+
+    def steps_of(self, dim: Dim) -> tuple[Dim, Any]:
+        """Return the dim of which a dim has entries, and int32 [batch, entries]; None for all."""
+        return self.positions.get(dim, (dim, None))
+
     def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
         return self.lengths[dim].in_beam(beam).tensor
@@ -65,6 +78,13 @@ class Run:
         check = tf.debugging.assert_equal(found, needed, message=text)
         with tf.control_dependencies([check] if check is not None else []):
             return replace(x.renamed(x.time_dim, dim), tensor=tf.identity(x.tensor))
+
+    def over(self, x: Data, dim: Dim) -> Data:
+        """Return x with a dim in front along which its entries repeat, where it has no such dim."""
+        if dim in x.dims:
+            return x
+        count = self.batch if dim is BATCH else self.entries(dim)
+        return replace(x, dims=(dim, *x.dims), tensor=tf.repeat(x.tensor[None], count, axis=0))
 
     def mask(self, dim: Dim, x: Data) -> Any:
         """Return bool, shaped to broadcast against x: which entries of a dynamic dim are valid."""
@@ -102,15 +122,23 @@ class Frame:
             frame = frame.parent
         assert node.loop is not None
         outer = self.home(node.loop.node)
-        outer.value(node.loop.node)
+        if node.loop not in outer.inside:
+            outer.value(node.loop.node)
         return outer.inside[node.loop]
 
     def value(self, node: Node) -> Data:
-        """Return the output of a node, computed when it is first asked for."""
+        """Return the output of a node, computed when it is first asked for.
+
+        That of a layer in a loop, seen from outside, has the outputs of all steps.
+        """
         home = self.home(node)
         if node not in home.values:
             home.values[node] = home.compute(node)
-        return home.values[node]
+        x = home.values[node]
+        if home.loop is None or home.loop.encloses(self.loop):
+            return x
+        dim = home.loop.dim
+        return replace(self.run.over(x, dim).first(dim), time_dim=dim)
 
     def compute(self, node: Node) -> Data:
         """Compute the output of a node that belongs to this frame."""

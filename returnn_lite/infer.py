@@ -25,6 +25,22 @@ def template_of(node: Node) -> Data:
     return node.out
 
 
+def template_for(node: Node, asker: Node) -> Data:
+    """Return the template of a node's output as another node sees it: of all steps from outside."""
+    loop = node.loop
+    if loop is None or loop.encloses(asker.loop):
+        return template_of(node)
+    if loop.node.loop is not None and not loop.node.loop.encloses(asker.loop):
+        raise NetworkError(f"{asker}: found {node.path}, which lies in two loops, needed one loop")
+    template_of(loop.node)
+    return with_steps(template_of(node), loop)
+
+
+def with_steps(x: Data, loop: Loop) -> Data:
+    """Return the template of what a loop makes of a template of one step."""
+    return replace(x, dims=(loop.dim, *x.dims), time_dim=loop.dim, tensor=None)
+
+
 def _infer(node: Node) -> tuple[Data, bool]:
     """Return a node's template, and whether it comes from a part of the sources only."""
     from returnn_lite.site import Site

@@ -22,3 +22,18 @@ class Loop:
         self.dim: Dim = node.dim("spatial", "steps")
         self.scope: Scope | None = None
         self.nodes: list[Node] = []
+        self._varying: frozenset[Node] | None = None
+
+    def varies(self, node: Node) -> bool:
+        """Whether the output of a layer, nested ones too, may differ from step to step."""
+        if self._varying is None:
+            from returnn_lite.rec.placement import varying
+
+            self._varying = varying(self, self.node.scope.mode)
+        return node in self._varying
+
+    def encloses(self, other: Loop | None) -> bool:
+        """Whether another loop is this one or lies in it."""
+        while other is not None and other is not self:
+            other = other.node.loop
+        return other is self

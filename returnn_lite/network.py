@@ -12,11 +12,11 @@ import numpy as np
 from returnn_lite import extern_data as streams
 from returnn_lite import layers, losses
 from returnn_lite.config import Config
-from returnn_lite.data import Data
+from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame, Run
-from returnn_lite.infer import template_of
+from returnn_lite.infer import template_for, template_of
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
 from returnn_lite.node import Common, Mode, Node, ParamSpec
@@ -67,6 +67,8 @@ class Network:
         check_loops(self.scope)
         for node in self.nodes():
             template_of(node)
+        for node in self.nodes():
+            check_initial(node)
         self.loss_nodes = [n for n in self.nodes() if n.common.loss is not None and not search]
         for node in self.loss_nodes:
             losses.check(node)
@@ -293,6 +295,16 @@ def check_loops(scope: Scope) -> None:
 
     for node in scope.all_nodes():
         visit(node, [])
+
+
+def check_initial(node: Node) -> None:
+    """Raise NetworkError where the layer that initial_output names has other dims."""
+    if node.initial is None:
+        return
+    try:
+        fitted(template_for(node.initial, node), template_of(node))
+    except NetworkError as error:
+        raise NetworkError(f"{node}: initial_output {node.initial.name!r}: {error}") from None
 
 
 def _tensors(batch: Batch) -> list[Any]:

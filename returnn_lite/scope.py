@@ -127,6 +127,11 @@ class Scope:
                 node.refs[key] = found
         if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
             node.initial = self.get(common.initial_output, where)
+            if node.initial.loop is not None and node.initial.loop is self.loop:
+                raise NetworkError(
+                    f"{where}: found initial_output {common.initial_output!r}, "
+                    "needed a number or a layer outside of the loop, such as 'base:x'"
+                )
         layer.open(node)
         if common.target is not None and self._wants_target(node, common.target):
             node.target = self._target(common.target, where)
@@ -175,4 +180,4 @@ class Scope:
         return list(found)
 
 
-_WORDS = frozenset({"zeros", "ones", "var", "keep_over_epoch", "apply(0)"})
+_WORDS = frozenset({"zeros", "ones"})

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite import random
 from returnn_lite.axes import resolve
-from returnn_lite.data import Data, join_features
+from returnn_lite.data import Data, fitted, join_features
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
-from returnn_lite.infer import Unknown, template_of
+from returnn_lite.infer import Unknown, template_for, template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node, ParamSpec
 
@@ -41,7 +41,7 @@ class Site:
 
     def data(self, node: Node) -> Data:
         """Return the output of a node; raises Unknown while its template is not yet known."""
-        return template_of(node) if self.frame is None else self.frame.value(node)
+        return template_for(node, self.node) if self.frame is None else self.frame.value(node)
 
     @property
     def sources(self) -> list[Data]:
@@ -56,7 +56,7 @@ class Site:
         found = []
         for node in self.node.sources:
             try:
-                found.append(template_of(node))
+                found.append(template_for(node, self.node))
             except Unknown:
                 self.partial = True
         if self.partial and not found:
@@ -80,11 +80,38 @@ class Site:
         return join_features(datas, self.node.dim("feature", "sources", size))
 
     def _dropped(self, x: Data, index: int) -> Data:
-        """Apply the dropout that the layer's common options ask for."""
+        """Apply the dropout that the layer's common options ask for; scale up what stays."""
         rate = self.node.common.dropout
         if self.frame is None or not rate or not self.run.mode.train or x.sparse_dim is not None:
             return x
-        return self.dropout(x, rate, f"dropout{index}")
+        loop = self.node.loop
+        if loop is None or not loop.varies(self.node.sources[index]):
+            noise = random.uniform(x.sizes(), self._seed(index))
+        else:
+            x = x if self.axis is None else self.over(x, self.axis)
+            noise = self._noise_by_steps(x, index)
+        keep = tf.cast(noise >= rate, x.dtype) / (1.0 - rate)
+        return replace(x, tensor=x.tensor * keep)
+
+    def _seed(self, index: int) -> Any:
+        return self.run.rng(f"{self.node.path}/dropout{index}")
+
+    def _noise_by_steps(self, x: Data, index: int) -> Any:
+        """Return random numbers for x, for a step the same in the loop and out of it."""
+        sizes = dict(zip(x.dims, x.sizes(), strict=True))
+        # One order of the dims, whatever that of the tensor is.
+        order = sorted((d for d in x.dims if d is not self.axis), key=lambda d: (d.kind, d.name))
+        shape = [sizes[d] for d in order]
+        if self.axis is None:
+            noise = random.uniform_steps(shape, self._seed(index), self.index, 1)[0]
+            return replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
+        whole, selected = self.run.steps_of(self.axis)
+        noise = random.uniform_steps(shape, self._seed(index), 0, self.run.entries(whole))
+        noisy = replace(x, dims=(whole, *order), tensor=noise)
+        if selected is not None:
+            noisy = noisy.first(BATCH, whole).renamed(whole, self.axis)
+            noisy = replace(noisy, tensor=tf.gather(noisy.tensor, selected, batch_dims=1))
+        return noisy.ordered(x.dims).tensor
 
     def ref(self, option: str) -> Data:
         """Return the output of the layer that an option names."""
@@ -102,11 +129,11 @@ class Site:
         """Return the layer's feature dim of that size."""
         return self.node.dim("feature", "feature", size)
 
-    def axis_of(self, word: Any, x: Data, key: str = "axis") -> Dim:
-        """Return the dim that an axis word means, the same wherever the layer is moved."""
-        if key not in self.node.resolved:
-            self.node.resolved[key] = resolve(word, x, str(self.node))
-        dim: Dim = self.node.resolved[key][0]
+    def axis_of(self, word: Any, x: Data) -> Dim:
+        """Return the dim that an axis word means in a step, wherever the layer is moved."""
+        if self.frame is None:
+            self.node.resolved["axis"] = resolve(word, x, str(self.node))[0]
+        dim: Dim = self.node.resolved["axis"]
         return dim
 
     def param(self, name: str, shape: tuple[int, ...], init: Any) -> Any:
@@ -154,28 +181,29 @@ class Site:
         assert self.frame is not None
         self.frame.set_state(self.node, name, value)
 
+    def over(self, x: Data, dim: Dim) -> Data:
+        """Return x with a dim in front along which its entries repeat, where it has no such dim."""
+        repeated: Data = self.run.over(x, dim)
+        return repeated
+
     def initial_output(self, node: Node) -> Data:
         """Return what `prev:` of a node is in the first step: float or int [batch, ...]."""
-        return self.constant(node.common.initial_output, template_of(node), node.initial)
+        like = template_of(node)
+        if node.initial is None:
+            return self.constant(node.common.initial_output, like)
+        x = fitted(self.data(node.initial), like)
+        sizes = [tf.maximum(n, self.size(d)) for d, n in zip(x.dims, x.sizes(), strict=True)]
+        return replace(x, tensor=tf.broadcast_to(x.tensor, sizes))
 
-    def constant(self, value: Any, like: Data, node: Node | None = None) -> Data:
-        """Return data like a template, from "zeros", "ones", a number, or the output of a node."""
-        if node is not None:
-            return replace(self.data(node).in_beam(like.beam), time_dim=like.time_dim)
+    def constant(self, value: Any, like: Data) -> Data:
+        """Return data like a template, filled with a number, "zeros", or "ones"."""
         number = {None: 0, "zeros": 0, "ones": 1}.get(value, value)
-        sizes = [self.size(d, like) for d in like.dims]
+        sizes = [self.size(d) for d in like.dims]
         dtype = tf.as_dtype(like.dtype)
         return replace(like, beam=None, tensor=tf.fill(sizes, tf.cast(number, dtype)))
 
-    def size(self, dim: Dim, like: Data) -> Any:
+    def size(self, dim: Dim) -> Any:
         """Return the number of entries of a dim, without beams."""
         if dim is BATCH:
             return self.run.batch
         return dim.size if dim.size is not None else self.run.entries(dim)
-
-    def dropout(self, x: Data, rate: float, name: str, shared: tuple[Dim, ...] = ()) -> Data:
-        """Drop entries of x; along the dims in `shared` all or none. Scales up what stays."""
-        axes = [1 if d in shared else n for d, n in zip(x.dims, x.sizes(), strict=True)]
-        noise = random.uniform(axes, self.run.rng(f"{self.node.path}/{name}"))
-        keep = tf.cast(noise >= rate, x.dtype) / (1.0 - rate)
-        return replace(x, tensor=x.tensor * keep)

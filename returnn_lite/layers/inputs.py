@@ -34,6 +34,10 @@ class ScopeInput(Layer):
     layer_class = "scope_input"
     owner: Node
 
+    def steps(self, node: Node) -> bool:
+        """Return whether the layer around selects steps, such as masked_computation."""
+        return self.owner.layer.steps(self.owner)
+
     def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
         """Yield what the layer around needs."""
         yield from self.owner.sources
@@ -100,6 +104,17 @@ class Prev(Layer):
 
     layer_class = "prev"
 
+    def steps(self, node: Node) -> bool:
+        """Return True: the first step differs from the others."""
+        return True
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the layer, and the one that gives its initial output."""
+        (source,) = node.sources
+        yield source
+        if source.initial is not None:
+            yield source.initial
+
     def infer(self, site: Site) -> Data:
         """Return the template of the layer's output."""
         return site.sources[0].template()
@@ -108,10 +123,7 @@ class Prev(Layer):
         """Return the layer's outputs of all steps, shifted by one."""
         axis = site.axis
         assert axis is not None
-        x = site.sources[0]
-        if axis not in x.dims:
-            return x
-        x = x.first(axis)
+        x = site.over(site.sources[0], axis).first(axis)
         initial = site.initial_output(site.node.sources[0]).in_beam(x.beam)
         start = initial.ordered(x.dims[1:]).tensor[None]
         return replace(x, tensor=tf.concat([start, x.tensor[:-1]], axis=0))

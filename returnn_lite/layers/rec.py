@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from returnn_lite.data import Data
 from returnn_lite.frame import Frame
-from returnn_lite.infer import infer_loop, template_of
+from returnn_lite.infer import infer_loop, template_of, with_steps
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput, StepInput
 from returnn_lite.lazy import tf
@@ -90,7 +90,7 @@ class Rec(Layer):
             loop.dim = self._target_dim(site)
         infer_loop(loop)
         assert loop.scope is not None
-        return _with_steps(template_of(loop.scope.get("output")), loop)
+        return with_steps(template_of(loop.scope.get("output")), loop)
 
     def _target_dim(self, site: Site) -> Any:
         """Return the time dim of the target of the loop's first choice."""
@@ -126,11 +126,7 @@ class Rec(Layer):
         placement = self.placement(node)
         if any(n.layer.layer_class not in ("prev", "step_input") for n in placement.at("in")):
             run_steps(frame, placement, self._limit(site), include_eos=self.include_eos)
-        out = frame.value(loop.scope.get("output"))
-        if loop.dim not in out.dims:
-            tensor = tf.repeat(out.tensor[None], site.run.entries(loop.dim), axis=0)
-            out = replace(out, dims=(loop.dim, *out.dims), time_dim=loop.dim, tensor=tensor)
-        return replace(out.first(loop.dim), time_dim=loop.dim)
+        return site.data(loop.scope.get("output"))
 
     def _limit(self, site: Site) -> Any:
         """Return the number of steps after which a search without source ends."""
@@ -162,8 +158,3 @@ def _frames(node: Node, scope: Scope) -> Node:
     assert scope.loop is not None
     scope.loop.nodes.append(frame)
     return frame
-
-
-def _with_steps(x: Data, loop: Loop) -> Data:
-    """Return the template of what a loop makes of a template of one step."""
-    return replace(x, dims=(loop.dim, *x.dims), time_dim=loop.dim, tensor=None)

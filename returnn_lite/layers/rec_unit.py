@@ -78,7 +78,10 @@ class RecUnit(Layer):
     def call(self, site: Site) -> Data:
         """Return the outputs of all steps, or of one."""
         x = site.source
-        over = site.node.resolved.get("over") or site.axis
+        over = site.node.resolved.get("over")
+        if over is None and site.axis is not None:
+            over = site.axis
+            x = site.over(x, over)
         out = x.with_feature(site.feature(self.n_out))
         bias = site.param("rec/b", (), None) + self._forget_bias()
         if over is None:

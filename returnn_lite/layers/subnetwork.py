@@ -7,6 +7,7 @@ from typing import Any
 
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput
 from returnn_lite.lazy import tf
@@ -101,9 +102,14 @@ class MaskedComputation(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template of the unit's output."""
-        assert site.node.inner is not None
-        self.masked_dim(site.node)
-        return site.data(site.node.inner.get("output"))
+        node = site.node
+        assert node.inner is not None
+        self.masked_dim(node)
+        # Other layers of the loop would be masked in it, but not where this one is moved out.
+        for other in node.inner.external(node.scope.mode) if node.loop is not None else []:
+            if other.loop is node.loop and other not in node.sources:
+                raise site.error(f"found {other.path} in the unit, needed it in 'from'")
+        return site.data(node.inner.get("output"))
 
     def initial_state(self, site: Site) -> dict[str, Data]:
         """Return the output before the first true mask."""
@@ -125,9 +131,11 @@ class MaskedComputation(Layer):
         dim = self.masked_dim(site.node)
         if site.frame is None:
             return x.renamed(over, dim)
+        x = site.over(site.over(x, BATCH), over)
         order, count = self._masked_frames(site, over, x)
-        x = x.ordered([BATCH, over, *(d for d in x.dims if d not in (BATCH, over))])
+        x = x.first(BATCH, over)
         site.run.set_lengths(dim, count, x.beam)
+        site.run.set_positions(dim, over, order)
         y = replace(x.renamed(over, dim), tensor=tf.gather(x.tensor, order, batch_dims=1))
         return replace(y, tensor=tf.where(site.run.mask(dim, y), y.tensor, _zeros(y).tensor))
 
@@ -141,7 +149,7 @@ class MaskedComputation(Layer):
 
     def _mask(self, site: Site, over: Dim, x: Data) -> Any:
         """Return bool [batch, time]: the mask, false behind the end of a sequence."""
-        mask = site.ref("mask").in_beam(x.beam).ordered([BATCH, over])
+        mask = site.over(site.ref("mask").in_beam(x.beam), over).ordered([BATCH, over])
         return tf.logical_and(mask.tensor, site.run.mask(over, mask))
 
     def _masked_frames(self, site: Site, over: Dim, x: Data) -> tuple[Any, Any]:
@@ -178,16 +186,15 @@ class MaskedComputation(Layer):
     def _step(self, site: Site, output: Node) -> Data:
         """Run the unit for one step; keep output and states of hypotheses whose mask is false."""
         frame = site.frame
-        assert frame is not None and site.node.inner is not None
+        assert isinstance(frame, StepFrame) and site.node.inner is not None
         new = frame.value(output)
         mask = site.ref("mask")
         held = _where(mask, new, site.state("held"))
         site.set_state("held", held)
-        inside = site.node.inner
-        for (node, name), value in list(frame.states.items()):
-            if inside.contains(node):
-                kept = _where(mask, value, frame.state(node, name))
-                frame.set_state(node, name, kept)
+        for node, name in frame.states_before:
+            if site.node.inner.contains(node):
+                value = frame.value(node) if name == "output" else frame.states[node, name]
+                frame.set_state(node, name, _where(mask, value, frame.state(node, name)))
         return held
 
 

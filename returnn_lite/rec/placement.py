@@ -33,23 +33,25 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
 
     outputs: the layers that are needed outside. optimise: False keeps every layer in the loop.
     """
-    top = [n for n in loop.nodes if n.scope is loop.scope]
-    needs = {n: [t for m in n.depends(mode) if (t := _top(loop, m))] for n in top}
-    wanted = _reach([n for n in top if n in set(outputs)], needs)
-    order = [n for n in top if n in wanted]
+    own = [n for n in loop.nodes if n.scope is loop.scope]
+    needs = {n: [t for m in n.depends(mode) if (t := top(loop, m))] for n in own}
+    wanted = _reach([n for n in own if n in set(outputs)], needs)
+    order = [n for n in own if n in wanted]
     choices = [n for n in order if n.layer.layer_class == "choice" and mode.search]
     beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
+    recurrent = _recurrent(loop, order, needs, mode)
     if optimise:
-        before = _movable(order, needs, beamed, unknown_length=_open(loop, mode))
+        before = _movable(order, needs, recurrent, beamed, unknown_length=_open(loop, mode))
     else:
         before = {n for n in order if n.layer.layer_class == "step_input"}
-    fixed = {*choices, *(n for n in order if n.name == "end" and _open(loop, mode))}
+    ends = (n for n in order if n.name == "end" and _open(loop, mode))
+    fixed = {*recurrent, *choices, *ends}
     after = _not_needed_in_loop(order, needs, before, fixed) if optimise else set()
     place: dict[Node, Place] = {}
     for node in order:
         place[node] = "before" if node in before else "after" if node in after else "in"
     for node in loop.nodes:
-        owner = _top(loop, node)
+        owner = top(loop, node)
         if owner is not None and owner in place:
             place.setdefault(node, place[owner])
             beamed |= {node} if owner in beamed else set()
@@ -61,7 +63,7 @@ def _open(loop: Loop, mode: Mode) -> bool:
     return mode.search and not loop.node.sources
 
 
-def _top(loop: Loop, node: Node) -> Node | None:
+def top(loop: Loop, node: Node) -> Node | None:
     """Return the layer of the loop's own subnetwork that a node is or lies in, if any."""
     scope = node.scope
     while scope is not loop.scope:
@@ -84,10 +86,14 @@ def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
 
 
 def _movable(
-    order: list[Node], needs: dict[Node, list[Node]], beamed: set[Node], *, unknown_length: bool
+    order: list[Node],
+    needs: dict[Node, list[Node]],
+    recurrent: set[Node],
+    beamed: set[Node],
+    *,
+    unknown_length: bool,
 ) -> set[Node]:
     """Return the layers that can be computed for the whole sequence before the loop."""
-    recurrent = {n for n in order if any(n in _reach([m], needs) for m in needs[n])}
     before = {n for n in order if n not in recurrent and n not in beamed}
     if unknown_length:
         before = {n for n in before if not n.layer.steps(n)}
@@ -98,16 +104,44 @@ def _movable(
         before -= stuck
 
 
+def _recurrent(
+    loop: Loop, order: list[Node], needs: dict[Node, list[Node]], mode: Mode
+) -> set[Node]:
+    """Return the layers that depend on themselves in an earlier step, or in which one does."""
+    found = {n for n in order if any(n in _reach([m], needs) for m in needs[n])}
+    nested = {n: [m for m in _inputs(n, mode) if m.loop is loop] for n in loop.nodes}
+    for node in loop.nodes:
+        owner = top(loop, node)
+        if owner is not None and owner not in found and owner is not node:
+            found |= {owner} if any(node in _reach([m], nested) for m in nested[node]) else set()
+    return found
+
+
 def _not_needed_in_loop(
     order: list[Node], needs: dict[Node, list[Node]], before: set[Node], fixed: set[Node]
 ) -> set[Node]:
     """Return the layers that can be computed for the whole sequence after the loop."""
     rest = [n for n in order if n not in before]
-    recurrent = {n for n in rest if any(n in _reach([m], needs) for m in needs[n])}
-    after = {n for n in rest if n not in recurrent and n not in fixed}
+    after = {n for n in rest if n not in fixed}
     while True:
         users = {m for n in rest if n not in after for m in needs[n]}
         stuck = after & users
         if not stuck:
             return after
         after -= stuck
+
+
+def varying(loop: Loop, mode: Mode) -> frozenset[Node]:
+    """Return the layers of a loop, nested ones too, whose output may differ from step to step."""
+    found = {n for n in loop.nodes if n.layer.steps(n)}
+    while True:
+        more = {n for n in loop.nodes if n not in found and found.intersection(_inputs(n, mode))}
+        if not more:
+            return frozenset(found)
+        found |= more
+
+
+def _inputs(node: Node, mode: Mode) -> list[Node]:
+    """Return the layers that the output of a layer depends on, that of its subnetwork included."""
+    inner = [] if node.inner is None else [node.inner.get("output")]
+    return [*node.depends(mode), *inner]

@@ -12,7 +12,7 @@ from returnn_lite.frame import Frame, Search, StepFrame
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.placement import Placement
+from returnn_lite.rec.placement import Placement, top
 from returnn_lite.site import Site
 
 State = dict[str, Any]
@@ -241,11 +241,11 @@ class Steps:
         first: dict[tuple[Node, str], Data],
     ) -> Any:
         """Return a state after the step, for the hypotheses at its end."""
-        if name == "output":
-            value = step.value(node)
-        else:
-            step.value(node)
-            value = step.states.get((node, name), step.states_before[node, name])
+        # What lies in a masked_computation is held by it, so that this has to come first.
+        step.value(top(self.loop, node) or node)
+        value = step.states.get((node, name))
+        if value is None:
+            value = step.value(node) if name == "output" else step.state(node, name)
         like = first[node, name]
         value = value.in_beam(beam if node in self.placement.beamed else None)
         tensor = value.ordered(like.dims).tensor

@@ -305,6 +305,7 @@ def test_a_search_ends_where_scores_are_not_finite(value: float) -> None:
 
 
 def test_a_label_without_probability_is_in_no_hypothesis() -> None:
-    scores = np.log(np.array([[[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]], np.float32))
+    with np.errstate(divide="ignore"):
+        scores = np.log(np.array([[[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]], np.float32))
     (found,) = hypotheses(searched(scores, [2], beam_size=9), 1)
     assert_same(found, {(1, 0): np.log(0.5), (1, 2): np.log(0.5)})

@@ -1,0 +1,238 @@
+"""Layers that are moved out of a loop compute the same as in it; and which are moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import dense, gradients, random_parameters, run, sparse, weighted_gradients
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from models import FEATURES, Net, transducer_net, transducer_streams
+
+from returnn_lite.network import Network
+
+SIZE = 2
+LENGTHS = [3, 1, 2]
+STREAMS = {
+    "data": {"dim": SIZE},
+    "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+}
+# Layers outside of the loop, and what the unit begins with.
+OUTSIDE: Net = {
+    "count": {"class": "length", "from": "data"},
+    "position": {"class": "eval", "from": "count", "eval": "source(0) - 1"},
+    "last": {"class": "gather", "from": "data", "position": "position"},
+}
+INSIDE: Net = {
+    "m0": {"class": "compare", "from": "data:classes", "value": 1, "initial_output": 1},
+    "m1": {"class": "compare", "from": "data:classes", "value": 2, "kind": "not_equal"},
+    "frame": {"class": "eval", "from": "data:source", "eval": "source(0)"},
+}
+SOURCES = ("data:source", "base:last", "frame")
+MASKS = ("m0", "m1", "prev:m0", "prev:m1")
+
+
+def _linear(**more: Any) -> Net:
+    return {"class": "linear", "activation": "tanh", "n_out": SIZE, **more}
+
+
+def _unit(kind: int) -> Net:
+    """Return a layer for masked_computation."""
+    nested: Net = {
+        "a": _linear(**{"from": ["data", "prev:b"]}),
+        "b": {"class": "eval", "from": "a", "eval": "0.5 * source(0)", "initial_output": 0.5},
+        "output": {"class": "combine", "kind": "add", "from": ["b", "prev:a"]},
+    }
+    return [
+        _linear(),
+        {"class": "rec", "unit": "lstm", "n_out": SIZE},
+        {"class": "subnetwork", "subnetwork": nested},
+        {"class": "copy", "dropout": 0.5},
+    ][kind]
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Net:
+    """Return a unit: layers that read one another, now or in the step before."""
+    net = dict(INSIDE)
+    names = [f"l{i}" for i in range(draw(st.integers(2, 6)))]
+    known = list(SOURCES)
+    for name in names:
+        now = draw(st.sampled_from(known))
+        other = draw(st.sampled_from([*known, *(f"prev:{n}" for n in names)]))
+        kind = draw(st.integers(0, 8))
+        net[name] = [
+            _linear(**{"from": [now, other]}),
+            _linear(**{"from": other, "dropout": draw(st.sampled_from([0.0, 0.5]))}),
+            {"class": "eval", "from": [now, other], "eval": "tf.tanh(source(0)) - source(1)"},
+            {"class": "combine", "kind": draw(st.sampled_from(["add", "mul", "maximum"]))},
+            {"class": "rec", "unit": "lstm", "n_out": SIZE, "from": [now, other]},
+            {"class": "masked_computation", "mask": draw(st.sampled_from(MASKS))},
+            {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": f"{name}w"},
+            {
+                "class": "eval",
+                "from": [now, ":i"],
+                "eval": "source(0) * tf.cast(source(1), 'float32')",
+            },
+            {"class": "dropout", "dropout": 0.5, "from": now},
+        ][kind]
+        net[name].setdefault("from", [now, other] if kind == 3 else other)
+        if kind == 5:
+            unit = draw(st.integers(0, 3))
+            net[name] |= {"unit": _unit(unit), "from": now if unit == 3 else other}
+        if kind == 6:
+            net[f"{name}w"] = _linear(**{"from": [now, other], "n_out": 2 * SIZE})
+        if draw(st.booleans()):
+            net[name]["initial_output"] = draw(st.sampled_from([0.3, "ones", "base:last"]))
+        known.append(name)
+    return {**net, "output": {"class": "copy", "from": names}}
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, Any]:
+    return {"data": dense(LENGTHS, SIZE), "classes": sparse(LENGTHS, 3)}
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(unit=layers())
+def test_moved_layers_compute_the_same(batch: dict[str, Any], unit: Net) -> None:
+    results = []
+    note(str(unit))
+    for moved in (True, False):
+        rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+        network = Network({**OUTSIDE, "output": rec}, extern_data=STREAMS, train=True)
+        random_parameters(network)
+        template = network.template("output")
+        weights = np.random.default_rng(0).standard_normal((3, 3, template.feature_dim.size))  # type: ignore[union-attr]
+        weights *= (np.arange(3)[None] < np.array(LENGTHS)[:, None])[..., None]
+        values, found, data = weighted_gradients(network, batch, "output", weights)
+        results.append({**found, "values": values * (weights != 0), "data": data})
+    for name in results[0]:
+        np.testing.assert_allclose(
+            results[0][name], results[1][name], rtol=2e-4, atol=2e-5, err_msg=name
+        )
+
+
+def transducers(**how: Any) -> list[Network]:
+    """Return the transducer with layers moved out of the loop, and with all of them in it."""
+    networks = []
+    for moved in (True, False):
+        net = transducer_net(labels=3)
+        net["output"] = {**net["output"], "optimize_move_layers_out": moved}
+        net["output"]["unit"]["fast"]["dropout"] = 0.4
+        networks.append(Network(net, extern_data=transducer_streams(3), **how))
+        networks[-1].set_params(random_parameters(networks[0]))
+    return networks
+
+
+def test_the_transducer_computes_the_same_in_the_loop() -> None:
+    batch = {"data": dense([4, 2, 3], FEATURES), "alignment": sparse([4, 2, 3], 4)}
+    moved, stepwise = transducers(train=True)
+    names = ["output", "output/output_log_prob", "output/slow", "labels"]
+    one, other = (run(n, batch, names, step=3) for n in (moved, stepwise))
+    for name in names:
+        np.testing.assert_allclose(one[name].canonical(), other[name].canonical(), atol=1e-5)
+    (loss, found), (loss2, found2) = (gradients(n, batch, step=3) for n in (moved, stepwise))
+    assert loss == pytest.approx(loss2, abs=1e-5)
+    for name in found:
+        np.testing.assert_allclose(found[name], found2[name], atol=1e-5, err_msg=name)
+    assert gradients(moved, batch, step=4)[0] != pytest.approx(loss, abs=1e-4)
+
+
+def test_the_transducer_searches_the_same_in_the_loop() -> None:
+    one, other = (run(n, {"data": dense([4, 2, 3], FEATURES)}) for n in transducers(search=True))
+    for name in one:
+        np.testing.assert_array_equal(one[name].canonical(), other[name].canonical())
+        np.testing.assert_allclose(one[name].scores, other[name].scores, atol=1e-5)
+
+
+def placed(network: Network, place: str) -> set[str]:
+    """Return the names of the layers that are computed in one place."""
+    node = network.scope.get("output")
+    placement = node.layer.placement(node)  # type: ignore[attr-defined]
+    own = [n for n in placement.at(place) if n.scope is node.inner and ":" not in n.name]
+    return {n.name for n in own}
+
+
+def test_in_training_every_layer_of_the_transducer_leaves_the_loop() -> None:
+    streams = transducer_streams(3)
+    forced = Network(transducer_net(labels=3), extern_data=streams)
+    assert placed(forced, "in") == set()
+    search = Network(transducer_net(labels=3), extern_data=streams, search=True)
+    assert placed(search, "before") == placed(search, "after") == set()
+    assert placed(search, "in") == placed(forced, "before") - {"output_prob"}
+
+
+# The LSTM as the tutorial writes it.
+GATE: Net = {"class": "linear", "from": "input", "activation": "sigmoid", "n_out": 4}
+EXPLICIT_LSTM: Net = {
+    "input": {"class": "copy", "from": ["prev:output", "data:source"]},
+    "input_gate": GATE,
+    "forget_gate": GATE,
+    "output_gate": GATE,
+    "cell_in": {**GATE, "activation": "tanh"},
+    "c": {
+        "class": "eval",
+        "from": ["input_gate", "cell_in", "forget_gate", "prev:c"],
+        "eval": "source(0) * source(1) + source(2) * source(3)",
+    },
+    "output": {
+        "class": "eval",
+        "from": ["output_gate", "c"],
+        "eval": "source(0) * source(1)",
+    },
+}
+
+
+def test_the_tutorials_lstm_is_a_loop_in_numpy() -> None:
+    network = Network(
+        {"output": {"class": "rec", "from": "data", "unit": EXPLICIT_LSTM}},
+        extern_data={"data": {"dim": FEATURES}},
+    )
+    params = random_parameters(network)
+    x, lengths = dense([5, 2], FEATURES)
+    out = run(network, {"data": (x, lengths)})["output"].canonical()
+    h = c = np.zeros((2, 4))
+    for t in range(5):
+        z = np.concatenate([h, x[:, t]], axis=1)
+        i, f, o, j = (
+            z @ params[f"output/rec/{gate}/W"] + params[f"output/rec/{gate}/b"]
+            for gate in ("input_gate", "forget_gate", "output_gate", "cell_in")
+        )
+        c = np.tanh(j) / (1 + np.exp(-i)) + c / (1 + np.exp(-f))
+        h = c / (1 + np.exp(-o))
+        active = t < np.array(lengths)
+        np.testing.assert_allclose(out[active, t], h[active], atol=1e-5)
+        assert not out[~active, t].any()
+
+
+def test_placement_is_printed_as_on_the_tutorials_pages() -> None:
+    unit = {
+        "s": {"class": "linear", "activation": "tanh", "from": ["prev:s", "x"], "n_out": 2},
+        "x": {"class": "linear", "activation": None, "from": "data:source", "n_out": 4},
+        "output": {"class": "linear", "activation": None, "from": "s", "n_out": 5},
+        "end": {"class": "compare", "from": "output", "value": 0},
+    }
+    network = Network(
+        {"output": {"class": "rec", "from": "data", "unit": unit}},
+        extern_data={"data": {"dim": FEATURES}},
+    )
+    text = network.describe()
+    expected = """
+Rec layer 'output' sub net:
+  Input layers moved out of loop:
+    x --- [T|'time:var:extern_data:data',B,F|4]
+  Layers in loop:
+    s --- [B,F|2]
+  Output layers moved out of loop:
+    output --- [T|'time:var:extern_data:data',B,F|5]
+  Unused layers:
+    end"""
+    assert text.endswith(expected.lstrip("\n")), text
