@@ -65,8 +65,9 @@ class Recipe:
     made_at: str = _made_at()
 
     def replace(self, name: str, **params: Mapping[str, Any]) -> Recipe:
-        """Return a variant: `BASE.replace("other", ctc={"seed": 2})` changes params of one stage.
+        """Return a variant: `BASE.replace("other", ctc={"target": "x"})` changes a stage's params.
 
+        Objects within them are merged: `ctc={"options": {"seed": 2}}` changes the seed alone.
         Raises ValueError for a stage that the recipe does not have.
         """
         stages = dict(self.stages)
@@ -78,6 +79,16 @@ class Recipe:
                 )
             old = stages[stage]
             stages[stage] = dataclasses.replace(
-                old, params={**old.params, **changed}, made_at=_where()
+                old, params=_merged(old.params, changed), made_at=_where()
             )
         return dataclasses.replace(self, name=name, stages=stages, made_at=_where())
+
+
+def _merged(old: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `old` with what differs in `changed`; mappings within mappings are merged, too."""
+    new = dict(old)
+    for key, value in changed.items():
+        before = new.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        new[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return new

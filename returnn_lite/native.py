@@ -35,10 +35,11 @@ def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, A
 
     def backward(*arrays: Any) -> Any:
         dy, dc, gates, cells, *rest = _plain(arrays)
-        saved = kernels.LstmSaved(gates, cells)
+        saved = LstmSaved(gates, cells)
         return kernels.lstm_backward(dy, dc, saved, *rest, direction=direction)
 
     from cupy_kernels.lstm import op as kernels
+    from cupy_kernels.lstm.arguments import LstmSaved
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(z: Any, w_re: Any) -> Any:

@@ -17,6 +17,7 @@ from recipes.networks.transducer import forced_alignment, shallow_fusion, transd
 from recipes.recipe import Score, Stage
 
 SETS = ("train", "dev", "test")
+TRAININGS = ("ctc", "transducer", "lm")
 FRAME_SHIFT = 0.01  # seconds, of the features
 
 
@@ -84,7 +85,7 @@ class Training:
     ctc: Mapping[str, Any]
     transducer: Mapping[str, Any]
     lm: Mapping[str, Any]
-    scales: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    scales: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
     units: str = "bpe"
     checks: Mapping[str, Any] = field(default_factory=dict)
 

@@ -54,3 +54,10 @@ def test_where_a_stage_is_written_makes_no_difference() -> None:
     assert Stage(job="train") == Stage(
         job="train",
     )
+
+
+def test_a_variant_merges_objects_within_params() -> None:
+    stages = {"ctc": Stage(job="train.network", params={"options": {"epochs": 4, "seed": 1}})}
+    variant = Recipe(name="base", stages=stages).replace("other", ctc={"options": {"seed": 2}})
+    assert variant.stages["ctc"].params == {"options": {"epochs": 4, "seed": 2}}
+    assert stages["ctc"].params == {"options": {"epochs": 4, "seed": 1}}
