@@ -56,14 +56,11 @@ DEVICE void tile_sum(TileRows x, const float* panel, index_t depth, bool add, fl
     for (int j = 0; j < 4; ++j) sum[r][j] = add ? ((Lanes*)out)[r * 4 + j] : Lanes{};
   index_t at = x.start;
   for (index_t k = 0; k < depth; ++k, at += x.stride, panel += WIDTH) {
-    const Lanes* w = (const Lanes*)panel;
-    Lanes w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-    for (int r = 0; r < R; ++r) {
-      float value = x.rows[r][at];
-      sum[r][0] += w0 * value;
-      sum[r][1] += w1 * value;
-      sum[r][2] += w2 * value;
-      sum[r][3] += w3 * value;
+    Lanes value[R];  // with few registers it is these that stay, and the panel that is read
+    for (int r = 0; r < R; ++r) value[r] = x.rows[r][at] - Lanes{};
+    for (int j = 0; j < 4; ++j) {
+      Lanes w = ((const Lanes*)panel)[j];
+      for (int r = 0; r < R; ++r) sum[r][j] += w * value[r];
     }
   }
   for (int r = 0; r < R; ++r)
