@@ -26,37 +26,74 @@ def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, A
     z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins
     at each sequence's own end.
     """
-    zeros = tf.zeros([tf.shape(z)[1], w_re.shape[0]])
-    parts = [tf.float32] * 4
+    from cupy_kernels.lstm.op import lstm_backward, lstm_forward
 
-    def forward(*arrays: Any) -> Any:
-        y, c_final, saved = kernels.lstm_forward(*_plain(arrays), direction=direction)
-        return y, c_final, *saved
+    return _lstm(lstm_forward, lstm_backward, [z], [], w_re, lengths, direction)
 
-    def backward(*arrays: Any) -> Any:
-        dy, dc, gates, cells, *rest = _plain(arrays)
-        saved = LstmSaved(gates, cells)
-        return kernels.lstm_backward(dy, dc, saved, *rest, direction=direction)
 
-    from cupy_kernels.lstm import op as kernels
+def lstm_layer(
+    x: Any, w: Any, bias: Any, w_re: Any, lengths: Any, *, direction: int = 1
+) -> tuple[Any, Any]:
+    """Return the same as `lstm` for z = x w + bias, which is never stored.
+
+    x: float32 [time, batch, inputs]. w: float32 [inputs, 4 n]. bias: float32 [4 n].
+    """
+    from cupy_kernels.lstm.layer import lstm_layer_backward, lstm_layer_forward
+
+    return _lstm(
+        lstm_layer_forward, lstm_layer_backward, [x, w, bias], [x, w], w_re, lengths, direction
+    )
+
+
+def _lstm(
+    forward: Any,
+    backward: Any,
+    inputs: list[Any],
+    again: list[Any],
+    w_re: Any,
+    lengths: Any,
+    direction: int,
+) -> tuple[Any, Any]:
+    """Run an LSTM kernel; again: those of the inputs that its backward pass needs."""
     from cupy_kernels.lstm.arguments import LstmSaved
 
+    zeros = tf.zeros([tf.shape(inputs[0])[1], w_re.shape[0]])
+    parts = [tf.float32] * 4
+    # TensorFlow runs the two directions of a layer at the same time: each has half of the cores.
+    options = {"direction": direction, "threads": max(1, _threads() // 2)}
+
+    def run_forward(*arrays: Any) -> Any:
+        y, c_final, saved = forward(*_plain(arrays), **options)
+        return y, c_final, *saved
+
+    def run_backward(*arrays: Any) -> Any:
+        dy, dc, gates, cells, *rest = _plain(arrays)
+        return backward(dy, dc, LstmSaved(gates, cells), *rest, **options)[: len(inputs) + 1]
+
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def compute(z: Any, w_re: Any) -> Any:
-        inputs = [z, w_re, lengths, zeros, zeros]
-        y, c, gates, cells = tf.numpy_function(forward, inputs, parts, stateful=False)
+    def compute(*values: Any) -> Any:
+        arguments = [*values, lengths, zeros, zeros]
+        y, c, gates, cells = tf.numpy_function(run_forward, arguments, parts, stateful=False)
         y.set_shape([None, None, w_re.shape[0]])
         c.set_shape([None, w_re.shape[0]])
 
         def gradient(dy: Any, dc: Any) -> Any:
-            inputs = [dy, dc, gates, cells, y, w_re, lengths, zeros, zeros]
-            dz, dw, _, _ = tf.numpy_function(backward, inputs, parts, stateful=False)
-            return tf.ensure_shape(dz, z.shape), tf.ensure_shape(dw, w_re.shape)
+            arguments = [dy, dc, gates, cells, y, *again, w_re, lengths, zeros, zeros]
+            kinds = [tf.float32] * len(values)
+            found = tf.numpy_function(run_backward, arguments, kinds, stateful=False)
+            return [tf.ensure_shape(d, v.shape) for d, v in zip(found, values, strict=True)]
 
         return (y, c), gradient
 
-    y, c = compute(z, w_re)
+    y, c = compute(*inputs, w_re)
     return y, c
+
+
+def _threads() -> int:
+    """Return how many threads a kernel may use."""
+    from cupy_kernels.backend.threads import thread_count
+
+    return thread_count(None)
 
 
 def _plain(arrays: Any) -> list[Any]:

@@ -24,8 +24,8 @@ class RecUnit(Layer):
     """An LSTM (Hochreiter and Schmidhuber, 1997; with forget gate), in NativeLstm2's parameters.
 
     in: float [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
-    direction: -1 runs from each sequence's own end. initial_state: "zeros" or the name of a layer,
-    [batch, 2 n_out] is cell state and output. unit_opts: forget_bias, added to the forget gate.
+    direction: -1 runs from each sequence's own end. unit_opts: forget_bias, added to the forget
+    gate.
     Parameters: rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out], rec/b [4 n_out]; gates: cell input,
     input, forget, output.
     """
@@ -39,8 +39,8 @@ class RecUnit(Layer):
 
     def open(self, node: Node) -> None:
         """Check the options."""
-        if not isinstance(self.unit, str) or self.unit.lower() not in _UNITS:
-            raise Site(node).error(f"unknown unit {self.unit!r}{nearest(str(self.unit), _UNITS)}")
+        if self.unit.lower() not in _UNITS:
+            raise Site(node).error(f"unknown unit {self.unit!r}{nearest(self.unit, _UNITS)}")
         for key in self.unit_opts:
             if key != "forget_bias":
                 raise Site(node).error(f"unknown unit option {key!r}; there is: forget_bias")
@@ -60,6 +60,8 @@ class RecUnit(Layer):
             raise site.error(f"found source {x}, needed a feature dim of fixed size")
         if x.time_dim is None and site.node.loop is None:
             raise site.error(f"found source {x}, needed a time dim")
+        if x.time_dim is None and self.direction == -1:
+            raise site.error("found direction -1 in a loop, needed 1: later steps are not known")
         site.node.resolved["over"] = x.time_dim
         site.param("rec/W", (x.classes.size, 4 * n), self.forward_weights_init)
         site.param("rec/W_re", (n, 4 * n), self.recurrent_weights_init)
@@ -87,10 +89,7 @@ class RecUnit(Layer):
         if over is None:
             z = affine(x, site.param("rec/W", (), None), bias)
             return self._step(site, replace(out, tensor=z))
-        x = x.first(over, BATCH)
-        out = out.first(over, BATCH)
-        z = affine(x, site.param("rec/W", (), None), bias)
-        return self._sequence(site, replace(out, tensor=z), over)
+        return self._sequence(site, x.first(over, BATCH), bias, out.first(over, BATCH), over)
 
     def _forget_bias(self) -> Any:
         value = float(self.unit_opts.get("forget_bias", 0.0))
@@ -105,11 +104,15 @@ class RecUnit(Layer):
         site.set_state("c", replace(z, tensor=c_new))
         return out
 
-    def _sequence(self, site: Site, z: Data, over: Dim) -> Data:
-        y, _ = native.lstm(
-            z.tensor,
-            site.param("rec/W_re", (), None),
-            site.run.lengths_of(over, z.beam),
-            direction=self.direction,
-        )
-        return replace(z, tensor=y)
+    def _sequence(self, site: Site, x: Data, bias: Any, out: Data, over: Dim) -> Data:
+        weights, recurrent = site.param("rec/W", (), None), site.param("rec/W_re", (), None)
+        lengths = site.run.lengths_of(over, x.beam)
+        if x.sparse_dim is not None:
+            z = affine(x, weights, bias)
+            y, _ = native.lstm(z, recurrent, lengths, direction=self.direction)
+        else:
+            x = x.last(x.feature_dim)
+            y, _ = native.lstm_layer(
+                x.tensor, weights, bias, recurrent, lengths, direction=self.direction
+            )
+        return replace(out, tensor=y)
