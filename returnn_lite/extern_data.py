@@ -21,9 +21,12 @@ def templates(extern_data: Mapping[str, Any]) -> dict[str, Data]:
     """
     found: dict[str, Data] = {}
     for key, opts in extern_data.items():
+        if isinstance(opts, list | tuple) and len(opts) == 2:
+            opts = {"dim": opts[0], "sparse": opts[1] == 1}
         if not isinstance(opts, Mapping):
-            dim, ndim = opts
-            opts = {"dim": dim, "sparse": ndim == 1}
+            raise NetworkError(
+                f"extern_data {key!r}: found {opts!r}, needed a dict such as {{'dim': 40}}"
+            )
         found[key] = _template(key, opts, found)
     return found
 
@@ -32,8 +35,10 @@ def _template(key: str, opts: Mapping[str, Any], before: Mapping[str, Data]) -> 
     for name in opts:
         if name not in _KEYS:
             raise NetworkError(f"extern_data {key!r}: unknown key {name!r}{nearest(name, _KEYS)}")
-    if not isinstance(opts.get("dim"), int):
-        raise NetworkError(f"extern_data {key!r}: found dim {opts.get('dim')!r}, needed a number")
+    if not isinstance(opts.get("dim"), int) or opts["dim"] < 1:
+        raise NetworkError(
+            f"extern_data {key!r}: found dim {opts.get('dim')!r}, needed a whole number above 0"
+        )
     sparse = bool(opts.get("sparse", False))
     classes = Dim("feature", f"feature:extern_data:{key}", opts["dim"])
     time = Dim("spatial", f"time:var:extern_data:{key}")

@@ -68,16 +68,15 @@ class Run:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
         return self.lengths[dim].in_beam(beam).tensor
 
-    def as_time(self, x: Data, dim: Dim, where: str) -> Data:
-        """Return x with another dim in place of its time dim, whose lengths must be the same."""
-        assert x.time_dim is not None
-        if x.time_dim is dim:
+    def with_dim(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
+        """Return x with another dim in place of one, whose lengths must be the same."""
+        if old is new:
             return x
-        found, needed = self.lengths[x.time_dim].tensor, self.lengths[dim].tensor
-        text = f"{where}: found lengths of {x.time_dim.name}, needed those of {dim.name}"
+        found, needed = self.lengths[old].tensor, self.lengths[new].tensor
+        text = f"{where}: found lengths of {old.name}, needed those of {new.name}"
         check = tf.debugging.assert_equal(found, needed, message=text)
         with tf.control_dependencies([check] if check is not None else []):
-            return replace(x.renamed(x.time_dim, dim), tensor=tf.identity(x.tensor))
+            return replace(x.renamed(old, new), tensor=tf.identity(x.tensor))
 
     def over(self, x: Data, dim: Dim) -> Data:
         """Return x with a dim in front along which its entries repeat, where it has no such dim."""

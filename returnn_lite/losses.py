@@ -11,6 +11,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame
+from returnn_lite.infer import template_for
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -45,11 +46,28 @@ def check(node: Node) -> None:
         raise NetworkError(f"{node}: unknown loss {name!r}{nearest(name, _FUNCTIONS)}")
     if node.target is None and name != "as_is":
         raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
+    if node.target is not None and name != "as_is":
+        _check_classes(node, name, template_for(node.target, node))
     for key in opts:
         if key not in _OPTIONS[name]:
             raise NetworkError(
                 f"{node}: unknown option {key!r} of the loss {name!r}{nearest(key, _OPTIONS[name])}"
             )
+
+
+def _check_classes(node: Node, name: str, target: Data) -> None:
+    """Raise NetworkError where the target is no label of the output."""
+    out = template_for(node, node)
+    if target.sparse_dim is None or out.feature_dim is None or out.sparse_dim is not None:
+        raise NetworkError(
+            f"{node}: found {out} for target {target}, needed a feature dim and a sparse target"
+        )
+    found, needed = out.feature_dim.size, (target.sparse_dim.size or 0) + (name == "ctc")
+    if found != needed:
+        blank = ", the last one for the blank" if name == "ctc" else ""
+        raise NetworkError(
+            f"{node}: found {found} outputs for target {target}, needed {needed}{blank}"
+        )
 
 
 def objective(losses: dict[str, Loss]) -> Any:
@@ -67,7 +85,7 @@ def _aligned(node: Node, frame: Frame) -> tuple[Data, Data]:
     out, target = frame.value(node), frame.value(node.target)
     if out.time_dim is None or target.time_dim is None or out.feature_dim is None:
         raise NetworkError(f"{node}: found {out} for target {target}, needed time and feature dims")
-    target = frame.run.as_time(target, out.time_dim, str(node))
+    target = frame.run.with_dim(target, target.time_dim, out.time_dim, str(node))
     return (
         out.ordered([out.time_dim, BATCH, out.feature_dim]),
         target.ordered([out.time_dim, BATCH]),

@@ -11,20 +11,24 @@ import numpy as np
 
 from returnn_lite import extern_data as streams
 from returnn_lite import layers, losses
+from returnn_lite.checks import Batch, check_batch, check_initial, check_loops, readable_errors
 from returnn_lite.config import Config
-from returnn_lite.data import Data, fitted
-from returnn_lite.dim import BATCH
+from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame, Run
-from returnn_lite.infer import template_for, template_of
+from returnn_lite.infer import infer_loop, template_of
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
 from returnn_lite.node import Common, Mode, Node, ParamSpec
-from returnn_lite.output import Outputs, collect
-from returnn_lite.parameters import Array, initial_value, load_checkpoint, save_checkpoint
+from returnn_lite.output import Outputs, collect, output_tensors
+from returnn_lite.parameters import (
+    Array,
+    check_initialiser,
+    initial_value,
+    load_checkpoint,
+    save_checkpoint,
+)
 from returnn_lite.scope import Scope
-
-Batch = Mapping[str, tuple[Any, Any]]
 
 
 class Network:
@@ -63,17 +67,29 @@ class Network:
             raise NetworkError(
                 "found no layer 'output', no loss and no is_output_layer, needed one"
             )
-        self.outputs = [self.scope.get(n, "outputs") for n in names]
-        check_loops(self.scope)
-        for node in self.nodes():
-            template_of(node)
-        for node in self.nodes():
-            check_initial(node)
+        self._variables: dict[str, Any] | None = None
+        self._functions: dict[tuple[Any, ...], Any] = {}
+        self.outputs = self._build(names, "outputs")
         self.loss_nodes = [n for n in self.nodes() if n.common.loss is not None and not search]
         for node in self.loss_nodes:
             losses.check(node)
-        self._variables: dict[str, Any] | None = None
-        self._functions: dict[tuple[Any, ...], Any] = {}
+
+    def _build(self, names: Sequence[str], asker: str) -> list[Node]:
+        """Return layers, built, inferred and checked with all that they need."""
+        found = [self.scope.get(n, asker) for n in names]
+        check_loops(self.scope)
+        for node in self.nodes():
+            # A layer may be added to a loop that is inferred already.
+            if node.out is None and node.loop is not None and node.loop.node.out is not None:
+                infer_loop(node.loop)
+            template_of(node)
+        for node in self.nodes():
+            check_initial(node)
+        for path, spec in self.param_specs().items():
+            check_initialiser(path, spec.init)
+        if self._variables is not None:
+            self._add_variables(self._variables)
+        return found
 
     def _default_outputs(self) -> list[str]:
         return [
@@ -113,14 +129,18 @@ class Network:
     def variables(self) -> dict[str, Any]:
         """The parameters as tf.Variable, made when they are first needed."""
         if self._variables is None:
-            values = {n: initial_value(n, s, self.seed) for n, s in self.param_specs().items()}
-            for node in self.nodes():
-                values.update(_loaded_on_init(node, values))
-            specs = self.param_specs()
-            self._variables = {
-                n: tf.Variable(v, name=n, trainable=specs[n].trainable) for n, v in values.items()
-            }
+            self._variables = {}
+            self._add_variables(self._variables)
         return self._variables
+
+    def _add_variables(self, known: dict[str, Any]) -> None:
+        """Make the parameters that there are not yet."""
+        specs = {n: s for n, s in self.param_specs().items() if n not in known}
+        values = {n: initial_value(n, s, self.seed) for n, s in specs.items()}
+        for node in self.nodes():
+            values.update(_loaded_on_init(node, values))
+        for name, value in values.items():
+            known[name] = tf.Variable(value, name=name, trainable=specs[name].trainable)
 
     def get_params(self) -> dict[str, Array]:
         """Return the values of all parameters."""
@@ -194,12 +214,15 @@ class Network:
         data; lengths: int32 [batch]. fetch: names of layers.
         """
         names = tuple(fetch) or tuple(n.path for n in self.outputs)
-        wanted = [self.scope.get(n, "fetch") for n in names]
-        check_batch(batch, {k: template_of(n) for k, n in self.scope.inputs.items()})
+        templates = {k: template_of(n) for k, n in self.scope.inputs.items()}
+        check_batch(batch, templates)
         key = (names, tuple(batch))
         if key not in self._functions:
-            self._functions[key] = self._traced(batch, wanted)
-        return collect(self._functions[key](*_tensors(batch)), wanted, self)
+            wanted = self._build(names, "fetch")
+            self._functions[key] = wanted, self._traced(batch, wanted)
+        wanted, function = self._functions[key]
+        with readable_errors():
+            return collect(function(*_tensors(batch, templates)), wanted, self)
 
     def _traced(self, batch: Batch, wanted: list[Node]) -> Any:
         """Return a compiled function of a batch's tensors; the same for all sizes of a batch."""
@@ -218,8 +241,6 @@ class Network:
             )
             found = self.losses(frame, errors=True) if with_losses else {}
             return output_tensors(frame, wanted, found)
-
-        from returnn_lite.output import output_tensors
 
         self.variables  # noqa: B018 - made outside of the trace
         return tf.function(compute, input_signature=signature, autograph=False)
@@ -259,59 +280,11 @@ class Network:
         return describe(self)
 
 
-def check_batch(batch: Batch, templates: Mapping[str, Data]) -> None:
-    """Raise NetworkError where a batch does not fit to the streams of a network."""
-    for key, (values, lengths) in batch.items():
-        if key not in templates:
-            raise NetworkError(f"batch: no data stream {key!r}{nearest(key, templates)}")
-        template, shape = templates[key], np.shape(values)
-        fits = len(shape) == len(template.dims) and len(lengths) == shape[0]
-        sizes = [(d.size, n) for d, n in zip(template.dims, shape, strict=False)]
-        if not fits or any(d is not None and d != n for d, n in sizes):
-            raise NetworkError(
-                f"batch: found {key!r} of shape {shape} and {len(lengths)} lengths, "
-                f"needed {template}"
-            )
-        if len(lengths) and not 0 <= np.min(lengths) <= np.max(lengths) <= shape[1]:
-            raise NetworkError(
-                f"batch: found lengths {np.min(lengths)} to {np.max(lengths)} for {key!r} "
-                f"of shape {shape}, needed 0 to {shape[1]}"
-            )
-
-
-def check_loops(scope: Scope) -> None:
-    """Raise NetworkError where layers depend on one another other than by `prev:`."""
-    done: set[Node] = set()
-
-    def visit(node: Node, path: list[Node]) -> None:
-        if node in path:
-            names = " -> ".join(n.path for n in [*path[path.index(node) :], node])
-            raise NetworkError(f"found layers that depend on one another: {names}; try 'prev:'")
-        if node in done or node.layer.layer_class == "prev":
-            return
-        for other in node.depends(scope.mode):
-            visit(other, [*path, node])
-        done.add(node)
-
-    for node in scope.all_nodes():
-        visit(node, [])
-
-
-def check_initial(node: Node) -> None:
-    """Raise NetworkError where the layer that initial_output names has other dims."""
-    if node.initial is None:
-        return
-    try:
-        fitted(template_for(node.initial, node), template_of(node))
-    except NetworkError as error:
-        raise NetworkError(f"{node}: initial_output {node.initial.name!r}: {error}") from None
-
-
-def _tensors(batch: Batch) -> list[Any]:
+def _tensors(batch: Batch, templates: Mapping[str, Data]) -> list[Any]:
     return [
-        tf.convert_to_tensor(x)
-        for values, lengths in batch.values()
-        for x in (np.asarray(values), np.asarray(lengths, dtype=np.int32))
+        tf.convert_to_tensor(np.asarray(x, dtype=dtype))
+        for key, (values, lengths) in batch.items()
+        for x, dtype in ((values, templates[key].dtype), (lengths, "int32"))
     ]
 
 
@@ -349,4 +322,4 @@ def _loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]
     return loaded
 
 
-__all__ = ["BATCH", "Batch", "Network", "check_batch"]
+__all__ = ["Batch", "Network"]

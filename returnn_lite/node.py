@@ -46,7 +46,7 @@ class Common:
     target: str | None = None
     dropout: float = 0.0
     L2: float = 0.0
-    initial_output: Any = None
+    initial_output: str | float | None = None
     trainable: bool = True
     is_output_layer: bool = False
 

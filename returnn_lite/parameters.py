@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import zlib
 from collections.abc import Callable, Mapping
@@ -38,15 +39,41 @@ def _parse(init: Any, path: str) -> tuple[str, dict[str, Any]]:
         raise NetworkError(
             f"{path}: found initialiser {init!r}, needed a number or a name"
         ) from None
-    opts: dict[str, Any] = {}
+    args, keywords = [], []
     if isinstance(node, ast.Call):
-        opts = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-        node = node.func
+        node, args, keywords = node.func, node.args, node.keywords
     name = node.id if isinstance(node, ast.Name) else str(init)
     name = name.removesuffix("_initializer")
     if name not in _INITIALISERS:
         raise NetworkError(f"{path}: unknown initialiser {name!r}{nearest(name, _INITIALISERS)}")
-    return name, opts
+    return name, _arguments(name, args, keywords, f"{path}: initialiser {init!r}")
+
+
+def _arguments(
+    name: str, args: list[ast.expr], keywords: list[ast.keyword], where: str
+) -> dict[str, Any]:
+    """Return the arguments of an initialiser by name."""
+    known = list(inspect.signature(_INITIALISERS[name]).parameters)[2:]
+    if len(args) > len(known):
+        raise NetworkError(f"{where}: found {len(args)} arguments, needed at most {len(known)}")
+    found = dict(zip(known, args, strict=False)) | {str(k.arg): k.value for k in keywords}
+    values = {}
+    for key, node in found.items():
+        if key not in known:
+            raise NetworkError(f"{where}: unknown argument {key!r}{nearest(key, known)}")
+        try:
+            values[key] = float(ast.literal_eval(node))
+        except (ValueError, TypeError):
+            raise NetworkError(
+                f"{where}: found {key} {ast.unparse(node)}, needed a number"
+            ) from None
+    return values
+
+
+def check_initialiser(path: str, init: Any) -> None:
+    """Raise NetworkError for an initialiser that there is not."""
+    if not isinstance(init, int | float):
+        _parse(init, path)
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[float, float]:

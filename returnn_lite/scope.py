@@ -52,6 +52,8 @@ class Scope:
 
     def get(self, name: str, asker: str = "") -> Node:
         """Return the layer of a name as `from` writes it: `x`, `x/y`, `prev:`, `base:`, `data:`."""
+        if not isinstance(name, str):
+            raise NetworkError(f"{asker}: found {name!r}, needed the name of a layer")
         if name in self.layers:
             return self.nodes.get(name) or self._build(name)
         if name == "data" or name.startswith("data:"):
@@ -103,10 +105,10 @@ class Scope:
 
     def _build(self, name: str) -> Node:
         """Build a layer and, through their names, the layers that it depends on."""
-        opts = dict(self.layers[name])
         path = self.path + name
-        if "class" not in opts:
-            raise NetworkError(f"{path}: found no key 'class' in {opts}")
+        if not isinstance(self.layers[name], dict) or "class" not in self.layers[name]:
+            raise NetworkError(f"{path}: found {self.layers[name]!r}, needed a dict with 'class'")
+        opts = dict(self.layers[name])
         where = f"{path} ({opts['class']})"
         cls = find_class(opts.pop("class"), opts, where)
         sources = opts.pop("from", cls.default_from)
@@ -139,7 +141,8 @@ class Scope:
 
     def _wants_target(self, node: Node, target: str) -> bool:
         """Whether a layer's target is used; in a search it need not exist."""
-        if node.common.loss is None and node.layer.layer_class != "choice":
+        sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
+        if node.common.loss is None and node.layer.layer_class != "choice" and not sized:
             return False
         return not self.mode.search or target in self._root().inputs
 

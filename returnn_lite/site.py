@@ -167,8 +167,8 @@ class Site:
     def as_loop_dim(self, x: Data) -> Data:
         """Return x with the loop's dim in place of its time dim, which must be as long."""
         loop = self.node.loop
-        assert loop is not None
-        checked: Data = self.run.as_time(x, loop.dim, str(loop.node))
+        assert loop is not None and x.time_dim is not None
+        checked: Data = self.run.with_dim(x, x.time_dim, loop.dim, str(loop.node))
         return checked
 
     def state(self, name: str) -> Data:

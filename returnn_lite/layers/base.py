@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from returnn_lite import options
 from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.node import Common, Mode, Node
@@ -19,10 +20,12 @@ class Layer:
     """Base of all layers; the fields of a subclass are the options of the layer.
 
     layer_class: its name in a network dict. refs: options whose values name layers. default_from:
-    what `from` is where it is absent.
+    what `from` is where it is absent. sized_by_target: whether the target gives n_out where it is
+    absent.
     """
 
     layer_class: ClassVar[str] = ""
+    sized_by_target: ClassVar[bool] = False
     refs: ClassVar[tuple[str, ...]] = ()
     default_from: ClassVar[Any] = "data"
 
@@ -88,12 +91,18 @@ def option_names(cls: type) -> list[str]:
 
 
 def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
-    """Return the layer and its common options; NetworkError for unknown or missing ones."""
+    """Return the layer and its common options; NetworkError for unknown, missing or wrong ones."""
     own, shared = option_names(cls), option_names(Common)
-    for key in opts:
+    types = {k: v for c in (Common, cls) for k, v in options.hints(c).items()}
+    for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]
             raise NetworkError(f"{where}: unknown option {key!r}{nearest(key, known)}")
+        if not options.fits(value, types[key]):
+            needed = options.described(types[key])
+            raise NetworkError(f"{where}: option {key!r}: found {value!r}, needed {needed}")
+    if not 0.0 <= opts.get("dropout", 0.0) < 1.0:
+        raise NetworkError(f"{where}: found dropout {opts['dropout']}, needed 0 or more, below 1")
     try:
         layer = cls(**{k: v for k, v in opts.items() if k in own})
     except TypeError as error:

@@ -33,10 +33,6 @@ class Choice(Layer):
         """Check where it lies and what its options are."""
         if node.loop is None:
             raise Site(node).error("found it outside of the unit of a rec layer; move it there")
-        if self.input_type not in ("prob", "log_prob"):
-            raise Site(node).error(
-                f"found input_type {self.input_type!r}, needed 'prob' or 'log_prob'"
-            )
         if self.beam_size < 1:
             raise Site(node).error(f"found beam_size {self.beam_size}, needed at least 1")
 
@@ -118,23 +114,19 @@ class Decide(Layer):
     """The best hypothesis of a beam; without search, the input."""
 
     def infer(self, site: Site) -> Data:
-        """Return the template without beam."""
+        """Return the template without beam; its lengths may then be others, so the dim is new."""
         x = site.source
-        if not site.node.scope.mode.search:
-            return x
-        if x.time_dim is not None:
+        if site.node.scope.mode.search and x.time_dim is not None:
             x = x.renamed(x.time_dim, site.node.dim("spatial", "decided"))
         return replace(x, beam=None)
 
     def call(self, site: Site) -> Data:
         """Return the first entry of each beam: beams are sorted."""
         x = site.source
-        if x.beam is None:
-            return x
-        index = tf.range(site.run.batch) * x.beam.size
-        if x.time_dim is not None:
+        index = tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
+        if site.node.scope.mode.search and x.time_dim is not None:
             decided = site.node.dim("spatial", "decided")
-            lengths = site.run.lengths[x.time_dim].in_beam(x.beam).tensor
+            lengths = site.run.lengths_of(x.time_dim, x.beam)
             site.run.set_lengths(decided, tf.gather(lengths, index))
             x = x.renamed(x.time_dim, decided)
         return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))

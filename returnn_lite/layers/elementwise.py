@@ -53,7 +53,10 @@ _KINDS: dict[str, Callable[[Any, Any], Any]] = {
 @register("combine")
 @dataclass(frozen=True, kw_only=True)
 class Combine(Layer):
-    """One operation on all sources: add, sub, mul, truediv, maximum, minimum, logical_and, _or."""
+    """One operation on all sources: add, sub, mul, truediv, maximum, minimum, logical_and, _or.
+
+    n_out: size of the feature dim, for the reader and to begin recurrences with.
+    """
 
     kind: str
     n_out: int | None = None
@@ -64,7 +67,11 @@ class Combine(Layer):
         if self.kind not in _KINDS:
             raise site.error(f"unknown kind {self.kind!r}{nearest(self.kind, _KINDS)}")
         activation(self.activation)
-        return broadcast(site.sources)
+        out = broadcast(site.sources)
+        size = out.feature_dim.size if out.feature_dim is not None else None
+        if self.n_out not in (None, size) and not site.partial:
+            raise site.error(f"found n_out {self.n_out}, needed that of {out}")
+        return out
 
     def call(self, site: Site) -> Data:
         """Return the combination."""
@@ -113,11 +120,21 @@ class Eval(Layer):
             "safe_log": safe_log,
             "tf": tf,
             **self.eval_locals,
-            "source": lambda i, **_: datas[i].tensor,
+            "source": lambda i: datas[i].tensor,
             "self": EvalSelf(site.run.config),
         }
-        tensor = eval(self.eval, names)  # noqa: S307 - networks are code, as the docs say
-        return replace(self._out(site, broadcast(datas)), tensor=tensor)
+        try:
+            tensor = eval(self.eval, names)  # noqa: S307 - networks are code, as the docs say
+        except Exception as error:
+            raise site.error(f"found {error!s} in {self.eval!r}") from error
+        out = self._out(site, broadcast(datas))
+        found, needed = (tensor.shape.rank, tensor.dtype.name), (len(out.dims), out.dtype)
+        if found != needed:
+            raise site.error(
+                f"found {found[0]} axes of {found[1]} from {self.eval!r}, "
+                f"needed {needed[0]} of {needed[1]}; try out_type"
+            )
+        return replace(out, tensor=tensor)
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -142,6 +159,8 @@ class Compare(Layer):
         """Return the template with dtype bool."""
         if self.kind not in _COMPARISONS:
             raise site.error(f"unknown kind {self.kind!r}{nearest(self.kind, _COMPARISONS)}")
+        if len(site.node.sources) + (self.value is not None) != 2:
+            raise site.error("needed two sources, or one and the option 'value'")
         return replace(broadcast(site.sources), dtype="bool", sparse_dim=None, vocab=None)
 
     def call(self, site: Site) -> Data:
@@ -150,7 +169,7 @@ class Compare(Layer):
         values = [d.tensor for d in datas]
         if self.value is not None:
             values.append(tf.constant(self.value, dtype=values[0].dtype))
-        tensor = reduce(_COMPARISONS[self.kind], values)
+        tensor = _COMPARISONS[self.kind](*values)
         out = broadcast(datas)
         return replace(out, dtype="bool", sparse_dim=None, vocab=None, tensor=tensor)
 

@@ -36,6 +36,7 @@ class Linear(Layer):
     [n_out].
     """
 
+    sized_by_target = True
     n_out: int | None = None
     activation: str | None = None
     with_bias: bool = True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from returnn_lite.data import Data
+from returnn_lite.errors import NetworkError
 from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
@@ -25,6 +26,10 @@ class ExternData(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template that extern_data declares."""
         return self.template
+
+    def call(self, site: Site) -> Data:
+        """Raise NetworkError: the batch lacks the stream."""
+        raise NetworkError(f"batch: found no stream {site.node.name!r}, needed it for the layers")
 
 
 @dataclass(frozen=True, kw_only=True)

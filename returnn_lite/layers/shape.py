@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.beam import latest
-from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
+from returnn_lite.data import Data, next_time
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -37,7 +37,7 @@ class ReduceOut(Layer):
         if self.mode not in _MODES:
             raise site.error(f"unknown mode {self.mode!r}{nearest(self.mode, _MODES)}")
         x = site.source
-        if x.feature_dim is None or (x.feature_dim.size or 0) % self.num_pieces:
+        if x.feature_dim is None or self.num_pieces < 1 or x.feature_dim.size % self.num_pieces:  # type: ignore[operator]
             raise site.error(f"found {x}, needed a feature dim that {self.num_pieces} divides")
         return x.with_feature(site.feature((x.feature_dim.size or 0) // self.num_pieces))
 
@@ -68,19 +68,31 @@ class ReinterpretData(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template with the new meaning."""
-        x = site.source
-        if self.set_sparse_dim is not None:
-            x = replace(x, sparse_dim=site.node.dim("feature", "classes", self.set_sparse_dim))
-        if self.size_base is not None:
-            base = site.ref("size_base")
-            if x.time_dim is None or base.time_dim is None:
-                raise site.error(f"found {x} and {base}, needed a time dim in both")
-            x = x.renamed(x.time_dim, base.time_dim)
-        return replace(x, vocab=None)
+        x = self._as_sparse(site, site.source)
+        if self.size_base is None:
+            return x
+        base = site.ref("size_base")
+        if base.time_dim is None:
+            raise site.error(f"found size_base {base}, needed a time dim")
+        return x.renamed(site.axis_of("T", x), base.time_dim)
+
+    def _as_sparse(self, site: Site, x: Data) -> Data:
+        if self.set_sparse_dim is None:
+            return x
+        if not x.dtype.startswith("int"):
+            raise site.error(f"found source {x}, needed whole numbers for set_sparse_dim")
+        classes = site.node.dim("feature", "classes", self.set_sparse_dim)
+        return replace(x, sparse_dim=classes, vocab=None)
 
     def call(self, site: Site) -> Data:
         """Return the input with the new meaning."""
-        return self.infer(site)
+        x = self._as_sparse(site, site.source)
+        if self.size_base is None:
+            return x
+        base = site.ref("size_base")
+        assert base.time_dim is not None
+        same: Data = site.run.with_dim(x, site.axis_of("T", x), base.time_dim, str(site.node))
+        return same
 
 
 @register("length")
@@ -90,16 +102,13 @@ class Length(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template int32 [batch]."""
-        x = site.source
-        if x.time_dim is None:
-            raise site.error(f"found source {x}, needed a time dim")
+        site.axis_of("T", site.source)
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32")
 
     def call(self, site: Site) -> Data:
         """Return the lengths."""
         x = site.source
-        assert x.time_dim is not None
-        lengths: Data = site.run.lengths[x.time_dim]
+        lengths: Data = site.run.lengths[site.axis_of("T", x)]
         return lengths.in_beam(x.beam)
 
 
@@ -108,28 +117,41 @@ class Length(Layer):
 class Gather(Layer):
     """The entry of the input's time dim at a position; beyond either end, the first or last.
 
-    position: an int32 layer [batch].
+    position: an int32 layer [batch], or with further dims, which the output then has too.
     """
 
     refs = ("position",)
     position: str
 
     def infer(self, site: Site) -> Data:
-        """Return the template without the time dim."""
-        x = site.source
-        if x.time_dim is None:
-            raise site.error(f"found source {x}, needed a time dim")
-        return x.without(x.time_dim)
+        """Return the template: the dims of the position, and those of the input but time."""
+        x, position = site.source, site.ref("position")
+        if position.dtype != "int32" or not position.has_batch or not x.has_batch:
+            raise site.error(f"found position {position} in {x}, needed int32 and a batch dim")
+        return self._out(x, position, site.axis_of("T", x))
+
+    def _out(self, x: Data, position: Data, axis: Dim) -> Data:
+        """Return the template of the output, with the dims of the position in front."""
+        own = [d for d in x.dims if d is not axis and d not in position.dims]
+        first = [BATCH, *(d for d in position.dims if d is not BATCH)]
+        out = x.without(axis)
+        return replace(out, dims=(*first, *own), time_dim=next_time([*first, *own]), tensor=None)
 
     def call(self, site: Site) -> Data:
         """Return the entries, for every position."""
         x, position = site.source, site.ref("position")
         beam = latest([x.beam, position.beam])
         x, position = x.in_beam(beam), position.in_beam(beam)
-        assert x.time_dim is not None
-        x = x.first(BATCH, x.time_dim)
-        out = replace(x.without(x.time_dim), dims=(*position.dims, *x.dims[2:]), beam=beam)
-        order = [BATCH, *(d for d in position.dims if d is not BATCH)]
-        index = tf.clip_by_value(position.ordered(order).tensor, 0, tf.shape(x.tensor)[1] - 1)
-        tensor = tf.gather(x.tensor, index, batch_dims=1)
-        return replace(out, dims=(*order, *x.dims[2:]), tensor=tensor).ordered(out.dims)
+        axis = site.axis_of("T", x)
+        out = self._out(x, position, axis)
+        # Dims of both, such as that of a loop that this was moved out of, go together.
+        shared = [d for d in out.dims if d in x.dims and d in position.dims]
+        last = [d for d in position.dims if d not in shared]
+        x, position = x.first(*shared, axis), position.first(*shared)
+        shape = [-1 if d is BATCH else 1 for d in position.dims]
+        lengths = site.run.lengths_of(axis, beam) if axis.dynamic else axis.size
+        last_entry = tf.reshape(tf.maximum(lengths - 1, 0), shape if axis.dynamic else [])
+        index = tf.clip_by_value(position.tensor, 0, last_entry)
+        tensor = tf.gather(x.tensor, index, batch_dims=len(shared))
+        found = replace(out, dims=(*shared, *last, *x.dims[len(shared) + 1 :]), tensor=tensor)
+        return replace(found.ordered(out.dims), beam=beam)

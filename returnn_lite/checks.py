@@ -1,0 +1,111 @@
+"""Mistakes that are found before a network runs: in its dependencies, and in a batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from returnn_lite.data import Data, fitted
+from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.infer import template_for, template_of
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.scope import Scope
+
+Batch = Mapping[str, tuple[Any, Any]]
+
+
+def check_loops(scope: Scope) -> None:
+    """Raise NetworkError where layers depend on one another other than by `prev:`."""
+    done: set[Node] = set()
+
+    def visit(node: Node, path: list[Node]) -> None:
+        if node in path:
+            names = " -> ".join(n.path for n in [*path[path.index(node) :], node])
+            raise NetworkError(f"found layers that depend on one another: {names}; try 'prev:'")
+        if node in done or node.layer.layer_class == "prev":
+            return
+        for other in node.depends(scope.mode):
+            visit(other, [*path, node])
+        done.add(node)
+
+    for node in scope.all_nodes():
+        visit(node, [])
+
+
+def check_initial(node: Node) -> None:
+    """Raise NetworkError where the layer that initial_output names has other dims."""
+    if node.initial is None:
+        return
+    try:
+        fitted(template_for(node.initial, node), template_of(node))
+    except NetworkError as error:
+        raise NetworkError(f"{node}: initial_output {node.initial.name!r}: {error}") from None
+
+
+def check_batch(batch: Batch, templates: Mapping[str, Data]) -> None:
+    """Raise NetworkError where a batch does not fit to the streams of a network."""
+    if not batch:
+        raise NetworkError(f"batch: found no stream, needed some of: {', '.join(templates)}")
+    seen: dict[Any, tuple[str, Any]] = {}
+    for key, (values, lengths) in batch.items():
+        if key not in templates:
+            raise NetworkError(f"batch: no data stream {key!r}{nearest(key, templates)}")
+        values, lengths = np.asarray(values), np.asarray(lengths)
+        _check_shape(key, values, lengths, templates[key])
+        _check_values(key, values, lengths, templates[key])
+        time = templates[key].time_dim
+        other, same = seen.setdefault(time, (key, lengths))
+        if not np.array_equal(same, lengths):
+            raise NetworkError(
+                f"batch: found lengths {lengths.tolist()} of {key!r}, "
+                f"needed those of {other!r}: {same.tolist()}"
+            )
+    counts = {key: len(lengths) for key, (_, lengths) in batch.items()}
+    if len(set(counts.values())) > 1:
+        raise NetworkError(f"batch: found {counts} sequences, needed as many in every stream")
+
+
+def _check_shape(key: str, values: Any, lengths: Any, template: Data) -> None:
+    fits = values.ndim == len(template.dims) and lengths.shape == values.shape[:1]
+    sizes = [(d.size, n) for d, n in zip(template.dims, values.shape, strict=False)]
+    if not fits or not len(lengths) or any(d is not None and d != n for d, n in sizes):
+        raise NetworkError(
+            f"batch: found {key!r} of shape {values.shape} and lengths of shape {lengths.shape}, "
+            f"needed {template} and a length for every sequence"
+        )
+    if not 0 <= np.min(lengths) <= np.max(lengths) <= values.shape[1]:
+        raise NetworkError(
+            f"batch: found lengths {np.min(lengths)} to {np.max(lengths)} for {key!r} "
+            f"of shape {values.shape}, needed 0 to {values.shape[1]}"
+        )
+
+
+def _check_values(key: str, values: Any, lengths: Any, template: Data) -> None:
+    """Raise NetworkError for values of another kind, or labels that there are not."""
+    whole = template.dtype.startswith("int")
+    if values.dtype.kind not in ("iu" if whole else "iuf"):
+        raise NetworkError(f"batch: found {key!r} of {values.dtype}, needed {template.dtype}")
+    if template.sparse_dim is None:
+        return
+    valid = values[np.arange(values.shape[1])[None, :] < lengths[:, None]]
+    classes = template.sparse_dim.size or 0
+    wrong = valid[(valid < 0) | (valid >= classes)]
+    if len(wrong):
+        raise NetworkError(f"batch: found label {wrong[0]} in {key!r}, needed 0 to {classes - 1}")
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn what our checks during a run find into NetworkError."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"assertion failed: \[(.*?)\]", str(error))
+        if found is None:
+            raise
+        raise NetworkError(found[1]) from None

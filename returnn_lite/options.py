@@ -1,0 +1,54 @@
+"""Checks of option values against the type hints of a layer's fields."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "True or False",
+    type(None): "None",
+    dict: "a dict",
+    tuple: "a list",
+}
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the type of every field."""
+    return get_type_hints(cls)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value, such as JSON gives it, is of a type: a list may stand for a tuple."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return True
+    if origin is Literal:
+        return any(value == a and type(value) is type(a) for a in get_args(hint))
+    if origin in (Union, types.UnionType):
+        return any(fits(value, h) for h in get_args(hint))
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(fits(v, get_args(hint)[0]) for v in value)
+    if origin is dict:
+        return isinstance(value, Mapping)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def described(hint: Any) -> str:
+    """Return what a type needs, in words."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return " or ".join(repr(a) for a in get_args(hint))
+    if origin in (Union, types.UnionType):
+        return " or ".join(described(h) for h in get_args(hint))
+    if origin is tuple:
+        return f"a list, each {described(get_args(hint)[0])}"
+    return _NAMES.get(origin or hint, str(hint))
