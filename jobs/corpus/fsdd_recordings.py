@@ -49,7 +49,7 @@ def read_recordings(root: Path, where: str) -> list[Recording]:
     if not folder.is_dir():
         raise JobError(
             f"{where}: found no folder {folder}, needed the Free Spoken Digit Dataset; "
-            f"try another path, or a stage of the job corpus.fsdd_download"
+            f"try another path, or the recipe fsdd_downloaded, which fetches it"
         )
     check_digest(folder, where)
     recordings = []
