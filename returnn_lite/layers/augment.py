@@ -10,6 +10,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -27,12 +28,16 @@ class SpecAugment(Layer):
     feature_masks: int = 2
     feature_size: int = 8
 
-    def open(self, node: Any) -> None:
+    def open(self, node: Node) -> None:
         """Check the options."""
         for name in ("time_masks", "time_size", "feature_masks", "feature_size"):
             if getattr(self, name) < 0:
                 value = getattr(self, name)
                 raise Site(node).error(f"found {name} {value}, needed 0 or more")
+
+    def stays(self, node: Node) -> bool:
+        """Return True: bands of time are those of one sequence for each of the batch."""
+        return True
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
@@ -94,7 +99,7 @@ class Vtlp(Layer):
     low_freq: float = 20.0
     high_freq: float = 8000.0
 
-    def open(self, node: Any) -> None:
+    def open(self, node: Node) -> None:
         """Check the options."""
         if not 0 <= self.warp < 1:
             raise Site(node).error(f"found warp {self.warp}, needed 0 to less than 1")

@@ -50,6 +50,10 @@ class Layer:
         """Whether the layer, in a loop, differs from step to step even if its sources do not."""
         return False
 
+    def stays(self, node: Node) -> bool:
+        """Whether the layer, in a loop, stays there if its input differs from step to step."""
+        return False
+
     def initial_state(self, site: Site) -> dict[str, Data]:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}

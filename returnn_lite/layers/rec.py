@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput, StepInput
 from returnn_lite.lazy import tf
 from returnn_lite.loop import Loop
-from returnn_lite.node import Common, Mode, Node
+from returnn_lite.node import Common, Node
 from returnn_lite.rec.placement import Placement, place_nodes
 from returnn_lite.rec.steps import run_steps
 from returnn_lite.scope import Scope
@@ -69,9 +68,9 @@ class Rec(Layer):
         assert node.inner is not None
         return text, {n: node.inner.get(n, str(node)) for n in names}
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the sources."""
-        yield from node.sources
+    def stays(self, node: Node) -> bool:
+        """Return True: it is a loop over one sequence for each of the batch."""
+        return True
 
     def inner_input(self, site: Site) -> Data:
         """Return the sequence whose frames are `data:source`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -49,9 +48,9 @@ class RecUnit(Layer):
         """Return whether it runs over the loop, rather than over a dim of its input."""
         return node.resolved.get("over") is None
 
-    def needs(self, node: Node, mode: Any) -> Iterable[Node]:
-        """Yield the sources."""
-        yield from node.sources
+    def stays(self, node: Node) -> bool:
+        """Return whether it runs over a dim of its input."""
+        return not self.steps(node)
 
     def infer(self, site: Site) -> Data:
         """Return the template [time, batch, n_out], or [batch, n_out] in a step."""

@@ -12,6 +12,7 @@ from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.feedforward import activated
 from returnn_lite.lazy import tf
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -25,6 +26,10 @@ class Windows(Layer):
 
     padding: Literal["same", "valid"] = "valid"
     strides: int | tuple[int, ...] | None = None
+
+    def stays(self, node: Node) -> bool:
+        """Return True: the windows are those of one sequence for each of the batch."""
+        return True
 
     def size(self) -> tuple[int, ...]:
         """Return the size of a window, in frames."""

@@ -39,13 +39,15 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     order = [n for n in own if n in wanted]
     choices = [n for n in order if n.layer.layer_class == "choice" and mode.search]
     beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
-    recurrent = _recurrent(loop, order, needs, mode)
+    staying = _recurrent(loop, order, needs, mode)
+    inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))
+    staying |= {n for n in inside if n is not None}
     if optimise:
-        before = _movable(order, needs, recurrent, beamed, unknown_length=_open(loop, mode))
+        before = _movable(order, needs, staying, beamed, unknown_length=_open(loop, mode))
     else:
         before = {n for n in order if n.layer.layer_class == "step_input"}
     ends = (n for n in order if n.name == "end" and _open(loop, mode))
-    fixed = {*recurrent, *choices, *ends}
+    fixed = {*staying, *choices, *ends}
     after = _not_needed_in_loop(order, needs, before, fixed) if optimise else set()
     place: dict[Node, Place] = {}
     for node in order:
@@ -88,13 +90,13 @@ def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
 def _movable(
     order: list[Node],
     needs: dict[Node, list[Node]],
-    recurrent: set[Node],
+    staying: set[Node],
     beamed: set[Node],
     *,
     unknown_length: bool,
 ) -> set[Node]:
     """Return the layers that can be computed for the whole sequence before the loop."""
-    before = {n for n in order if n not in recurrent and n not in beamed}
+    before = {n for n in order if n not in staying and n not in beamed}
     if unknown_length:
         before = {n for n in before if not n.layer.steps(n)}
     while True:
