@@ -77,7 +77,8 @@ class Scope:
                 found = owner.inner.get(rest, asker)
                 owner.wanted.add(found)
                 return found
-        raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, self.layers)}")
+        names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
+        raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
 
     def _index(self, body: Scope) -> Node:
         """Return the one node that counts the steps of a loop."""

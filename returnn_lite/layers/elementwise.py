@@ -10,7 +10,7 @@ from typing import Any
 
 from returnn_lite.config import EvalSelf
 from returnn_lite.data import Data, common
-from returnn_lite.errors import nearest
+from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.activations import activation, safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -19,6 +19,8 @@ from returnn_lite.site import Site
 
 def broadcast(datas: list[Data]) -> Data:
     """Return the template of an elementwise result; the first dense data give its dtype."""
+    if not datas:
+        raise NetworkError("found no source, needed one in 'from'")
     aligned = common([d.template() for d in datas])
     dense = next((d for d in aligned if d.sparse_dim is None), aligned[0])
     return replace(dense, tensor=None)

@@ -63,7 +63,11 @@ class Subnetwork(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template of the layer `output`."""
-        return self._output(site)
+        out = self._output(site)
+        size = out.feature_dim.size if out.feature_dim is not None else None
+        if self.n_out not in (None, size):
+            raise site.error(f"found n_out {self.n_out}, needed that of {out}")
+        return out
 
     def call(self, site: Site) -> Data:
         """Return the output of the layer `output`."""
@@ -105,6 +109,11 @@ class MaskedComputation(Layer):
         node = site.node
         assert node.inner is not None
         self.masked_dim(node)
+        mask, x = site.ref("mask"), site.source
+        missing = node.loop is None and x.time_dim not in mask.dims
+        if mask.dtype != "bool" or missing:
+            over = f" over the time dim of {x}" if missing else ""
+            raise site.error(f"found mask {mask}, needed bool{over}")
         # Other layers of the loop would be masked in it, but not where this one is moved out.
         for other in node.inner.external(node.scope.mode) if node.loop is not None else []:
             if other.loop is node.loop and other not in node.sources:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.errors import nearest
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.feedforward import activated
@@ -42,8 +41,10 @@ class Windows(Layer):
     def check(self, site: Site) -> Data:
         """Return the source; raises NetworkError where there are no windows over it."""
         x = site.source
-        if self.padding not in ("same", "valid"):
-            raise site.error(f"found padding {self.padding!r}, needed 'same' or 'valid'")
+        if min([*self.size(), self.stride()], default=0) < 1:
+            raise site.error(
+                f"found windows of {self.size()} every {self.stride()}, needed 1 or more"
+            )
         if len(self.size()) != 1 or x.time_dim is None or x.feature_dim is None or len(x.dims) != 3:
             raise site.error(
                 f"found {x} and windows of {tuple(self.size())}, "
@@ -59,11 +60,13 @@ class Windows(Layer):
 
     def padded(self, x: Data, value: float) -> Any:
         """Return [batch, time, feature] with the frames that the windows need at both ends."""
-        if self.padding == "valid":
-            return x.tensor
         size, stride = self.size()[0], self.stride()
-        before = max(size - stride, 0) // 2
         time = tf.shape(x.tensor)[1]
+        if self.padding == "valid":
+            # At least one window, so that no layer ever sees an empty time axis.
+            missing = [[0, 0], [0, tf.maximum(size - time, 0)], [0, 0]]
+            return tf.pad(x.tensor, missing, constant_values=value)
+        before = max(size - stride, 0) // 2
         after = (-(-time // stride) - 1) * stride + size - before - time
         paddings = [[0, 0], [before, tf.maximum(after, 0)], [0, 0]]
         return tf.pad(x.tensor, paddings, constant_values=value)
@@ -101,8 +104,6 @@ class Pool(Windows):
 
     def infer(self, site: Site) -> Data:
         """Return the template with the layer's own time dim."""
-        if self.mode not in ("max", "avg"):
-            raise site.error(f"unknown mode {self.mode!r}{nearest(self.mode, ['max', 'avg'])}")
         x = self.check(site)
         assert x.time_dim is not None
         return x.renamed(x.time_dim, site.node.dim("spatial", "windows"))

@@ -1,0 +1,107 @@
+"""The LSTM: against its formula in both directions, and its options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, random_parameters, run, sparse
+from reference import check, sigmoid
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [4, 1, 3]
+STREAMS = {"data": {"dim": 2}, "classes": {"dim": 4, "sparse": True}}
+
+
+def lstm(z: Array, recurrent: Array, *, forget: float = 0.0) -> Array:
+    """Return [time, n] from z [time, 4 n]: input product with bias; gates j, i, f, o."""
+    n = recurrent.shape[0]
+    h = c = np.zeros(n)
+    out = np.zeros((len(z), n))
+    for t, frame in enumerate(z):
+        j, i, f, o = np.split(frame + h @ recurrent, 4)
+        c = sigmoid(f + forget) * c + sigmoid(i) * np.tanh(j)
+        h = sigmoid(o) * np.tanh(c)
+        out[t] = h
+    return out
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("unit", ["lstm", "NativeLstm2"])
+def test_lstm_is_its_formula(unit: str, direction: int) -> None:
+    forget = 0.0 if unit == "lstm" else 0.7
+    layer = {
+        "class": "rec",
+        "unit": unit,
+        "n_out": 2,
+        "direction": direction,
+        "unit_opts": {"forget_bias": forget},
+        "from": "data",
+    }
+    network = Network({"output": layer}, extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            z = (x[:n] @ p["output/rec/W"] + p["output/rec/b"])[::direction]
+            found.append(lstm(z, p["output/rec/W_re"], forget=forget)[::direction])
+        return found
+
+    check(network, {"data": dense(LENGTHS, 2)}, formula)
+
+
+def test_lstm_over_labels_and_features_is_zero_behind_the_end() -> None:
+    streams = {**STREAMS, "classes": {**STREAMS["classes"], "same_dim_tags_as": {"t": "data"}}}
+    net = {
+        "labels": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data:classes"},
+        "output": {"class": "rec", "unit": "lstm", "n_out": 3, "from": ["labels", "data"]},
+    }
+    network = Network(net, extern_data=streams)
+    p = random_parameters(network)
+    x, labels = dense(LENGTHS, 2)[0], sparse(LENGTHS, 4)[0]
+    out = run(network, {"data": (x, LENGTHS), "classes": (labels, LENGTHS)})["output"]
+    assert [d.kind for d in out.dims] == ["spatial", "batch", "feature"]
+    for b, n in enumerate(LENGTHS):
+        z = p["labels/rec/W"][labels[b, :n]] + p["labels/rec/b"]
+        below = np.concatenate([lstm(z, p["labels/rec/W_re"]), x[b, :n]], axis=1)
+        z = below @ p["output/rec/W"] + p["output/rec/b"]
+        np.testing.assert_allclose(out.values[:n, b], lstm(z, p["output/rec/W_re"]), atol=1e-5)
+        assert not out.values[n:, b].any()
+
+
+def test_parameters_have_returnns_names_and_shapes() -> None:
+    net = {"lstm0_fw": {"class": "rec", "unit": "lstm", "n_out": 5, "from": "data"}}
+    network = Network(net, extern_data=STREAMS, outputs=["lstm0_fw"])
+    assert network.param_shapes() == {
+        "lstm0_fw/rec/W": (2, 20),
+        "lstm0_fw/rec/W_re": (5, 20),
+        "lstm0_fw/rec/b": (20,),
+    }
+
+
+def layer(**more: Any) -> dict[str, Any]:
+    return {"output": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data", **more}}
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (layer(unit="lstn"), r"output \(rec\): unknown unit 'lstn'; did you mean 'lstm'\?"),
+        (layer(unit_opts={"bias": 1}), r"unknown unit option 'bias'; there is: forget_bias"),
+        (layer(direction=2), r"option 'direction': found 2, needed 1 or -1"),
+        (
+            {**layer(**{"from": "last"}), "last": {"class": "gather", "from": "data"}},
+            r"last \(gather\): missing option 'position'",
+        ),
+        (
+            {"output": {"class": "rec", "from": "data", "unit": layer(direction=-1)}},
+            r"output/output \(rec\): found direction -1 in a loop, needed 1",
+        ),
+    ],
+)
+def test_wrong_options(net: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)

@@ -1,0 +1,248 @@
+"""Subnetworks and masked computation: against numpy, the names of parameters, load_on_init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, random_parameters, run
+from reference import check
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [5, 2, 3]
+STREAMS = {
+    "data": {"dim": 2},
+    "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+}
+MASK = {"class": "compare", "kind": "not_equal", "value": 0, "from": "data:classes"}
+LABELS = np.array([[1, 0, 2, 2, 0], [0, 0, 0, 0, 0], [0, 1, 1, 0, 0]], np.int32)
+NESTED = {
+    "hidden": {"class": "linear", "activation": "tanh", "n_out": 2, "from": ["data", "base:data"]},
+    "output": {"class": "linear", "activation": None, "n_out": 3, "from": "hidden"},
+}
+
+
+def test_a_subnetwork_is_its_layers_and_sees_those_around() -> None:
+    net = {
+        "double": {"class": "eval", "eval": "2.0 * source(0)", "from": "data"},
+        "output": {"class": "subnetwork", "subnetwork": NESTED, "from": "double"},
+        "inner": {"class": "copy", "from": "output/hidden"},
+    }
+    network = Network(net, extern_data=STREAMS, outputs=["output", "inner"])
+    assert set(network.param_shapes()) == {
+        *("output/hidden/W", "output/hidden/b", "output/output/W", "output/output/b"),
+    }
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        x = np.concatenate([2 * data, data], axis=-1)
+        h = np.tanh(x @ p["output/hidden/W"] + p["output/hidden/b"])
+        y = h @ p["output/output/W"] + p["output/output/b"]
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(network, {"data": dense(LENGTHS, 2)}, formula)
+
+
+def test_out_of_a_loop_a_masked_computation_sees_the_frames_with_a_true_mask() -> None:
+    net = {
+        "mask": MASK,
+        "output": {
+            "class": "masked_computation",
+            "mask": "mask",
+            "from": "data",
+            "unit": {"class": "subnetwork", "subnetwork": {"output": _sum()}},
+        },
+        "labels": {
+            "class": "masked_computation",
+            "mask": "mask",
+            "from": "data:classes",
+            "unit": {"class": "copy"},
+        },
+    }
+    network = Network(net, extern_data=STREAMS, outputs=["output", "labels"])
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for b, n in enumerate(LENGTHS):
+            frames = data[b, :n][LABELS[b, :n] != 0]
+            found.append(np.tanh(frames @ p["output/output/W"] + p["output/output/b"]))
+        return found
+
+    batch = {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}
+    check(network, batch, formula)
+    labels = run(network, batch)["labels"]
+    assert next(iter(labels.lengths.values())).tolist() == [3, 0, 2]
+    assert labels.canonical().tolist() == [[1, 2, 2], [0, 0, 0], [1, 1, 0]]
+
+
+def _sum() -> dict[str, Any]:
+    return {"class": "linear", "activation": "tanh", "n_out": 2, "from": "data"}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_in_a_loop_a_masked_computation_holds_its_output_and_state(moved: bool) -> None:
+    masked = {
+        "class": "masked_computation",
+        "mask": "mask",
+        "from": "data:source",
+        "initial_output": 0.5,
+        "unit": {
+            "class": "subnetwork",
+            "subnetwork": {
+                "sum": {"class": "combine", "kind": "add", "from": ["data", "prev:sum"]},
+                "output": {"class": "copy", "from": "sum"},
+            },
+        },
+    }
+    unit = {"mask": MASK, "output": masked}
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    network = Network({"output": rec}, extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for b, n in enumerate(LENGTHS):
+            total, held, rows = np.zeros(2), np.full(2, 0.5), []
+            for x, label in zip(data[b, :n], LABELS[b], strict=False):
+                if label:
+                    total = held = total + x
+                rows.append(held)
+            found.append(np.array(rows))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
+
+
+def test_parameters_of_a_masked_layer_have_its_name() -> None:
+    rec = {
+        "class": "rec",
+        "from": "data",
+        "unit": {
+            "mask": MASK,
+            "slow": {
+                "class": "masked_computation",
+                "mask": "mask",
+                "from": "data:classes",
+                "unit": {
+                    "class": "subnetwork",
+                    "subnetwork": {
+                        "embed": {
+                            "class": "linear",
+                            "with_bias": False,
+                            "n_out": 2,
+                            "from": "data",
+                        },
+                        "output": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "embed"},
+                    },
+                },
+            },
+            "output": {"class": "linear", "n_out": 2, "from": "slow"},
+        },
+    }
+    network = Network({"output": rec}, extern_data=STREAMS)
+    assert set(network.param_shapes()) == {
+        "output/rec/output/W",
+        "output/rec/output/b",
+        "output/rec/slow/embed/W",
+        "output/rec/slow/output/rec/W",
+        "output/rec/slow/output/rec/W_re",
+        "output/rec/slow/output/rec/b",
+    }
+
+
+# -- load_on_init
+
+
+def test_load_on_init_takes_parameters_from_a_checkpoint(tmp_path: Path) -> None:
+    small = Network({**NESTED, "hidden": {**NESTED["hidden"], "from": "data"}}, extern_data=STREAMS)
+    values = random_parameters(small)
+    small.save(tmp_path / "small")
+    layers = {**NESTED, "hidden": {**NESTED["hidden"], "from": "data"}}
+    sub = {"class": "subnetwork", "subnetwork": layers, "from": "data"}
+    sub["load_on_init"] = str(tmp_path / "small")
+    net = {"sub": sub, "output": {"class": "linear", "n_out": 1, "from": "sub"}}
+    big = Network(net, extern_data=STREAMS)
+    for name, value in values.items():
+        np.testing.assert_array_equal(big.get_params()[f"sub/{name}"], value)
+    batch = {"data": dense(LENGTHS, 2)}
+    np.testing.assert_array_equal(
+        run(big, batch, ["sub"])["sub"].values, run(small, batch)["output"].values
+    )
+    big.save(tmp_path / "big")
+    # What load_on_init gives need not be in the checkpoint of the whole.
+    other = Network({"output": net["output"] | {"from": "data"}}, extern_data=STREAMS)
+    other.save(tmp_path / "other")
+    with pytest.raises(NetworkError, match=r"parameter output/W: found shape \(2, 1\), needed"):
+        big.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "text"),
+    [
+        (
+            "hiden",
+            "data",
+            r"found 'hidden/W' of shape none in .*, needed \(2, 2\); did you mean 'h",
+        ),
+        ("hidden", ["data", "data"], r"found 'hidden/W' of shape \(4, 2\) in .*, needed \(2, 2\)$"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit(tmp_path: Path, name: str, source: Any, text: str) -> None:
+    stored = {name: {**_sum(), "from": source}, "output": {"class": "copy", "from": name}}
+    Network(stored, extern_data=STREAMS).save(tmp_path / "small")
+    layers = {"hidden": _sum(), "output": {"class": "copy", "from": "hidden"}}
+    sub = {"class": "subnetwork", "subnetwork": layers, "from": "data"}
+    net = {"sub": {**sub, "load_on_init": str(tmp_path / "small")}}
+    with pytest.raises(NetworkError, match=r"^sub \(subnetwork\): " + text):
+        Network(net, extern_data=STREAMS, outputs=["sub"]).get_params()
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    sub = {"class": "subnetwork", "subnetwork": {"out": {"class": "copy"}}, "from": "data"}
+    with pytest.raises(NetworkError, match=r"output \(subnetwork\): no layer 'output'; did you"):
+        Network({"output": sub}, extern_data=STREAMS)
+    missing = {**sub, "subnetwork": NESTED, "load_on_init": str(tmp_path / "x")}
+    with pytest.raises(NetworkError, match=r"x: found no checkpoint, needed the file .*x\.index"):
+        Network({"output": missing}, extern_data=STREAMS).get_params()
+    sized = {**sub, "subnetwork": NESTED, "n_out": 5}
+    with pytest.raises(NetworkError, match=r"output \(subnetwork\): found n_out 5, needed that of"):
+        Network({"output": sized}, extern_data=STREAMS)
+
+
+def test_a_masked_unit_gets_the_loops_layers_only_by_from() -> None:
+    unit = {
+        "mask": MASK,
+        "output": {
+            "class": "masked_computation",
+            "mask": "mask",
+            "from": "data:source",
+            "unit": {"class": "linear", "n_out": 2, "from": ["data", "base:mask"]},
+        },
+    }
+    with pytest.raises(
+        NetworkError,
+        match=r"output/output \(masked_computation\): found output/mask in the unit, needed it in",
+    ):
+        Network({"output": {"class": "rec", "from": "data", "unit": unit}}, extern_data=STREAMS)
+
+
+def test_a_mask_that_is_none() -> None:
+    net = {
+        "output": {
+            "class": "masked_computation",
+            "mask": "data:classes",
+            "from": "data",
+            "unit": {"class": "copy"},
+        }
+    }
+    with pytest.raises(
+        NetworkError,
+        match=r"output \(masked_computation\): found mask \[B,T.*int32, dim 3, needed bool",
+    ):
+        Network(net, extern_data=STREAMS)
+    labels = {**STREAMS, "classes": {"dim": 3, "sparse": True}}
+    net["output"]["mask"] = "mask"
+    with pytest.raises(NetworkError, match=r"needed bool over the time dim of"):
+        Network({"mask": MASK, **net}, extern_data=labels)

@@ -1,0 +1,123 @@
+"""Pooling and convolution over time: against loops over every sequence's own windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, run
+from reference import check
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [7, 1, 4]
+STREAMS = {"data": {"dim": 2}}
+
+
+def windows(x: Array, size: int, stride: int, padding: str) -> list[tuple[int, int]]:
+    """Return begin and end of every window over a sequence, which may lie beyond its ends."""
+    if padding == "valid":
+        return [(t, t + size) for t in range(0, len(x) - size + 1, stride)]
+    before = max(size - stride, 0) // 2
+    return [(t - before, t - before + size) for t in range(0, len(x), stride)]
+
+
+def cut(x: Array, begin: int, end: int) -> Array:
+    return x[max(begin, 0) : max(end, 0)]
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("size", "stride"), [(2, None), (3, None), (3, 1), (2, 3), (1, 1)])
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_pool(mode: str, size: int, stride: int | None, padding: str) -> None:
+    layer = {"class": "pool", "mode": mode, "pool_size": [size], "padding": padding, "from": "data"}
+    if stride is not None:
+        layer["strides"] = stride
+    network = Network({"output": layer}, extern_data=STREAMS)
+    reduce = np.max if mode == "max" else np.mean
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            places = windows(x[:n], size, stride or size, padding)
+            found.append(np.array([reduce(cut(x[:n], *w), axis=0) for w in places]).reshape(-1, 2))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 2)}, formula)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (2, 1), (5, 3), (2, 3), (1, 2)])
+def test_conv(size: int, stride: int, padding: str) -> None:
+    layer = {
+        "class": "conv",
+        "filter_size": [size],
+        "strides": [stride],
+        "padding": padding,
+        "n_out": 2,
+        "activation": "tanh",
+        "from": "data",
+    }
+    network = Network({"output": layer}, extern_data=STREAMS)
+    assert network.param_shapes() == {"output/W": (size, 2, 2), "output/bias": (2,)}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            padded = np.concatenate([np.zeros((9, 2)), x[:n], np.zeros((9, 2))])
+            y = [
+                np.tensordot(padded[b + 9 : e + 9], p["output/W"]) + p["output/bias"]
+                for b, e in windows(x[:n], size, stride, padding)
+            ]
+            found.append(np.tanh(np.array(y).reshape(-1, 2)))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 2)}, formula)
+
+
+def test_lengths_are_known_without_computing_and_zero_behind_them() -> None:
+    net = {
+        "conv": {"class": "conv", "filter_size": [3], "padding": "same", "n_out": 2},
+        "output": {"class": "pool", "mode": "max", "pool_size": [2], "padding": "same"},
+    }
+    net["conv"]["from"], net["output"]["from"] = "data", "conv"
+    network = Network(net, extern_data=STREAMS)
+    needed = [-(-n // 2) for n in LENGTHS]
+    found = network.output_lengths("output", {"data": np.array(LENGTHS)})
+    np.testing.assert_array_equal(found, needed)
+    out = run(network, {"data": dense(LENGTHS, 2)})["output"]
+    assert next(iter(out.lengths.values())).tolist() == needed
+    np.testing.assert_array_equal(out.values, out.canonical())
+
+
+def pool(**more: Any) -> dict[str, Any]:
+    return {"output": {"class": "pool", "mode": "max", "pool_size": [2], "from": "data", **more}}
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (pool(mode="min"), r"output \(pool\): option 'mode': found 'min', needed 'max' or 'avg'"),
+        (pool(padding="full"), r"option 'padding': found 'full', needed 'same' or 'valid'"),
+        (pool(pool_size=2), r"option 'pool_size': found 2, needed a list, each a whole number"),
+        (pool(strides=0), r"found windows of \[2\] every 0, needed 1 or more"),
+        (pool(pool_size=[2, 2]), r"needed \[batch, time, feature\] and one size"),
+    ],
+)
+def test_wrong_options(net: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)
+
+
+def test_a_batch_without_any_window() -> None:
+    steps = {"output": {"class": "linear", "n_out": 2, "from": ["data:source", "prev:output"]}}
+    net = {
+        "conv": {"class": "conv", "filter_size": [3], "padding": "valid", "n_out": 2},
+        "output": {"class": "rec", "unit": steps, "from": "conv"},
+    }
+    net["conv"]["from"] = "data"
+    out = run(Network(net, extern_data=STREAMS), {"data": dense([2, 1], 2)})["output"]
+    assert next(iter(out.lengths.values())).tolist() == [0, 0]
+    assert not out.canonical().any()
