@@ -12,7 +12,7 @@ min_version("9.0")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-planned = Workflow(config)
+planned = Workflow(config, workflow.basedir)
 
 
 rule all:

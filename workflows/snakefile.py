@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,19 @@ class PlanError(WorkflowError):
 
 
 class Workflow:
-    """The plan in Snakemake's terms. Raises PlanError."""
+    """The plan in Snakemake's terms; data: what `{data}` stands for. Raises PlanError.
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    folder: that of the Snakefile, from which a relative path of the data is meant, wherever the
+    workflow runs.
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: str) -> None:
         nodes: dict[str, Node] = {}
         console.install(nodes)
         try:
             check_config(config)
             self.work = Path(config["work"])
+            self.data = os.path.normpath(Path(folder, config["data"]))
             self.plan = make_plan(_names(config["recipes"]))
             write_plan(self.plan, self.work, Path(TABLE).parent)
         except JobError as error:

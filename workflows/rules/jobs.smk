@@ -9,5 +9,5 @@ for kind in planned.rules:
         threads: kind.threads
         resources: mem_mb=kind.mem_mb, runtime=kind.minutes, gpu=kind.gpu
         shell:
-            "{sys.executable:q} -m workflows.run_job {params.spec:q} --data {config[data]:q}"
+            "{sys.executable:q} -m workflows.run_job {params.spec:q} --data {planned.data:q}"
             " --threads {threads} --in-workflow"
