@@ -23,8 +23,8 @@ RECIPE = Recipe(
             lm_units=64,
         ),
         training=Training(
-            ctc={"epochs": 14, "batch_frames": 6000, "learning_rate": 2e-3},
-            transducer={"epochs": 8, "batch_frames": 6000, "learning_rate": 1e-3},
+            ctc={"epochs": 24, "batch_frames": 4000, "learning_rate": 2e-3},
+            transducer={"epochs": 12, "batch_frames": 4000, "learning_rate": 1e-3},
             lm={"epochs": 2, "batch_frames": 2000, "learning_rate": 2e-3},
         ),
     ),

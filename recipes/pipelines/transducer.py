@@ -85,7 +85,7 @@ class Training:
     ctc: Mapping[str, Any]
     transducer: Mapping[str, Any]
     lm: Mapping[str, Any]
-    scales: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
+    scales: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
     units: str = "bpe"
     checks: Mapping[str, Any] = field(default_factory=dict)
 
