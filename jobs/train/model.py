@@ -35,13 +35,16 @@ class Model:
         """Read a model's folder. Raises JobError where it is none."""
         try:
             found = json.loads((folder / "model.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise JobError(f"{folder}: found no model: {error}") from None
+            network, extern_data = dict(found["network"]), dict(found["extern_data"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise JobError(
+                f"{folder}: found no model ({error!r}), needed a folder that train.network made"
+            ) from None
         statistics = folder / "statistics.json"
         return cls(
             folder=folder,
-            network=found["network"],
-            extern_data=found["extern_data"],
+            network=network,
+            extern_data=extern_data,
             statistics=statistics if statistics.is_file() else None,
         )
 

@@ -6,10 +6,11 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import JobError, Resources, file, folder, unhashed
+from jobs.job import Resources, file, folder, unhashed
 
 NAME = "train.network"
 VERSION = 1
@@ -52,11 +53,15 @@ class Params:
     options: dict[str, Any]
     target: str = "classes"
     end_label: int | None = None
-    on_long_targets: str = "error"
+    on_long_targets: Literal["error", "skip"] = "error"
     checkpoint_seconds: float = unhashed(60.0)
     threads: int = unhashed(2)
     mem_mb: int = unhashed(3000)
     minutes: int = unhashed(600)
+
+    def __post_init__(self) -> None:
+        if self.target in ("data", "delayed"):
+            raise ValueError(f"found target {self.target!r}, needed another name than the input's")
 
 
 def resources(params: Params) -> Resources:
@@ -64,15 +69,12 @@ def resources(params: Params) -> Resources:
     return Resources(threads=params.threads, mem_mb=params.mem_mb, minutes=params.minutes)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Train, from the newest checkpoint beside the outputs if there is one."""
     from jobs.train.training import train
-    from returnn_lite.errors import NetworkError
 
-    try:
-        trained = train(inputs, params, outputs.model.parent / "checkpoints", log)
-    except NetworkError as error:
-        raise JobError(str(error)) from error
+    trained = train(inputs, params, outputs.model.parent / "checkpoints", log)
     with written(outputs.model) as tmp:
         trained.save(tmp)
     with written(outputs.scores) as tmp:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jobs.job import JobError
+from jobs.train.datasets import kind, open_dataset, statistics_dim
+from jobs.train.fit import check_same_streams, fit_lengths
 from jobs.train.model import Model, save_model
 from jobs.typed_json import from_json
 from returnn_lite.datasets.dataset import HdfDataset, Stream
@@ -40,10 +40,11 @@ def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger
     options = from_json(TrainOptions, params.options, "options")
     data = dataset(inputs.train, inputs.train_targets, inputs, params)
     dev = dataset(inputs.dev, inputs.dev_targets, inputs, params)
-    _check_equal_streams(data, dev)
+    check_same_streams(data, dev)
     network = Network(params.network, extern_data=data.extern_data, train=True, seed=options.seed)
-    for which in (data, dev):
-        drop_long_targets(which, network, params, log)
+    skip = params.on_long_targets == "skip"
+    for which, targets in ((data, inputs.train_targets), (dev, inputs.dev_targets)):
+        fit_lengths(which, targets, params.target, network, log, skip=skip)
     for line in network.describe().splitlines():
         log.info(line)
     if inputs.init is not None:
@@ -56,47 +57,20 @@ def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger
 
 
 def dataset(path: Path, targets: Path | None, inputs: Inputs, params: Params) -> HdfDataset:
-    """Return the dataset of a file and its targets."""
+    """Return the dataset of a file and its targets, normalised. Raises JobError as open_dataset."""
+    dim = statistics_dim(inputs.statistics) if inputs.statistics is not None else None
     end = params.end_label
     streams = {"data": Stream(path=path, statistics=inputs.statistics, append=end)}
     if targets is not None:
         streams[params.target] = Stream(path=targets)
-    return HdfDataset(streams, {"delayed": ("data", end)} if end is not None else None)
-
-
-def _check_equal_streams(train: HdfDataset, dev: HdfDataset) -> None:
-    for key, found in dev.extern_data.items():
-        needed = train.extern_data[key]
-        if found != needed:
-            raise JobError(f"dev, stream {key!r}: found {found}, needed that of train: {needed}")
-
-
-def drop_long_targets(
-    data: HdfDataset, network: Network, params: Params, log: logging.Logger
-) -> None:
-    """Leave out sequences whose target does not fit into the frames, or raise JobError."""
-    ctc = next((n for n in network.loss_nodes if n.common.loss == "ctc"), None)
-    if ctc is None:
-        return
-    frames = network.output_lengths(ctc.path, {"data": data.lengths("data")})
-    needed = np.array([_frames_needed(data.read(i)[params.target]) for i in range(len(data.tags))])
-    bad = np.flatnonzero(needed > frames)
-    if not len(bad):
-        return
-    i = int(bad[0])
-    text = (
-        f"{len(bad)} sequences have more labels than frames, such as {data.tags[i]}: "
-        f"found {frames[i]} frames after pooling, needed {needed[i]} for its labels"
-    )
-    if params.on_long_targets != "skip" or len(bad) == len(data.tags):
-        raise JobError(f'{text}; try on_long_targets="skip", or less pooling')
-    log.warning("%s; they are left out", text)
-    data.keep(np.flatnonzero(needed <= frames))
-
-
-def _frames_needed(labels: Any) -> int:
-    """Return the least number of frames for labels: equal neighbours need a blank between them."""
-    return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
+    data = open_dataset(streams, {"delayed": ("data", end)} if end is not None else None)
+    found = data.extern_data["data"]
+    if dim is not None and (found["sparse"] or found["dim"] != dim):
+        raise JobError(
+            f"{path}: found {kind(found)}, needed features of dim {dim}, as the statistics "
+            f"{inputs.statistics} are"
+        )
+    return data
 
 
 def _init(network: Network, model: Model, log: logging.Logger) -> None:
@@ -105,6 +79,11 @@ def _init(network: Network, model: Model, log: logging.Logger) -> None:
     shapes = network.param_shapes()
     same = {n: v for n, v in found.items() if shapes.get(n) == v.shape}
     if not same:
-        raise JobError(f"{model.folder}: found no parameter that the network has by name and shape")
+        raise JobError(
+            f"{model.folder}: found no parameter that the network has by name and shape; "
+            f"it has {', '.join(sorted(found)[:5])}, ..., the network {', '.join(list(shapes)[:5])}"
+            ", ..."
+        )
     network.set_params(same)
     log.info("%d of %d parameters are from %s", len(same), len(shapes), model.folder)
+    log.debug("parameters that are not: %s", ", ".join(n for n in shapes if n not in same))

@@ -1,0 +1,103 @@
+"""Data that do not fit the network, or each other: told before training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import CTC, DIM, LABELS, Task, train, write_sequences
+
+from jobs.job import JobError
+from jobs.train.fit import frames_needed
+from returnn_lite.hdf import HdfReader
+
+Caplog = pytest.LogCaptureFixture
+
+
+def test_dev_with_other_features_than_train(task: Task, tmp_path: Path) -> None:
+    tags = HdfReader(task.targets("dev")).tags
+    path = write_sequences(
+        tmp_path / "dev.hdf", {tag: np.zeros((20, DIM + 1)) for tag in tags}, DIM + 1
+    )
+    message = (
+        "dev, stream 'data': found features of dim 7, needed those of train, features of dim 6"
+    )
+    with pytest.raises(JobError, match=message):
+        train(task, tmp_path, {"dev": path, "statistics": None})
+
+
+def test_dev_with_other_labels_than_train(task: Task, tmp_path: Path) -> None:
+    tags = HdfReader(task.targets("dev")).tags
+    path = write_sequences(tmp_path / "dev.hdf", {tag: np.array([2]) for tag in tags}, LABELS + 1)
+    message = "dev, stream 'classes': found labels of dim 6, needed those of train, labels of dim 5"
+    with pytest.raises(JobError, match=message):
+        train(task, tmp_path, {"dev_targets": path})
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("dev_targets", "found the streams data, needed those of train, data, classes; give"),
+        ("train_targets", "found the streams data, classes, needed those of train, data; give"),
+    ],
+)
+def test_targets_for_one_of_train_and_dev_only(
+    task: Task, tmp_path: Path, missing: str, message: str
+) -> None:
+    with pytest.raises(JobError, match=f"dev: {message} train_targets and dev_targets, or neither"):
+        train(task, tmp_path, {missing: None})
+
+
+def test_a_frame_wise_loss_needs_a_label_for_each_frame(task: Task, tmp_path: Path) -> None:
+    net = {**CTC, "output": {**CTC["output"], "loss": "ce"}}
+    message = (
+        r"train_targets\.hdf: found 48 of 48 sequences without one label for each frame of layer "
+        r"'output', such as train-0: found 5 labels, needed 18; give an alignment by a network "
+    )
+    with pytest.raises(JobError, match=message):
+        train(task, tmp_path, network=net)
+
+
+def with_long_targets(task: Task, folder: Path, number: int) -> Path:
+    """Write the targets of the train set with too many labels for the first utterances."""
+    with HdfReader(task.targets("train")) as reader:
+        targets = {tag: reader.read(i) for i, tag in enumerate(reader.tags)}
+    for utt in list(targets)[:number]:
+        targets[utt] = np.full(50, 2)
+    return write_sequences(folder / "long.hdf", targets, LABELS)
+
+
+def test_targets_that_are_too_long_are_named(task: Task, tmp_path: Path) -> None:
+    others = {"train_targets": with_long_targets(task, tmp_path, 2)}
+    lines = (
+        r"long\.hdf: found 2 of 48 sequences with more labels than frames, such as",
+        r"train-0: found 18 frames after pooling, needed 99 for its labels",
+        r"train-1: found \d+ frames after pooling, needed 99 for its labels",
+        r"try on_long_targets=\"skip\", or less pooling$",
+    )
+    with pytest.raises(JobError, match="\n".join(lines)):
+        train(task, tmp_path, others)
+
+
+def test_targets_that_are_too_long_are_left_out_and_listed(
+    task: Task, tmp_path: Path, caplog: Caplog
+) -> None:
+    others = {"train_targets": with_long_targets(task, tmp_path, 2)}
+    with caplog.at_level(logging.INFO):
+        train(task, tmp_path, others, on_long_targets="skip")
+    assert "found 2 of 48 sequences with more labels than frames; they are left out" in caplog.text
+    assert "left out: train-0: found 18 frames after pooling, needed 99" in caplog.text
+    assert "left out: train-1: " in caplog.text and "left out: train-2" not in caplog.text
+
+
+def test_not_all_are_left_out(task: Task, tmp_path: Path) -> None:
+    others = {"train_targets": with_long_targets(task, tmp_path, 48)}
+    with pytest.raises(JobError, match=r"found 48 of 48 sequences with more labels than frames"):
+        train(task, tmp_path, others, on_long_targets="skip")
+
+
+def test_equal_labels_need_a_blank_between_them() -> None:
+    assert frames_needed(np.array([2, 2, 3, 2, 2, 2])) == 9
+    assert frames_needed(np.array([], int)) == 0
