@@ -18,6 +18,7 @@ from returnn_lite.datasets.batches import group, prefetched, sequence_order, shu
 from returnn_lite.datasets.dataset import Dataset
 from returnn_lite.engine import schedule
 from returnn_lite.engine.optimizer import Adam, AdamOptions
+from returnn_lite.errors import NetworkError
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.network import Network
@@ -87,11 +88,25 @@ class Trainer:
         self.log = log
         self.save_every = save_every
         schedule.check(options.schedule)  # type: ignore[arg-type]
+        self._check()
         self.progress = Progress()
         self.adam = Adam(network.variables, options.adam)
         self.stream = next(iter(train.extern_data))
         self._train_step = self._function(self._step, learning_rate=True)
         self._dev_step = self._function(self._measure, learning_rate=False)
+
+    def _check(self) -> None:
+        """Raise NetworkError where there is nothing to train."""
+        if not self.network.loss_nodes:
+            raise NetworkError("found no loss, needed one to train")
+        for name, data in (("train", self.train_data), ("dev", self.dev_data)):
+            if not data.tags:
+                raise NetworkError(f"{name}: found no sequence, needed one or more")
+        epochs, average = self.options.epochs, self.options.average
+        if min(epochs, average) < 1:
+            raise NetworkError(
+                f"options: found epochs {epochs} and average {average}, needed 1 or more"
+            )
 
     # -- steps
 
@@ -117,14 +132,16 @@ class Trainer:
             frame = self.network.frame(batch, train=True, step=number)
             found = self.network.losses(frame)
             total = losses.objective(found) + self._penalty()
-        gradients = tape.gradient(total, list(variables.values()))
-        dense = [tf.convert_to_tensor(g) for g in gradients]
+        gradients = tape.gradient(total, variables)
+        # A parameter that no loss depends on has no gradient, and stays as it is.
+        used = [n for n, g in gradients.items() if g is not None]
+        dense = [tf.convert_to_tensor(gradients[n]) for n in used]
         norm = tf.linalg.global_norm(dense)
         # A step whose gradients are not finite is left out, rather than to spoil all parameters.
         finite = tf.math.is_finite(norm)
         if self.options.clip:
             dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
-        named = dict(zip(variables, dense, strict=True))
+        named = dict(zip(used, dense, strict=True))
         tf.cond(finite, lambda: self.adam.apply(named, rate), tf.no_op)
         return self._sums(found)
 
@@ -178,8 +195,7 @@ class Trainer:
         saved = time.monotonic()
         start, before = time.monotonic(), progress.seconds
         for batch in prefetched(self.train_data, batches[progress.done :]):
-            share = (progress.epoch + progress.done / len(batches)) / options.epochs
-            rate = options.learning_rate * schedule.factor(options.schedule, share)  # type: ignore[arg-type]
+            rate = self._rate(len(batches))
             sums = self._train_step(tf.constant(rate), tf.constant(progress.step), *_flat(batch))
             progress.totals = [a + float(b) for a, b in zip(progress.totals, sums, strict=True)]
             progress.step += 1
@@ -195,10 +211,17 @@ class Trainer:
         )
         progress.epoch += 1
         progress.done, progress.totals = 0, [0.0, 0.0, 0.0]
-        self._report(rate)
-        self.save("latest")
+        self._report(self._rate(len(batches)))
+        # Before the checkpoint that says that the epoch is complete.
         if progress.epoch > options.epochs - options.average:
             save_checkpoint(self.folder / f"epoch.{progress.epoch}", self.network.variables)
+        self.save("latest")
+
+    def _rate(self, batches: int) -> float:
+        """Return the learning rate of the next step, in an epoch of so many batches."""
+        done, options = self.progress, self.options
+        share = (done.epoch + done.done / batches) / options.epochs
+        return options.learning_rate * schedule.factor(options.schedule, share)  # type: ignore[arg-type]
 
     def evaluate(self) -> tuple[float, float]:
         """Return loss and errors per label on the dev set."""
