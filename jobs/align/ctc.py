@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.files import written
+from jobs.engine_errors import engine_errors
 from jobs.job import Resources, file
 
 NAME = "align.ctc"
@@ -42,20 +42,17 @@ def resources(params: Params) -> Resources:
     return Resources(threads=2, mem_mb=2500, minutes=60)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Align."""
-    from jobs.align.viterbi import ctc_alignments
+    from jobs.align.viterbi import check_blank, ctc_alignments, write_alignments
     from jobs.search.decode import features_dataset
+    from jobs.search.networks import search_network
     from jobs.train.model import Model
-    from returnn_lite.hdf import HdfWriter
-    from returnn_lite.network import Network
 
     model = Model.load(inputs.model)
     data = features_dataset(inputs.features, model, inputs.targets)
-    network = Network(model.network, extern_data=model.extern_data, outputs=[params.layer])
-    network.load(model.checkpoint)
+    network = search_network(model, None, params.layer, {}, lm=None)
+    check_blank(network, data, params.layer)
     found = ctc_alignments(network, data, params.layer, log, repeat_labels=params.repeat_labels)
-    labels = model.extern_data["classes"]["dim"]
-    with written(outputs.alignment) as tmp, HdfWriter(tmp, labels + 1, sparse=True) as out:
-        for tag in data.tags:
-            out.write(tag, found[tag])
+    write_alignments(outputs.alignment, found, data)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.files import written
+from jobs.engine_errors import engine_errors
 from jobs.job import Resources, file
 
 NAME = "align.search"
@@ -43,21 +43,19 @@ def resources(params: Params) -> Resources:
     return Resources(threads=2, mem_mb=2500, minutes=240)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Align."""
-    from jobs.align.viterbi import searched_alignments
+    from jobs.align.viterbi import check_blank, searched_alignments, write_alignments
     from jobs.search.decode import features_dataset
     from jobs.search.networks import search_network
     from jobs.train.model import Model
-    from returnn_lite.hdf import HdfWriter
 
     model = Model.load(inputs.model)
     data = features_dataset(inputs.features, model, inputs.targets)
     network = search_network(
         model, params.network, params.layer, {}, lm=None, streams=data.extern_data
     )
+    check_blank(network, data, params.layer)
     found = searched_alignments(network, data, params.layer, log)
-    labels = int(data.extern_data["classes"]["dim"])
-    with written(outputs.alignment) as tmp, HdfWriter(tmp, labels + 1, sparse=True) as out:
-        for tag in data.tags:
-            out.write(tag, found[tag])
+    write_alignments(outputs.alignment, found, data)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import JobError, Resources, file
 
@@ -52,31 +53,34 @@ def resources(params: Params) -> Resources:
     return Resources(threads=2, mem_mb=2500, minutes=240)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Search."""
-    from jobs.corpus.manifest import read_manifest
-    from jobs.search.decode import beams, features_dataset, timed, write_hypotheses, write_speed
-    from jobs.search.networks import search_network
+    from jobs.search.decode import beams, features_dataset, timed
+    from jobs.search.networks import check_units, search_network
+    from jobs.search.results import searched, write_hypotheses, write_speed
     from jobs.train.model import Model
     from jobs.units.units import Units
 
-    model = Model.load(inputs.model)
+    model, units = Model.load(inputs.model), Units.load(inputs.units)
     config = {**params.config, **_values(inputs.config)}
-    network = search_network(model, params.network, params.layer, config, lm=inputs.lm)
     data = features_dataset(inputs.features, model)
-    found, seconds = timed(
-        network, data, params.layer, lambda tags, out: beams(tags, out, params.layer), log
-    )
+    utterances = searched(inputs.corpus, data.tags)
+    network = search_network(model, params.network, params.layer, config, lm=inputs.lm)
+    check_units(network, params.layer, units, model)
+    found, seconds = timed(network, data, params.layer, beams, log)
     with written(outputs.hypotheses) as tmp:
-        write_hypotheses(tmp, found, Units.load(inputs.units))
+        write_hypotheses(tmp, found, units)
     with written(outputs.search) as tmp:
-        write_speed(tmp, sum(u.duration for u in read_manifest(inputs.corpus)), seconds)
+        write_speed(tmp, utterances, seconds)
 
 
 def _values(path: Path | None) -> dict[str, float]:
+    """Return the values of a config file."""
     if path is None:
         return {}
-    found = json.loads(path.read_text("utf-8"))
-    if not isinstance(found, dict):
-        raise JobError(f"{path}: found {type(found).__name__}, needed a JSON object of values")
-    return {str(k): float(v) for k, v in found.items()}
+    try:
+        return {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        needed = 'needed a JSON object of numbers, such as {"lm_scale": 0.3}'
+        raise JobError(f"{path}: found no config ({error!r}), {needed}") from None

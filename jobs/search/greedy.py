@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Resources, file
 
@@ -43,21 +44,23 @@ def resources(params: Params) -> Resources:
     return Resources(threads=2, mem_mb=2500, minutes=60)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Search."""
-    from jobs.corpus.manifest import read_manifest
     from jobs.search.best_path import best_paths
-    from jobs.search.decode import features_dataset, timed, write_hypotheses, write_speed
+    from jobs.search.decode import features_dataset, timed
+    from jobs.search.networks import check_units, search_network
+    from jobs.search.results import searched, write_hypotheses, write_speed
     from jobs.train.model import Model
     from jobs.units.units import Units
-    from returnn_lite.network import Network
 
-    model = Model.load(inputs.model)
+    model, units = Model.load(inputs.model), Units.load(inputs.units)
     data = features_dataset(inputs.features, model)
-    network = Network(model.network, extern_data=model.extern_data, outputs=[params.layer])
-    network.load(model.checkpoint)
-    found, seconds = timed(network, data, params.layer, best_paths(params.layer), log)
+    utterances = searched(inputs.corpus, data.tags)
+    network = search_network(model, None, params.layer, {}, lm=None)
+    check_units(network, params.layer, units, model)
+    found, seconds = timed(network, data, params.layer, best_paths, log)
     with written(outputs.hypotheses) as tmp:
-        write_hypotheses(tmp, found, Units.load(inputs.units))
+        write_hypotheses(tmp, found, units)
     with written(outputs.search) as tmp:
-        write_speed(tmp, sum(u.duration for u in read_manifest(inputs.corpus)), seconds)
+        write_speed(tmp, utterances, seconds)

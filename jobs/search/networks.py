@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.job import JobError
+from jobs.job import JobError, nearest
 from jobs.train.model import Model
-from returnn_lite.errors import NetworkError
+from jobs.units.units import Units
 from returnn_lite.network import Network
+
+LM = "{lm}"  # stands for the checkpoint of the language model in a network
+
+
+class ConfigValues(dict[str, Any]):
+    """Values of the config, which know whether the network asked for them."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
 
 
 def search_network(
@@ -23,19 +37,63 @@ def search_network(
 ) -> Network:
     """Return the network, its choices searching, with the model's parameters.
 
-    network: the dict, None for the model's own; `{lm}` in it is the checkpoint of lm. streams: the
-    data streams, by default `data` as the model has it.
+    network: the dict, None for the model's own; `{lm}` in it is the checkpoint of lm. streams:
+    data streams besides those of the model. Raises JobError where lm is given and not
+    named, or the other way round, NetworkError for a mistake in the network.
     """
     layers = network or model.network
+    named = _has(layers, LM)
+    if named and lm is None:
+        raise JobError(f"found {LM!r} in the network, needed the input lm; give a trained model")
+    if lm is not None and not named:
+        raise JobError(
+            f"{lm}: found a language model that the network does not name; try "
+            f"load_on_init {LM!r} in a layer of class subnetwork, or leave out the input lm"
+        )
     if lm is not None:
-        layers = _replaced(layers, "{lm}", str(Model.load(lm).checkpoint))
-    streams = streams or {"data": model.extern_data["data"]}
-    try:
-        result = Network(layers, extern_data=streams, search=True, outputs=[layer], config=config)
-        result.load(model.checkpoint)
-    except NetworkError as error:
-        raise JobError(str(error)) from error
+        layers = _replaced(layers, LM, str(Model.load(lm).checkpoint))
+    result = Network(
+        layers,
+        extern_data={**model.extern_data, **(streams or {})},
+        search=True,
+        outputs=[layer],
+        config=ConfigValues(config),
+    )
+    result.load(model.checkpoint)
     return result
+
+
+def check_config(network: Network) -> None:
+    """Raise JobError for a value of the config that a network did not ask for when it ran."""
+    values = network.config.values
+    asked = values.asked if isinstance(values, ConfigValues) else set()
+    for name in values:
+        if name not in asked:
+            raise JobError(
+                f"config: found the value {name!r}, which the network does not ask for"
+                f"{nearest(name, asked)}"
+            )
+
+
+def check_units(network: Network, layer: str, units: Units, model: Model) -> None:
+    """Raise JobError where a layer's labels are not those of the units, with or without blank."""
+    x = network.template(layer)
+    if x.time_dim is None or x.classes is None:
+        raise JobError(f"layer {layer!r}: found {x}, needed labels, or scores of labels, over time")
+    if x.classes.size not in (len(units), len(units) + 1):
+        raise JobError(
+            f"layer {layer!r} of {model.folder}: found {x.classes.size} labels, needed "
+            f"{len(units)} units, and possibly a blank; give the units that it was trained with"
+        )
+
+
+def _has(value: Any, text: str) -> bool:
+    """Return whether a JSON value has a string as one of its values."""
+    if isinstance(value, dict):
+        return any(_has(v, text) for v in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has(v, text) for v in value)
+    return bool(value == text)
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import JobError, Resources, file
+from jobs.job import Resources, file
 
 NAME = "search.tune"
 VERSION = 1
@@ -43,16 +44,19 @@ class Params:
     name: str = "lm_scale"
     layer: str = "labels"
 
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("found no values, needed at least one to try")
+
 
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=240)
 
 
+@engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Search with every value, and keep the best."""
-    if not params.values:
-        raise JobError("search.tune, values: found none, needed at least one")
     from jobs.search.tuning import error_rates
 
     rates = error_rates(inputs, params, log)

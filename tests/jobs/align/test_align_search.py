@@ -1,0 +1,116 @@
+"""Alignments by a search in which the labels are fixed: of all paths, the best."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_sequences
+
+from jobs.align import search as job
+from jobs.align.search import Inputs, Outputs, Params
+from jobs.job import JobError
+from jobs.train.model import save_model
+from recipes.networks.transducer import forced_alignment, transducer
+from returnn_lite.hdf import HdfReader
+from returnn_lite.network import Network
+
+LOG = logging.getLogger("job")
+N, DIM = 3, 5
+# Two frames together: an utterance of odd length has a last frame of one.
+ENCODER = {
+    "pool": {"class": "pool", "mode": "max", "pool_size": [2], "padding": "same", "from": "data"},
+    "encoder": {"class": "copy", "from": "pool"},
+}
+NET = transducer(ENCODER, labels=N, embed=3, slow=4, fast=4, readout=4, dropout=0.1, beam_size=16)
+STREAMS = {"data": {"dim": DIM}, "alignment": {"dim": N + 1, "sparse": True}}
+LABELS = {"u": [1, 1], "v": [2], "w": [1, 2, 0]}
+FRAMES = {"u": 9, "v": 8, "w": 6}
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """A transducer with random parameters, which takes the alignment as given."""
+    network = Network(NET, extern_data=STREAMS)
+    rng = np.random.default_rng(0)
+    shapes = network.param_shapes()
+    network.set_params({name: 0.7 * rng.normal(size=shape) for name, shape in shapes.items()})
+    return network
+
+
+@pytest.fixture(scope="module")
+def inputs(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Its model, and features and labels."""
+    folder = tmp_path_factory.mktemp("align")
+    save_model(folder / "model", network, STREAMS, None)
+    rng = np.random.default_rng(1)
+    features = {utt: rng.normal(size=(n, DIM)) for utt, n in FRAMES.items()}
+    return Inputs(
+        model=folder / "model",
+        features=write_sequences(folder / "features.hdf", features, DIM),
+        targets=write_sequences(
+            folder / "labels.hdf", {u: np.array(x) for u, x in LABELS.items()}, N
+        ),
+    )
+
+
+def every_path(frames: int, labels: list[int]) -> list[tuple[int, ...]]:
+    """Return all paths through labels, each of which takes one frame."""
+    found = itertools.product(range(N + 1), repeat=frames)
+    return [p for p in found if [k for k in p if k != N] == labels]
+
+
+def test_it_is_the_best_of_all_paths(network: Network, inputs: Inputs, tmp_path: Path) -> None:
+    outputs = Outputs(alignment=tmp_path / "alignment.hdf")
+    job.run(inputs, outputs, Params(network=forced_alignment(NET, labels=N)), LOG)
+    features = HdfReader(inputs.features)
+    with HdfReader(outputs.alignment) as reader:
+        assert reader.sparse and reader.dim == N + 1
+        assert reader.tags == list(LABELS)
+        for i, utt in enumerate(reader.tags):
+            paths = np.array(every_path((FRAMES[utt] + 1) // 2, LABELS[utt]), np.int32)
+            x = np.repeat(features.read(i)[None], len(paths), axis=0)
+            batch = {
+                "data": (x, [FRAMES[utt]] * len(paths)),
+                "alignment": (paths, [paths.shape[1]] * len(paths)),
+            }
+            loss = next(iter(network.run(batch).losses.values())).value
+            assert reader.read(i).tolist() == paths[loss.argmin()].tolist()
+
+
+def test_labels_that_do_not_fit_into_the_frames(inputs: Inputs, tmp_path: Path) -> None:
+    long = {**LABELS, "v": [2, 1, 2, 1, 2]}
+    targets = write_sequences(tmp_path / "a.hdf", {u: np.array(x) for u, x in long.items()}, N)
+    inputs = Inputs(model=inputs.model, features=inputs.features, targets=targets)
+    params = Params(network=forced_alignment(NET, labels=N))
+    with pytest.raises(JobError, match="v: found 5 labels and a path of 4 frames that is"):
+        job.run(inputs, Outputs(alignment=tmp_path / "alignment.hdf"), params, LOG)
+    assert not (tmp_path / "alignment.hdf").exists()
+
+
+def test_targets_of_other_units(inputs: Inputs, tmp_path: Path) -> None:
+    targets = {u: np.array(x) for u, x in LABELS.items()}
+    inputs = Inputs(
+        model=inputs.model,
+        features=inputs.features,
+        targets=write_sequences(tmp_path / "a.hdf", targets, N + 3),
+    )
+    params = Params(network=forced_alignment(NET, labels=N))
+    message = r"layer 'output': found 4 labels, needed 7: the 6 of the targets and the blank"
+    with pytest.raises(JobError, match=message):
+        job.run(inputs, Outputs(alignment=tmp_path / "alignment.hdf"), params, LOG)
+
+
+def test_networks_that_do_not_search_for_the_labels(inputs: Inputs, tmp_path: Path) -> None:
+    outputs = Outputs(alignment=tmp_path / "alignment.hdf")
+    with pytest.raises(JobError, match="path of 3 frames that is not through them, needed a net"):
+        job.run(inputs, outputs, Params(network=NET), LOG)
+    net = {"output": {"class": "linear", "activation": None, "n_out": N + 1, "from": "data"}}
+    with pytest.raises(JobError, match="found no parameter 'output/W' and 1 others of the network"):
+        job.run(inputs, outputs, Params(network=net), LOG)
+    net = {"output": {"class": "pool", "mode": "max", "pool_size": [2], "from": "data"}}
+    with pytest.raises(JobError, match="layer 'output': found 5 labels, needed 4: the 3 of"):
+        job.run(inputs, outputs, Params(network=net), LOG)
