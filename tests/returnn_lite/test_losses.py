@@ -1,0 +1,200 @@
+"""Losses: against numpy and tf.nn.ctc_loss, per sequence, and mistakes in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, frame_of, gradients, random_parameters, run, sparse
+from reference import gradients as numeric_gradients
+from reference import softmax
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.losses import Loss, objective
+from returnn_lite.network import Network
+
+LENGTHS = [5, 2, 3]
+STREAMS = {
+    "data": {"dim": 3},
+    "classes": {"dim": 4, "sparse": True},
+    "labels": {"dim": 4, "sparse": True, "same_dim_tags_as": {"t": "classes"}},
+}
+CE = {"class": "softmax", "from": "data", "target": "classes", "loss": "ce"}
+
+
+def batch() -> dict[str, tuple[Array, list[int]]]:
+    return {"data": dense(LENGTHS, 3), "classes": sparse(LENGTHS, 4)}
+
+
+def log_probs(p: Any, data: Array) -> Array:
+    return np.log(softmax(data @ p["output/W"] + p["output/b"]))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("train", [False, True])
+def test_cross_entropy(smoothing: float, train: bool) -> None:
+    net = {"output": {**CE, "loss_opts": {"label_smoothing": smoothing}}}
+    network = Network(net, extern_data=STREAMS, train=train)
+    params = random_parameters(network)
+    p = {k: v.astype(np.float64) for k, v in params.items()}
+    x, labels = batch()["data"][0].astype(np.float64), batch()["classes"][0]
+    # Smoothing leaves 1 - s for the label, and shares s among the others; only in training.
+    s = smoothing if train else 0.0
+
+    def values() -> list[float]:
+        scores = log_probs(p, x)
+        targets = np.full((3, 5, 4), s / 3)
+        np.put_along_axis(targets, labels[..., None], 1.0 - s, axis=-1)
+        terms = -np.sum(targets * scores, axis=-1)
+        return [float(t[:n].sum()) for t, n in zip(terms, LENGTHS, strict=True)]
+
+    loss = run(network, batch()).losses["output"]
+    np.testing.assert_allclose(loss.value, values(), rtol=1e-5)
+    best = log_probs(p, x).argmax(axis=-1)
+    wrong = [int(np.sum((a != b)[:n])) for a, b, n in zip(best, labels, LENGTHS, strict=True)]
+    assert loss.error is not None and loss.error.tolist() == wrong
+    assert loss.weight.tolist() == LENGTHS
+    total, found = gradients(network, batch())
+    assert total == pytest.approx(sum(values()) / sum(LENGTHS), rel=1e-5)
+    for key, g in numeric_gradients(lambda: sum(values()) / sum(LENGTHS), p).items():
+        np.testing.assert_allclose(found[key], g, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("wrapped", ["exp", None])
+def test_cross_entropy_is_exact_for_unlikely_labels(activation: str, wrapped: str | None) -> None:
+    output = {**CE, "class": "linear", "activation": activation}
+    net: dict[str, Any] = {"output": output}
+    if wrapped is not None and activation == "log_softmax":
+        target = {"target": "classes", "loss": "ce"}
+        layer = {"class": "linear", "activation": activation, "n_out": 4, "from": "data"}
+        net = {"scores": layer}
+        net["output"] = {"class": "activation", "activation": "exp", "from": "scores", **target}
+    network = Network(net, extern_data=STREAMS)
+    (name,) = (n for n in network.param_shapes() if n.endswith("/W"))
+    weights = np.zeros((3, 4), np.float32)
+    weights[:, 0] = 300.0
+    network.set_params({name: weights})
+    one = {"data": (np.ones((1, 1, 3)), [1]), "classes": (np.array([[2]]), [1])}
+    assert network.run(one).losses["output"].value.tolist() == pytest.approx([900.0])
+    _, found = gradients(
+        network, {"data": (np.ones((1, 1, 3), np.float32), [1]), "classes": one["classes"]}
+    )
+    np.testing.assert_allclose(found[name][0], [1.0, 0.0, -1.0, 0.0], atol=1e-6)
+
+
+def test_ctc_is_that_of_tensorflow_with_the_blank_last() -> None:
+    import tensorflow as tf
+
+    net = {"output": {**CE, "loss": "ctc"}}
+    network = Network(net, extern_data=STREAMS)
+    params = random_parameters(network)
+    targets = (np.array([[1, 1, 3], [0, 0, 0], [2, 0, 0]], np.int32), [3, 0, 1])
+    found = {"data": dense(LENGTHS, 3), "classes": targets}
+    x = tf.constant(found["data"][0])
+    variables = {k: tf.constant(v) for k, v in params.items()}
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        logits = tf.transpose(x @ variables["output/W"] + variables["output/b"], [1, 0, 2])
+        values = tf.nn.ctc_loss(targets[0], logits, targets[1], LENGTHS, blank_index=4)
+        total = tf.reduce_sum(values) / 4
+    loss = run(network, found).losses["output"]
+    np.testing.assert_allclose(loss.value, values, rtol=1e-4)
+    assert loss.weight.tolist() == [3, 0, 1]
+    value, by_param = gradients(network, found)
+    assert value == pytest.approx(float(total), rel=1e-5)
+    for key, needed in tape.gradient(total, variables).items():
+        np.testing.assert_allclose(by_param[key], needed, rtol=1e-3, atol=1e-5)
+
+
+def test_ctc_errors_are_edits_of_the_best_path() -> None:
+    net = {"output": {**CE, "loss": "ctc"}}
+    network = Network(net, extern_data={**STREAMS, "data": {"dim": 5}})
+    network.set_params({"output/W": 9 * np.eye(5), "output/b": np.zeros(5)})
+    paths = [[1, 1, 4, 1, 2, 4], [4, 4, 4, 0, 0, 0], [3, 0, 4, 4, 4, 4]]
+    frames = np.eye(5, dtype=np.float32)[paths]
+    targets = (np.array([[1, 1, 2], [0, 0, 0], [3, 2, 1]], np.int32), [3, 0, 3])
+    out = run(network, {"data": (frames, [6, 3, 6]), "classes": targets})
+    assert out.losses["output"].error.tolist() == [0, 0, 2]  # type: ignore[union-attr]
+
+
+def test_as_is_sums_the_valid_frames() -> None:
+    net = {
+        "output": {
+            "class": "eval",
+            "eval": "tf.reduce_sum(source(0) ** 2 + 1.0, axis=-1, keepdims=True)",
+            "out_type": {"dim": 1},
+            "from": "data",
+            "loss": "as_is",
+        }
+    }
+    network = Network(net, extern_data=STREAMS)
+    x, _ = batch()["data"]
+    loss = run(network, {"data": (x, LENGTHS)}).losses["output"]
+    needed = [np.sum(x[b, :n] ** 2) + 3 * n for b, n in enumerate(LENGTHS)]
+    np.testing.assert_allclose(loss.value, needed, rtol=1e-5)
+    assert (loss.error, loss.weight.tolist()) == (None, LENGTHS)
+
+
+def test_the_objective_is_the_scaled_sum_of_losses_per_label() -> None:
+    import tensorflow as tf
+
+    def loss(value: list[float], weight: list[float], scale: float) -> Loss:
+        return Loss(tf.constant(value), None, tf.constant(weight), scale)
+
+    losses = {"a": loss([4.0, 2.0], [2.0, 1.0], 1.0), "b": loss([9.0, 0.0], [0.0, 0.0], 0.5)}
+    assert float(objective(losses)) == pytest.approx(2.0 + 4.5)
+
+
+def test_a_loss_is_not_computed_where_its_target_is_not_given() -> None:
+    network = Network({"output": CE}, extern_data=STREAMS)
+    out = network.run({"data": batch()["data"]})
+    assert (set(out), dict(out.losses)) == ({"output"}, {})
+    with pytest.raises(NetworkError, match="batch: found no stream 'classes', needed it"):
+        network.losses(frame_of(network, {"data": batch()["data"]}))
+
+
+def test_lengths_of_output_and_target_must_agree() -> None:
+    network = Network({"output": CE}, extern_data=STREAMS)
+    found = {"data": dense([5, 3], 3), "classes": sparse([5, 2], 4)}
+    with pytest.raises(NetworkError) as error:
+        network.run(found)
+    assert str(error.value) == (
+        "output (softmax): found lengths of time:var:extern_data:classes, "
+        "needed those of time:var:extern_data:data"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({**CE, "loss": "cee"}, r"output \(softmax\): unknown loss 'cee'; did you mean 'ce'\?"),
+        (
+            {k: v for k, v in {**CE, "n_out": 4}.items() if k != "target"},
+            r"output \(softmax\): found no target for the loss 'ce', needed one",
+        ),
+        (
+            {**CE, "loss_opts": {"label_smooting": 0.1}},
+            r"unknown option 'label_smooting' of the loss 'ce'; did you mean 'label_smoothing'\?",
+        ),
+        (
+            {**CE, "n_out": 5},
+            r"output \(softmax\): found 5 outputs for target \[B,T.*, dim 4, needed 4$",
+        ),
+        (
+            {**CE, "loss": "ctc", "n_out": 4},
+            r"found 4 outputs for target .*, dim 4, needed 5, the last one for the blank",
+        ),
+        ({**CE, "target": "data", "n_out": 3}, r"found .* for target .*, needed a feature dim and"),
+        ({**CE, "target": "clases"}, r"output \(softmax\): no data stream 'clases'; did you mean"),
+        (
+            {**CE, "loss": "ctc", "class": "linear", "activation": "tanh"},
+            r"output \(linear\): found activation 'tanh', needed 'softmax' for the loss 'ctc'",
+        ),
+    ],
+)
+def test_mistakes(layer: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        network = Network({"output": layer}, extern_data=STREAMS)
+        run(network, batch())
