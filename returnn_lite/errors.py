@@ -13,7 +13,8 @@ class NetworkError(Exception):
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `; did you mean 'x'?`, or the list of valid names, to end an error message."""
     names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=1)
+    same = [n for n in names if n.lower() == name.lower()]
+    close = same or difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(names) or 'none'}"

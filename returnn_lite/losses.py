@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,10 @@ def check(node: Node) -> None:
         raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
     if node.target is not None and name != "as_is":
         _check_classes(node, name, template_for(node.target, node))
+    if not 0.0 <= opts.get("label_smoothing", 0.0) < 1.0:
+        raise NetworkError(
+            f"{node}: found label_smoothing {opts['label_smoothing']}, needed 0 or more, below 1"
+        )
     for key in opts:
         if key not in _OPTIONS[name]:
             raise NetworkError(
@@ -104,17 +109,23 @@ def _log_probs(node: Node, frame: Frame, out: Data) -> Any:
 
 
 def _cross_entropy(node: Node, frame: Frame, errors: bool) -> tuple[Any, Any, Any]:
-    """Frame-wise cross-entropy; option label_smoothing (Szegedy et al., 2016, section 7)."""
+    """Frame-wise cross-entropy.
+
+    Option label_smoothing (Szegedy et al., 2016, section 7): the share of the probability that goes
+    to the other labels; as in RETURNN, the loss is counted from its least value, in evaluation too.
+    """
     out, target = _aligned(node, frame)
     assert out.time_dim is not None
     mask = tf.cast(frame.run.mask(out.time_dim, target), tf.float32)
     log_probs = _log_probs(node, frame, out)
     picked = tf.gather(log_probs, target.tensor, batch_dims=2)
     smoothing = float(node.common.loss_opts.get("label_smoothing", 0.0))
-    if smoothing and frame.run.mode.train:
-        classes = log_probs.shape[-1]
-        others = (tf.reduce_sum(log_probs, axis=-1) - picked) / (classes - 1)
-        picked = (1.0 - smoothing) * picked + smoothing * others
+    if smoothing:
+        others = log_probs.shape[-1] - 1
+        mean = (tf.reduce_sum(log_probs, axis=-1) - picked) / others
+        best = (1.0 - smoothing) * math.log(1.0 - smoothing)
+        best += smoothing * math.log(smoothing / others)
+        picked = (1.0 - smoothing) * picked + smoothing * mean - best
     wrong = tf.argmax(log_probs, axis=-1, output_type=tf.int32) != target.tensor
     value = -tf.reduce_sum(tf.where(mask > 0, picked, 0.0), axis=0)
     error = tf.reduce_sum(tf.cast(wrong, tf.float32) * mask, axis=0)

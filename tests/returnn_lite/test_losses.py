@@ -39,15 +39,16 @@ def test_cross_entropy(smoothing: float, train: bool) -> None:
     params = random_parameters(network)
     p = {k: v.astype(np.float64) for k, v in params.items()}
     x, labels = batch()["data"][0].astype(np.float64), batch()["classes"][0]
-    # Smoothing leaves 1 - s for the label, and shares s among the others; only in training.
-    s = smoothing if train else 0.0
+    # Smoothing leaves 1 - s for the label, and shares s among the others; the best value is zero.
+    s = smoothing
+    entropy = -(1 - s) * np.log(1 - s) - s * np.log(s / 3) if s else 0.0
 
     def values() -> list[float]:
         scores = log_probs(p, x)
         targets = np.full((3, 5, 4), s / 3)
         np.put_along_axis(targets, labels[..., None], 1.0 - s, axis=-1)
         terms = -np.sum(targets * scores, axis=-1)
-        return [float(t[:n].sum()) for t, n in zip(terms, LENGTHS, strict=True)]
+        return [float((t - entropy)[:n].sum()) for t, n in zip(terms, LENGTHS, strict=True)]
 
     loss = run(network, batch()).losses["output"]
     np.testing.assert_allclose(loss.value, values(), rtol=1e-5)
@@ -178,6 +179,7 @@ def test_lengths_of_output_and_target_must_agree() -> None:
             {**CE, "loss_opts": {"label_smooting": 0.1}},
             r"unknown option 'label_smooting' of the loss 'ce'; did you mean 'label_smoothing'\?",
         ),
+        ({**CE, "loss_opts": {"label_smoothing": 1}}, r"found label_smoothing 1, needed 0 or"),
         (
             {**CE, "n_out": 5},
             r"output \(softmax\): found 5 outputs for target \[B,T.*, dim 4, needed 4$",

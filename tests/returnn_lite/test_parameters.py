@@ -1,0 +1,146 @@
+"""Parameters: their first values, names and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from models import FEATURES, transducer_net, transducer_streams
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+from returnn_lite.node import ParamSpec
+from returnn_lite.parameters import initial_value, load_checkpoint, save_checkpoint
+
+STREAMS = {"data": {"dim": 40}}
+
+
+def value(init: Any, shape: tuple[int, ...] = (300, 200), path: str = "a/W", seed: int = 1) -> Any:
+    return initial_value(path, ParamSpec(shape=shape, init=init), seed)
+
+
+def test_initialisers_have_their_moments() -> None:
+    limit = np.sqrt(6 / 500)
+    x = value("glorot_uniform")
+    assert x.dtype == np.float32
+    assert -limit <= x.min() < -0.95 * limit and 0.95 * limit < x.max() <= limit
+    assert abs(x.mean()) < 0.01 * limit
+    # Filters of 5 frames: 5 * 10 inputs, 5 * 20 outputs.
+    assert np.abs(value("glorot_uniform", (5, 10, 20))).max() == pytest.approx(0.2, rel=0.02)
+    normal = value("random_normal_initializer(mean=1.0, stddev=0.2)")
+    assert (normal.mean(), normal.std()) == pytest.approx((1.0, 0.2), abs=0.01)
+    assert value("random_normal").std() == pytest.approx(0.05, abs=0.002)
+    uniform = value("random_uniform(-0.5, maxval=0.1)")
+    assert (uniform.min(), uniform.max()) == pytest.approx((-0.5, 0.1), abs=0.01)
+    assert np.all(value("zeros") == 0) and np.all(value("ones_initializer") == 1)
+    assert np.all(value(0.25) == np.float32(0.25))
+
+
+def test_first_values_depend_on_seed_and_name_alone() -> None:
+    np.testing.assert_array_equal(value("glorot_uniform"), value("glorot_uniform"))
+    assert np.any(value("glorot_uniform") != value("glorot_uniform", seed=2))
+    assert np.any(value("glorot_uniform") != value("glorot_uniform", path="b/W"))
+
+
+@pytest.mark.parametrize(
+    ("init", "text"),
+    [
+        (
+            "glorot_unifrom",
+            r"output/W: unknown initialiser 'glorot_unifrom'; did you mean 'glorot_uniform'\?",
+        ),
+        ("3 +", r"output/W: found initialiser '3 \+', needed a number or a name"),
+        (
+            "random_normal(std=0.1)",
+            r"'random_normal\(std=0.1\)': unknown argument 'std'; did you mean 'stddev'\?",
+        ),
+        ("random_normal(0, 1, 2)", r"found 3 arguments, needed at most 2"),
+        ("random_normal(stddev=x)", r"found stddev x, needed a number"),
+    ],
+)
+def test_mistakes_in_an_initialiser(init: str, text: str) -> None:
+    net = {"output": {"class": "linear", "n_out": 2, "from": "data", "forward_weights_init": init}}
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)
+
+
+def test_the_transducers_parameters_have_returnns_names() -> None:
+    network = Network(transducer_net(labels=5), extern_data=transducer_streams(5))
+    assert network.param_shapes() == {
+        "enc/rec/W": (FEATURES, 16),
+        "enc/rec/W_re": (4, 16),
+        "enc/rec/b": (16,),
+        "output/rec/emit_prob0/W": (4, 1),
+        "output/rec/emit_prob0/b": (1,),
+        "output/rec/fast/rec/W": (7, 16),
+        "output/rec/fast/rec/W_re": (4, 16),
+        "output/rec/fast/rec/b": (16,),
+        "output/rec/label_log_prob/W": (2, 5),
+        "output/rec/label_log_prob/b": (5,),
+        "output/rec/readout_in/W": (7, 4),
+        "output/rec/readout_in/b": (4,),
+        "output/rec/slow/input_embed/W": (5, 2),
+        "output/rec/slow/lstm0/rec/W": (2, 12),
+        "output/rec/slow/lstm0/rec/W_re": (3, 12),
+        "output/rec/slow/lstm0/rec/b": (12,),
+    }
+    search = Network(transducer_net(labels=5), extern_data={"data": {"dim": FEATURES}}, search=True)
+    assert search.param_shapes() == network.param_shapes()
+
+
+def test_a_checkpoint_comes_back_and_is_tensorflows(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    arrays = {"a/rec/W": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32(3.5)}
+    save_checkpoint(tmp_path / "new" / "model", arrays)
+    found = load_checkpoint(tmp_path / "new" / "model")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    listed = tf.train.list_variables(str(tmp_path / "new" / "model"))
+    assert dict(listed) == {"a/rec/W": [2, 3], "b": []}
+
+
+LINEAR = {"class": "linear", "n_out": 2, "from": "data"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "text"),
+    [
+        (
+            {"outptu": LINEAR},
+            r"found no parameter 'output/W' and 1 others of the network; did you mean 'outptu/W'\?",
+        ),
+        (
+            {"output": {**LINEAR, "n_out": 3}},
+            r"parameter output/W: found shape \(40, 3\), needed \(40, 2\)",
+        ),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit(tmp_path: Path, stored: Any, text: str) -> None:
+    (name,) = stored
+    Network(stored, extern_data=STREAMS, outputs=[name]).save(tmp_path / "model")
+    network = Network({"output": LINEAR}, extern_data=STREAMS)
+    with pytest.raises(NetworkError, match=text):
+        network.load(tmp_path / "model")
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    network = Network({"output": LINEAR}, extern_data=STREAMS)
+    with pytest.raises(NetworkError, match=r"x: found no checkpoint, needed the file .*x.index$"):
+        network.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"output/w": np.zeros((40, 2))}, r"no parameter 'output/w'; did you mean 'output/W'\?"),
+        ({"output/W": np.zeros(2)}, r"parameter output/W: found shape \(2,\), needed \(40, 2\)"),
+    ],
+)
+def test_setting_parameters_that_there_are_not(values: Any, text: str) -> None:
+    network = Network({"output": LINEAR}, extern_data=STREAMS)
+    with pytest.raises(NetworkError, match=text):
+        network.set_params(values)
