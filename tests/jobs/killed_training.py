@@ -42,18 +42,18 @@ def where(bad: Callable[[Any], bool], function: Callable[..., Any]) -> Callable[
 def arm(place: str) -> None:
     """Let the training be killed at a place."""
     if place == "within an epoch":
-        Trainer.save = after(3, Trainer.save)  # type: ignore[method-assign]
+        Trainer.save = after(3, Trainer.save)
     elif place == "before the dev set is measured":
-        Trainer.evaluate = kill  # type: ignore[assignment, method-assign]
+        Trainer.evaluate = kill
     elif place == "while a checkpoint is written":
         trainer.save_checkpoint = after(2, trainer.save_checkpoint)
     elif place == "between the renames of a checkpoint":
-        Path.rename = where(lambda p: p.name == ".latest.tmp", Path.rename)  # type: ignore
+        Path.rename = where(lambda p: p.name == ".latest.tmp", Path.rename)
     elif place == "before the last epoch is kept":
         is_kept = lambda p: Path(p).name.startswith("epoch.")  # noqa: E731
         trainer.save_checkpoint = where(is_kept, trainer.save_checkpoint)
     elif place == "while the model is written":
-        model.shutil.copyfile = kill  # type: ignore[attr-defined]
+        model.shutil.copyfile = kill
 
 
 if __name__ == "__main__":
