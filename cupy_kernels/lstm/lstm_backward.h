@@ -36,88 +36,128 @@ DEVICE void backward_panel(const Lstm& lstm, const BackwardArrays& x, const Acti
   }
 }
 
-// One panel of out [batch, columns] = the active rows of dz times a transposed matrix: dx of a
-// frame, or dy0.
-DEVICE void product_of_dz(const Lstm& lstm, const Active& active, index_t column,
-                          index_t columns, const float* panel, float* product, float* out) {
-  int count = valid_lanes(column, columns, WIDTH);
-  panel_product(active.rows.data(), active.size(), panel, 4 * lstm.units, false, product);
-  for (index_t b : active.sequence) {
-    memcpy(out + b * columns + column, product, count * sizeof(float));
-    product += WIDTH;
-  }
-}
-
 // The sequences with a frame t; their rows: dz of the frame after it, zeros where there is none.
 DEVICE void gather_next(const Lstm& lstm, const float* dz, const float* zeros, index_t t,
                         Active& active) {
   active.clear();
   index_t next = t + lstm.direction;
-  for (index_t b = 0; b < lstm.batch; ++b) {
-    if (!lstm.inside(t, b)) continue;
-    active.sequence.push_back(b);
-    active.rows.push_back(lstm.inside(next, b) ? dz + lstm.at(next, b) * 4 * lstm.units : zeros);
-  }
+  for (index_t b = 0; b < lstm.batch; ++b)
+    if (lstm.inside(t, b))
+      active.add(b, lstm.inside(next, b) ? dz + lstm.at(next, b) * 4 * lstm.units : zeros);
 }
 
-// The sequences with a frame; their rows: dz of frame t, or, for t = -1, of the first one.
-DEVICE void gather_dz(const Lstm& lstm, const float* dz, index_t t, Active& active) {
-  active.clear();
-  for (index_t b = 0; b < lstm.batch; ++b) {
-    index_t own = t >= 0 ? t : lstm.direction > 0 ? 0 : lstm.lengths[b] - 1;
-    if (!lstm.inside(own, b)) continue;
-    active.sequence.push_back(b);
-    active.rows.push_back(dz + lstm.at(own, b) * 4 * lstm.units);
-  }
-}
+// Rows of dz, each with the row that its product with a transposed matrix goes to.
+struct Pending {
+  std::vector<const float*> rows;
+  std::vector<float*> outs;
 
-// The matrices transposed, in panels, and a member's part of each.
+  void clear() { rows.clear(), outs.clear(); }
+  void add(const float* row, float* out) { rows.push_back(row), outs.push_back(out); }
+
+  // The products with the panels begin to end; space: WIDTH floats a row.
+  void multiply(Share panels, const float* packed, index_t depth, index_t columns,
+                float* space) const {
+    for (index_t p = panels.begin; p < panels.end; ++p) {
+      panel_product(rows.data(), (index_t)rows.size(), packed + p * depth * WIDTH, depth, false,
+                    space);
+      int count = valid_lanes(p * WIDTH, columns, WIDTH);
+      for (size_t i = 0; i < outs.size(); ++i)
+        memcpy(outs[i] + p * WIDTH, space + i * WIDTH, count * sizeof(float));
+    }
+  }
+};
+
+// The matrices transposed, in panels.
 struct BackwardPanels {
   float *state, *input;
-  Share states, inputs;
 
   static index_t space(index_t units, index_t columns) {
     return ceil_div(columns, WIDTH) * 4 * units * WIDTH;
   }
-  static void pack(Share panels, const float* matrix, index_t units, index_t columns, float* to) {
-    for (index_t p = panels.begin; p < panels.end; ++p)
-      pack_columns(matrix + p * WIDTH * 4 * units, 4 * units, 4 * units,
-                   valid_lanes(p * WIDTH, columns, WIDTH), to + p * 4 * units * WIDTH);
-  }
 };
 
-static void backward_member(const Lstm& lstm, const BackwardArrays& x, const float* w,
-                            const float* w_re, float* dy0, BackwardPanels panels,
-                            const float* zeros, Team& team) {
-  index_t n = lstm.units, panel = 4 * n * WIDTH;
-  int size = team_size(), member = team_index();
-  panels.states = share(ceil_div(n, WIDTH), member, size);
-  panels.inputs = share(ceil_div(lstm.inputs, WIDTH), member, size);
-  BackwardPanels::pack(panels.states, w_re, n, n, panels.state);
-  BackwardPanels::pack(panels.inputs, w, n, lstm.inputs, panels.input);
-  Share own = share(lstm.batch, member, size);
-  Space product(lstm.batch * WIDTH);
-  Active active;
-  for (index_t step = lstm.time - 1; step >= 0; --step) {
-    index_t t = lstm.frame(step);
-    gather_next(lstm, x.dz, zeros, t, active);
-    for (index_t p = panels.states.begin; p < panels.states.end; ++p)
-      backward_panel(lstm, x, active, t, p * WIDTH, panels.state + p * panel, product.data());
-    for (index_t b = own.begin; b < own.end; ++b)
-      if (!lstm.inside(t, b)) {
-        fill_zero(x.dz + lstm.at(t, b) * 4 * n, 4 * n);
-        fill_zero(x.dx + lstm.at(t, b) * lstm.inputs, lstm.inputs);
-      }
-    team.wait(size);
-    gather_dz(lstm, x.dz, t, active);
-    for (index_t p = panels.inputs.begin; p < panels.inputs.end; ++p)
-      product_of_dz(lstm, active, p * WIDTH, lstm.inputs, panels.input + p * panel,
-                    product.data(), x.dx + t * lstm.batch * lstm.inputs);
+// One member of the team.
+class Backward {
+ public:
+  Backward(const Lstm& lstm, const BackwardArrays& arrays, BackwardPanels panels, Team& team)
+      : lstm_(lstm),
+        x_(arrays),
+        panels_(panels),
+        team_(team),
+        size_(team_size()),
+        own_(share(lstm.batch, team_index(), size_)),
+        states_(share(ceil_div(lstm.units, WIDTH), team_index(), size_)),
+        inputs_(share(ceil_div(lstm.inputs, WIDTH), team_index(), size_)),
+        together_(frames_at_once(lstm.batch)),
+        product_(together_ * lstm.batch * WIDTH) {}
+
+  void run(const float* w, const float* w_re, float* dy0, const float* zeros) {
+    pack(states_, w_re, lstm_.units, panels_.state);
+    pack(inputs_, w, lstm_.inputs, panels_.input);
+    for (index_t step = lstm_.time - 1; step >= 0; --step) {
+      index_t t = lstm_.frame(step);
+      frame(t, zeros);
+      team_.wait(size_);
+      input_gradient(t, step % together_ == 0);
+    }
+    initial_gradient(dy0);
+    team_.wait(size_);
   }
-  gather_dz(lstm, x.dz, -1, active);
-  for (index_t p = panels.states.begin; p < panels.states.end; ++p)
-    product_of_dz(lstm, active, p * WIDTH, n, panels.state + p * panel, product.data(), dy0);
-}
+
+ private:
+  void pack(Share panels, const float* matrix, index_t columns, float* to) const {
+    index_t depth = 4 * lstm_.units;
+    for (index_t p = panels.begin; p < panels.end; ++p)
+      pack_columns(matrix + p * WIDTH * depth, depth, depth,
+                   valid_lanes(p * WIDTH, columns, WIDTH), to + p * depth * WIDTH);
+  }
+
+  void frame(index_t t, const float* zeros) {
+    index_t n = lstm_.units;
+    gather_next(lstm_, x_.dz, zeros, t, active_);
+    for (index_t p = states_.begin; p < states_.end; ++p)
+      backward_panel(lstm_, x_, active_, t, p * WIDTH, panels_.state + p * 4 * n * WIDTH,
+                     product_.data());
+    for (index_t b = own_.begin; b < own_.end; ++b)
+      if (!lstm_.inside(t, b)) {
+        fill_zero(x_.dz + lstm_.at(t, b) * 4 * n, 4 * n);
+        fill_zero(x_.dx + lstm_.at(t, b) * lstm_.inputs, lstm_.inputs);
+      }
+  }
+
+  // dx of the frames since the last time, once enough are pending.
+  void input_gradient(index_t t, bool now) {
+    if (!lstm_.inputs) return;
+    for (index_t b = 0; b < lstm_.batch; ++b)
+      if (lstm_.inside(t, b))
+        pending_.add(x_.dz + lstm_.at(t, b) * 4 * lstm_.units,
+                     x_.dx + lstm_.at(t, b) * lstm_.inputs);
+    if (!now) return;
+    pending_.multiply(inputs_, panels_.input, 4 * lstm_.units, lstm_.inputs, product_.data());
+    pending_.clear();
+  }
+
+  // dy0: what dz of the first frame of each sequence gives to the state before it.
+  void initial_gradient(float* dy0) {
+    for (index_t b = 0; b < lstm_.batch; ++b) {
+      index_t first = lstm_.direction > 0 ? 0 : lstm_.lengths[b] - 1;
+      if (lstm_.inside(first, b))
+        pending_.add(x_.dz + lstm_.at(first, b) * 4 * lstm_.units, dy0 + b * lstm_.units);
+    }
+    pending_.multiply(states_, panels_.state, 4 * lstm_.units, lstm_.units, product_.data());
+  }
+
+  const Lstm& lstm_;
+  const BackwardArrays& x_;
+  BackwardPanels panels_;
+  Team& team_;
+  int size_;
+  Share own_, states_, inputs_;
+  index_t together_;
+  Space product_;
+  Active active_;
+  Pending pending_;
+};
 
 // The rows of all frames: dz, and the state and the input that it came from.
 struct Rows {
@@ -147,15 +187,14 @@ KERNEL lstm_backward(const float* dy, const float* x, const float* w, const floa
   std::vector<float> zeros(4 * units);
   Space state(BackwardPanels::space(units, units)), input(BackwardPanels::space(units, inputs));
   Space packed_state(Factor::space(units)), packed_input(Factor::space(inputs));
-  BackwardPanels panels = {state.data(), input.data(), {0, 0}, {0, 0}};
+  BackwardPanels panels = {state.data(), input.data()};
   Rows rows(lstm, dz, y, y0, x);
   std::vector<Factor> factors = {{units, rows.state.data(), packed_state.data(), dw_re}};
   if (inputs) factors.push_back({inputs, rows.input.data(), packed_input.data(), dw});
   Team team;
 #pragma omp parallel num_threads(workers) if (workers > 1)
   {
-    backward_member(lstm, arrays, w, w_re, dy0, panels, zeros.data(), team);
-    team.wait(team_size());
+    Backward(lstm, arrays, panels, team).run(w, w_re, dy0, zeros.data());
     add_transposed_products(factors, rows.dz.data(), (index_t)rows.dz.size(), 4 * units, dbias,
                             team);
   }

@@ -25,32 +25,19 @@ DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, i
                  old[i], gates + i, n, cells + i, y + i);
 }
 
-// The units of one panel, LANES of them, at frame t. product: [active, WIDTH].
+// The units of one panel, LANES of them, at frame t. product: [active, WIDTH], what the input adds.
 DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const Active& active,
                           index_t t, index_t unit, const float* panel, float* product) {
   int count = valid_lanes(unit, lstm.units, LANES);
   for (index_t b : active.sequence)
     prefetch_gates(x.offset(lstm, t, b) + unit, lstm.units, count);
-  panel_product(active.inputs.data(), active.size(), panel, lstm.inputs, false, product);
-  panel_product(active.rows.data(), active.size(), panel + lstm.inputs * WIDTH, lstm.units,
-                lstm.inputs > 0, product);
+  panel_product(active.rows.data(), active.size(), panel, lstm.units, lstm.inputs > 0, product);
   for (index_t b : active.sequence) {
     if (count == LANES)  // a constant count becomes plain vector code
       forward_cells(lstm, x, t, b, unit, LANES, product);
     else
       forward_cells(lstm, x, t, b, unit, count, product);
     product += WIDTH;
-  }
-}
-
-// The sequences with a frame t, with the state before it and the input of it.
-DEVICE void gather_states(const Lstm& lstm, const ForwardArrays& x, index_t t, Active& active) {
-  active.clear();
-  for (index_t b = 0; b < lstm.batch; ++b) {
-    if (!lstm.inside(t, b)) continue;
-    active.sequence.push_back(b);
-    active.rows.push_back(lstm.row(x.y, x.y0, t - lstm.direction, b));
-    active.inputs.push_back(x.x + lstm.at(t, b) * lstm.inputs);
   }
 }
 
@@ -63,34 +50,86 @@ DEVICE void pack_gates(const Lstm& lstm, const float* w, const float* w_re, inde
   pack_rows(w_re + unit, 4 * n, n, n, count, panel + lstm.inputs * WIDTH);
 }
 
-static void forward_member(const Lstm& lstm, const ForwardArrays& x, const float* w,
-                           const float* w_re, float* c_final, float* packed, Team& team) {
-  index_t n = lstm.units, height = (lstm.inputs + n) * WIDTH;
-  int size = team_size();
-  Share panels = share(ceil_div(n, LANES), team_index(), size);
-  Share own = share(lstm.batch, team_index(), size);
-  for (index_t p = panels.begin; p < panels.end; ++p)
-    pack_gates(lstm, w, w_re, p * LANES, packed + p * height);
-  Space product(lstm.batch * WIDTH);
-  Active active;
-  for (index_t step = 0; step < lstm.time; ++step) {
-    index_t t = lstm.frame(step);
-    gather_states(lstm, x, t, active);
-    for (index_t p = panels.begin; p < panels.end; ++p)
-      forward_panel(lstm, x, active, t, p * LANES, packed + p * height, product.data());
-    for (index_t b = own.begin; b < own.end; ++b)
-      if (!lstm.inside(t, b)) {
-        fill_zero(x.gates + lstm.at(t, b) * 4 * n, 4 * n);
-        fill_zero(x.cells + lstm.at(t, b) * n, n);
-        fill_zero(x.y + lstm.at(t, b) * n, n);
+// One member of the team.
+class Forward {
+ public:
+  Forward(const Lstm& lstm, const ForwardArrays& arrays, float* packed, Team& team)
+      : lstm_(lstm),
+        x_(arrays),
+        packed_(packed),
+        team_(team),
+        size_(team_size()),
+        own_(share(lstm.batch, team_index(), size_)),
+        panels_(share(ceil_div(lstm.units, LANES), team_index(), size_)),
+        together_(frames_at_once(lstm.batch)),
+        products_((panels_.end - panels_.begin) * together_ * lstm.batch * WIDTH) {}
+
+  void run(const float* w, const float* w_re, float* c_final) {
+    for (index_t p = panels_.begin; p < panels_.end; ++p)
+      pack_gates(lstm_, w, w_re, p * LANES, packed(p));
+    for (index_t step = 0; step < lstm_.time; ++step) {
+      if (step % together_ == 0) input_products(step);
+      frame(lstm_.frame(step));
+      team_.wait(size_);
+    }
+    for (index_t b = own_.begin; b < own_.end; ++b) {
+      index_t last = lstm_.direction > 0 ? lstm_.lengths[b] - 1 : 0;
+      memcpy(c_final + b * lstm_.units, lstm_.row(x_.cells, x_.c0, last, b),
+             lstm_.units * sizeof(float));
+    }
+  }
+
+ private:
+  float* packed(index_t panel) const {
+    return packed_ + panel * (lstm_.inputs + lstm_.units) * WIDTH;
+  }
+
+  // Where the product of a panel with the first row of the frames that are taken together is.
+  float* product(index_t panel) const {
+    return products_.data() + (panel - panels_.begin) * together_ * lstm_.batch * WIDTH;
+  }
+
+  // What the input adds, for the frames from a step on.
+  void input_products(index_t step) {
+    done_ = 0;
+    if (!lstm_.inputs) return;
+    std::vector<const float*> rows;
+    for (index_t i = step; i < step + together_ && i < lstm_.time; ++i)
+      for (index_t b = 0, t = lstm_.frame(i); b < lstm_.batch; ++b)
+        if (lstm_.inside(t, b)) rows.push_back(x_.x + lstm_.at(t, b) * lstm_.inputs);
+    for (index_t p = panels_.begin; p < panels_.end; ++p)
+      panel_product(rows.data(), (index_t)rows.size(), packed(p), lstm_.inputs, false,
+                    product(p));
+  }
+
+  void frame(index_t t) {
+    index_t n = lstm_.units;
+    active_.clear();
+    for (index_t b = 0; b < lstm_.batch; ++b)
+      if (lstm_.inside(t, b)) active_.add(b, lstm_.row(x_.y, x_.y0, t - lstm_.direction, b));
+    for (index_t p = panels_.begin; p < panels_.end; ++p)
+      forward_panel(lstm_, x_, active_, t, p * LANES, packed(p) + lstm_.inputs * WIDTH,
+                    product(p) + done_ * WIDTH);
+    done_ += active_.size();
+    for (index_t b = own_.begin; b < own_.end; ++b)
+      if (!lstm_.inside(t, b)) {
+        fill_zero(x_.gates + lstm_.at(t, b) * 4 * n, 4 * n);
+        fill_zero(x_.cells + lstm_.at(t, b) * n, n);
+        fill_zero(x_.y + lstm_.at(t, b) * n, n);
       }
-    team.wait(size);
   }
-  for (index_t b = own.begin; b < own.end; ++b) {
-    index_t last = lstm.direction > 0 ? lstm.lengths[b] - 1 : 0;
-    memcpy(c_final + b * n, lstm.row(x.cells, x.c0, last, b), n * sizeof(float));
-  }
-}
+
+  const Lstm& lstm_;
+  const ForwardArrays& x_;
+  float* packed_;
+  Team& team_;
+  int size_;
+  Share own_, panels_;
+  index_t together_;
+  Space products_;    // [panels, rows of the frames that are taken together, WIDTH]
+  index_t done_ = 0;  // rows of these frames that are done
+  Active active_;
+};
 
 // Either z [time, batch, 4 units], inputs 0 and no x, w, bias; or x [time, batch, inputs],
 // w [inputs, 4 units], bias [4 units] and no z.
@@ -104,5 +143,5 @@ KERNEL lstm_forward(const float* z, const float* x, const float* w, const float*
   Space packed(ceil_div(units, LANES) * (inputs + units) * WIDTH);
   Team team;
 #pragma omp parallel num_threads(workers) if (workers > 1)
-  forward_member(lstm, arrays, w, w_re, c_final, packed.data(), team);
+  Forward(lstm, arrays, packed.data(), team).run(w, w_re, c_final);
 }

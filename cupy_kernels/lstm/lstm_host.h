@@ -25,14 +25,19 @@ struct Lstm {
   }
 };
 
-// The sequences that have a frame, and a row of the state and one of the input for each.
+// The sequences that have a frame, and a row of numbers for each.
 struct Active {
   std::vector<index_t> sequence;
-  std::vector<const float*> rows, inputs;
+  std::vector<const float*> rows;
 
-  void clear() { sequence.clear(), rows.clear(), inputs.clear(); }
+  void clear() { sequence.clear(), rows.clear(); }
+  void add(index_t b, const float* row) { sequence.push_back(b), rows.push_back(row); }
   index_t size() const { return (index_t)sequence.size(); }
 };
+
+// Frames that a product with the input's weights takes at once, so that these are not fetched
+// anew for the few rows of a small batch.
+DEVICE index_t frames_at_once(index_t batch) { return batch && batch < 30 ? 30 / batch : 1; }
 
 DEVICE void fill_zero(float* x, index_t count) { memset(x, 0, count * sizeof(float)); }
 
