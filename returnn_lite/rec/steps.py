@@ -12,10 +12,11 @@ from returnn_lite.frame import Frame, Search, StepFrame
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.rec.contents import kept_after, ordered_choices, used_from_before
 from returnn_lite.rec.placement import Placement, top
+from returnn_lite.rec.trace_back import reordered, trace_back
+from returnn_lite.rec.while_loop import State, while_loop
 from returnn_lite.site import Site
-
-State = dict[str, Any]
 
 
 def run_steps(frame: Frame, placement: Placement, limit: Any, *, include_eos: bool) -> None:
@@ -41,61 +42,18 @@ class Steps:
         self.placement = placement
         self.limit = limit
         self.include_eos = include_eos
-        self.mode = frame.run.mode
-        inside = placement.at("in")
-        self.search_mode = self.loop.node.scope.mode.search
-        self.choices = self._ordered_choices(inside) if self.search_mode else []
-        self.kept = self._kept(inside)
-        self.sliced = self._sliced(inside)
+        searches = self.loop.node.scope.mode.search
+        self.choices = ordered_choices(self.loop, placement) if searches else []
+        self.kept = kept_after(self.loop, placement)
+        self.sliced = used_from_before(self.loop, placement)
         assert self.loop.scope is not None
         self.end = None if limit is None else self.loop.scope.get("end")
 
-    # -- what the loop consists of
-
-    def _ordered_choices(self, inside: list[Node]) -> list[Node]:
-        """Return the choices, each after those that it depends on within a step."""
-        order: list[Node] = []
-
-        def visit(node: Node, seen: set[Node]) -> None:
-            if node in seen or self.placement.place.get(node) != "in":
-                return
-            seen.add(node)
-            if node.layer.layer_class == "prev":
-                return
-            for other in node.depends(self.loop.node.scope.mode):
-                visit(other, seen)
-            if node.layer.layer_class == "choice" and node not in order:
-                order.append(node)
-
-        for node in inside:
-            visit(node, set())
-        return order
-
-    def _kept(self, inside: list[Node]) -> list[Node]:
-        """Return the layers in the loop that are used after it."""
-        loop = self.loop
-        used: set[Node] = set()
-        for node in self.placement.at("after"):
-            used.update(node.depends(loop.node.scope.mode))
-        assert loop.scope is not None
-        wanted = {loop.scope.get("output"), *loop.node.wanted}
-        return [
-            n
-            for n in inside
-            if n.layer.layer_class != "prev"
-            and (n in used or n in wanted or n.common.loss or n.common.is_output_layer)
-        ]
-
-    def _sliced(self, inside: list[Node]) -> list[Node]:
-        """Return the layers computed before the loop that are used in it."""
-        used: dict[Node, None] = {}
-        for node in inside:
-            for other in node.depends(self.loop.node.scope.mode):
-                if self.placement.place.get(other) == "before":
-                    used[other] = None
-        return list(used)
-
-    # -- the run
+    @property
+    def beam_size(self) -> int:
+        """The number of hypotheses between steps: that of the last choice."""
+        size: int = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
+        return size
 
     def run(self) -> None:
         """Run the loop and give its outputs to the frame."""
@@ -109,7 +67,7 @@ class Steps:
             "arrays": {n: self._array(n, steps) for n in self.kept},
         }
         if self.choices:
-            size = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
+            size = self.beam_size
             only_first = [[0.0] + [float("-inf")] * (size - 1)]
             state["scores"] = tf.tile(only_first, [run.batch, 1])
             state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
@@ -127,7 +85,7 @@ class Steps:
         def body(index: Any, state: State) -> tuple[Any, State]:
             return index + 1, self._step(index, state, first, sequences, lengths)
 
-        index, state = _while(goes_on, body, (tf.constant(0), state))
+        index, state = while_loop(goes_on, body, (tf.constant(0), state))
         self._finish(index, state)
 
     def _sequences(self) -> dict[Node, Data]:
@@ -150,7 +108,7 @@ class Steps:
                 states[node, name] = data
         beam = None
         if self.choices:
-            size = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
+            size = self.beam_size
             beam = Beam("start", size)
         return {
             (n, name): d.in_beam(beam) if n in self.placement.beamed else d
@@ -176,7 +134,7 @@ class Steps:
         """Run one step of the loop."""
         start = None
         if self.choices:
-            size = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
+            size = self.beam_size
             start = Beam("start", size, scores=state["scores"])
         before = {
             key: replace(d, beam=start if d.beam is not None else None, tensor=state["states"][key])
@@ -279,7 +237,7 @@ class Steps:
         run, loop = self.frame.run, self.loop
         final, origin = None, None
         if self.choices:
-            size = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
+            size = self.beam_size
             final = Beam(self.choices[-1].path, size, scores=state["scores"])
             origin = trace_back(state["sources"].stack()[:index], size)
             run.beams[loop] = final
@@ -292,92 +250,7 @@ class Steps:
                 tensor = tensor[:index]
             beam = final if node in self.placement.beamed else None
             if beam is not None:
-                tensor = _reordered(tensor, origin, x.dims.index(BATCH), beam.size)
+                tensor = reordered(tensor, origin, x.dims.index(BATCH), beam.size)
             self.frame.values[node] = replace(
                 x, dims=(loop.dim, *x.dims), time_dim=loop.dim, beam=beam, tensor=tensor
             )
-
-
-def trace_back(sources: Any, size: int) -> Any:
-    """Return int32 [steps, batch, size]: which entry each final hypothesis was in after each step.
-
-    sources: int32 [steps, batch, size], which entry of the step before each hypothesis continues.
-    """
-    last = tf.tile(tf.range(size)[None, :], [tf.shape(sources)[1], 1])
-    earlier = tf.scan(
-        lambda entry, source: tf.gather(source, entry, batch_dims=1),
-        sources[1:],
-        initializer=last,
-        reverse=True,
-    )
-    return tf.concat([earlier, last[None]], axis=0)
-
-
-def _reordered(tensor: Any, origin: Any, batch_axis: int, size: int) -> Any:
-    """Reorder the hypotheses of every step.
-
-    tensor: [steps, ...] with batch * size as axis batch_axis + 1. origin: int32 [steps, batch,
-    size].
-    """
-    rank = len(tensor.shape)
-    axis = batch_axis + 1
-    order = [0, axis, *(i for i in range(1, rank) if i != axis)]
-    tensor = tf.transpose(tensor, order)
-    steps, batch = tf.shape(origin)[0], tf.shape(origin)[1]
-    flat = origin + tf.range(batch)[None, :, None] * size
-    tensor = tf.gather(tensor, tf.reshape(flat, [steps, batch * size]), batch_dims=1)
-    return tf.transpose(tensor, [order.index(i) for i in range(rank)])
-
-
-def _while(cond: Any, body: Any, init: tuple[Any, State]) -> tuple[Any, State]:
-    """Run tf.while_loop over states with keys of any type, and batch sizes that it cannot know."""
-    flat, keys = _flatten(init[1])
-
-    def flat_cond(index: Any, *values: Any) -> Any:
-        return cond(index, _unflatten(values, keys))
-
-    def flat_body(index: Any, *values: Any) -> Any:
-        index, state = body(index, _unflatten(values, keys))
-        new, new_keys = _flatten(state)
-        assert new_keys == keys
-        return (index, *new)
-
-    out = tf.while_loop(
-        flat_cond,
-        flat_body,
-        (init[0], *flat),
-        shape_invariants=(tf.TensorShape([]), *(_invariant(v) for v in flat)),
-    )
-    return out[0], _unflatten(out[1:], keys)
-
-
-def _invariant(value: Any) -> Any:
-    """Return the shape of a loop variable, with open batch and time."""
-    if isinstance(value, tf.TensorArray):
-        return tf.TensorShape(None)
-    return tf.TensorShape([None, *value.shape[1:]]) if value.shape.rank else value.shape
-
-
-def _flatten(state: State) -> tuple[list[Any], list[tuple[Any, ...]]]:
-    keys: list[tuple[Any, ...]] = []
-    values = []
-    for name, value in state.items():
-        if isinstance(value, dict):
-            for key, item in value.items():
-                keys.append((name, key))
-                values.append(item)
-        else:
-            keys.append((name,))
-            values.append(value)
-    order = sorted(range(len(keys)), key=lambda i: repr(keys[i]))
-    return [values[i] for i in order], [keys[i] for i in order]
-
-
-def _unflatten(values: Any, keys: list[tuple[Any, ...]]) -> State:
-    state: State = {"states": {}, "arrays": {}}
-    for key, value in zip(keys, values, strict=True):
-        if len(key) == 2:
-            state[key[0]][key[1]] = value
-        else:
-            state[key[0]] = value
-    return state

@@ -1,0 +1,52 @@
+"""What a loop consists of, besides where its layers are computed."""
+
+from __future__ import annotations
+
+from returnn_lite.loop import Loop
+from returnn_lite.node import Node
+from returnn_lite.rec.placement import Placement
+
+
+def ordered_choices(loop: Loop, placement: Placement) -> list[Node]:
+    """Return the choices, each after those that it depends on within a step."""
+    order: list[Node] = []
+
+    def visit(node: Node, seen: set[Node]) -> None:
+        if node in seen or placement.place.get(node) != "in":
+            return
+        seen.add(node)
+        if node.layer.layer_class == "prev":
+            return
+        for other in node.depends(loop.node.scope.mode):
+            visit(other, seen)
+        if node.layer.layer_class == "choice" and node not in order:
+            order.append(node)
+
+    for node in placement.at("in"):
+        visit(node, set())
+    return order
+
+
+def kept_after(loop: Loop, placement: Placement) -> list[Node]:
+    """Return the layers in the loop that are used after it."""
+    used: set[Node] = set()
+    for node in placement.at("after"):
+        used.update(node.depends(loop.node.scope.mode))
+    assert loop.scope is not None
+    wanted = {loop.scope.get("output"), *loop.node.wanted}
+    return [
+        n
+        for n in placement.at("in")
+        if n.layer.layer_class != "prev"
+        and (n in used or n in wanted or n.common.loss or n.common.is_output_layer)
+    ]
+
+
+def used_from_before(loop: Loop, placement: Placement) -> list[Node]:
+    """Return the layers computed before the loop that are used in it."""
+    used: dict[Node, None] = {}
+    for node in placement.at("in"):
+        for other in node.depends(loop.node.scope.mode):
+            if placement.place.get(other) == "before":
+                used[other] = None
+    return list(used)
