@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from returnn_lite.errors import NetworkError
 from returnn_lite.lazy import tf
 
 
@@ -38,6 +39,10 @@ class Beam:
         """Return how many choices lie between this beam and the beginning of its chain."""
         return 0 if self.parent is None else 1 + self.parent.depth()
 
+    def descends_from(self, other: Beam) -> bool:
+        """Whether a beam is this one or an ancestor of it."""
+        return self is other or (self.parent is not None and self.parent.descends_from(other))
+
     def source_in(self, ancestor: Beam) -> Any:
         """Return int32 [batch, size]: the entry of an ancestor that each hypothesis continues."""
         if self is ancestor:
@@ -51,6 +56,14 @@ class Beam:
 
 
 def latest(beams: list[Beam | None]) -> Beam | None:
-    """Return the beam into which data of all the given beams can be brought."""
+    """Return the beam into which data of all the given beams can be brought.
+
+    Raises NetworkError where there is none: the beams are those of different searches.
+    """
     known = [b for b in beams if b is not None]
-    return max(known, key=Beam.depth) if known else None
+    last = max(known, key=Beam.depth) if known else None
+    for beam in known:
+        assert last is not None
+        if not last.descends_from(beam):
+            raise NetworkError(f"found {beam} and {last}, needed those of one search; try 'decide'")
+    return last

@@ -219,23 +219,26 @@ def fitted(x: Data, like: Data) -> Data:
 
 
 def join_features(datas: Sequence[Data], dim: Dim) -> Data:
-    """Return the data concatenated in the feature dim; `dim` has the sum of their sizes."""
-    datas = list(datas)
+    """Return the data concatenated in the feature dim; `dim` has the sum of their sizes.
+
+    The other dims are those of the one with the most, and what the others have besides.
+    """
     beam = latest([d.beam for d in datas])
     datas = [d.in_beam(beam) for d in datas]
     base = max(datas, key=lambda d: len(d.dims))
-    out = base.with_feature(dim)
+    others = [x for d in datas for x in d.dims if x is not d.feature_dim]
+    order = list(dict.fromkeys([x for x in base.dims if x is not base.feature_dim] + others))
+    out = replace(base.with_feature(dim), dims=(*order, dim), beam=beam)
     if any(d.tensor is None for d in datas):
         return out
-    order = out.dims[:-1]
+    sizes = {x: n for d in datas for x, n in zip(d.dims, d.sizes(), strict=True)}
     tensors = []
-    sizes = dict(zip(base.dims, base.sizes(), strict=True))
-    for d in datas:
-        d = d.ordered([*(x for x in order if x in d.dims), d.feature_dim])  # type: ignore[list-item]
-        if len(d.dims) < len(out.dims):
-            tensor = d.tensor[tuple(slice(None) if x in d.dims else None for x in order)]
-            shape = [*(sizes[x] for x in order), d.feature_dim.size]  # type: ignore[union-attr]
-            tensors.append(tf.broadcast_to(tensor, shape))
-        else:
-            tensors.append(d.tensor)
+    for data in datas:
+        feature = data.feature_dim
+        assert feature is not None
+        x = data.ordered([*(x for x in order if x in data.dims), feature]).tensor
+        if len(data.dims) < len(out.dims):
+            x = x[tuple(slice(None) if o in data.dims else None for o in order)]
+            x = tf.broadcast_to(x, [*(sizes[o] for o in order), feature.size])
+        tensors.append(x)
     return replace(out, tensor=tf.concat(tensors, axis=-1))

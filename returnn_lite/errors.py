@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 class NetworkError(Exception):
-    """`<layer> (<class>): found <value>, needed <condition>; try <action>`."""
+    """`<layer> (<class>): found <value>, needed <condition>; try <action>`.
+
+    located: whether it says which layer it is about.
+    """
+
+    located = False
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -52,9 +52,10 @@ def _infer(node: Node) -> tuple[Data, bool]:
     try:
         out = node.layer.infer(site)
     except NetworkError as error:
-        if str(error).startswith(node.scope.path or str(node)):
-            raise
-        raise NetworkError(f"{node}: {error}") from None
+        if not error.located and not str(error).startswith(str(node)):
+            error = NetworkError(f"{node}: {error}")
+        error.located = True
+        raise error from None
     return replace(out, name=node.path, tensor=None), site.partial
 
 

@@ -100,7 +100,7 @@ class HdfDataset:
         """Return a sequence: float32 [time, dim], or int32 [time] for a sparse stream."""
         found = {k: self._read(k, index) for k in self._readers}
         for key, (of, label) in self._delayed.items():
-            found[key] = np.concatenate([[label], found[of][:-1]]).astype(np.int32)
+            found[key] = np.concatenate([[label], found[of]])[:-1].astype(np.int32)
         return found
 
     def _read(self, key: str, index: int) -> Array:

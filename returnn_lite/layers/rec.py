@@ -138,7 +138,10 @@ class Rec(Layer):
             assert x.time_dim is not None
             return site.run.lengths[x.time_dim].tensor
 
-        value = eval(text, {"max_len_from": max_len_from})  # noqa: S307 - networks are code
+        try:
+            value = eval(text, {"max_len_from": max_len_from})  # noqa: S307 - networks are code
+        except Exception as error:
+            raise site.error(f"found max_seq_len {text!r}: {error}") from error
         return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
 
 

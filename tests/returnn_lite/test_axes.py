@@ -1,0 +1,60 @@
+"""What axis words mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from returnn_lite.axes import resolve
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
+
+T, U = Dim("spatial", "t"), Dim("spatial", "u")
+W, F = Dim("spatial", "w", 7), Dim("feature", "f", 4)
+X = Data(name="x", dims=(BATCH, W, U, T, F), feature_dim=F, time_dim=T)
+
+
+@pytest.mark.parametrize(
+    ("word", "dims"),
+    [
+        ("B", [BATCH]),
+        ("batch", [BATCH]),
+        ("T", [T]),
+        ("time", [T]),
+        ("f", [F]),
+        ("feature", [F]),
+        ("spatial", [W, U, T]),
+        ("s:1", [U]),
+        ("spatial:-1", [T]),
+        ("dynamic", [U, T]),
+        ("d:0", [U]),
+        ("static", [W, F]),
+        ("static:0", [W]),
+        ("static:-1", [F]),
+        ("except_batch", [W, U, T, F]),
+        ("except_time", [W, U, F]),
+        ("except_feature", [BATCH, W, U, T]),
+        ("all", [BATCH, W, U, T, F]),
+        (0, [BATCH]),
+        (-1, [F]),
+        (["T", "static"], [T, W, F]),
+        (("T", T, 3), [T]),
+        (U, [U]),
+    ],
+)
+def test_words(word: Any, dims: list[Dim]) -> None:
+    assert resolve(word, X, "x") == dims
+
+
+@pytest.mark.parametrize("word", ["tim", "static:2", "static:x", 5, -6, True, Dim("spatial", "z")])
+def test_words_without_meaning(word: Any) -> None:
+    with pytest.raises(NetworkError, match=r"^layer: found no axis .*; try one of all, batch, dyn"):
+        resolve(word, X, "layer")
+
+
+def test_a_word_for_what_the_data_lack() -> None:
+    count = Data(name="n", dims=(BATCH,), dtype="int32")
+    with pytest.raises(NetworkError, match=r"found no axis 'T' in \[B\], int32; try one of all, b"):
+        resolve("T", count, "layer")
