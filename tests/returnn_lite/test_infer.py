@@ -1,0 +1,89 @@
+"""Templates: of recurrences by repetition, and of a loop's layers seen from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import dense, random_parameters, run
+
+from returnn_lite.data import Data
+from returnn_lite.network import Network
+
+STREAMS = {"data": {"dim": 3}}
+
+
+def linear(source: Any, n_out: int = 2) -> dict[str, Any]:
+    return {"class": "linear", "activation": "tanh", "from": source, "n_out": n_out}
+
+
+def templates(unit: dict[str, Any]) -> dict[str, str]:
+    """Return the templates of a loop's layers."""
+    network = Network(
+        {"output": {"class": "rec", "from": "data", "unit": unit}}, extern_data=STREAMS
+    )
+    random_parameters(network)
+    out = run(network, {"data": dense([3, 2], 3)})["output"]
+    assert np.isfinite(out.canonical()).all()
+    return {n.name: repr(n.out) for n in network.nodes() if n.path.startswith("output/")}
+
+
+def test_layers_that_need_one_another_in_the_step_before() -> None:
+    found = templates(
+        {
+            "a": {"class": "combine", "kind": "add", "from": ["prev:b", "c"]},
+            "b": {"class": "eval", "eval": "tf.tanh(source(0))", "from": "prev:a"},
+            "c": linear(["prev:b", "data:source"], 4),
+            "output": {"class": "copy", "from": ["a", "b"]},
+        }
+    )
+    assert {k: found[k] for k in ("a", "b", "c", "output", "prev:a", "prev:b")} == {
+        "a": "[B,F|4]",
+        "b": "[B,F|4]",
+        "c": "[B,F|4]",
+        "output": "[B,F|8]",
+        "prev:a": "[B,F|4]",
+        "prev:b": "[B,F|4]",
+    }
+
+
+def test_layers_that_know_their_own_size_begin_a_recurrence() -> None:
+    found = templates(
+        {
+            "a": linear("prev:b", 2),
+            "b": linear(["prev:a", "prev:b"], 3),
+            "output": {"class": "copy", "from": ["a", "b"]},
+        }
+    )
+    assert (found["a"], found["b"], found["output"]) == ("[B,F|2]", "[B,F|3]", "[B,F|5]")
+
+
+@pytest.mark.parametrize("order", [["y", "output"], ["output", "y"]])
+def test_a_layer_of_a_loop_has_all_steps_outside(order: list[str]) -> None:
+    unit = {
+        "h": linear(["data:source", "prev:h"]),
+        "base": linear("base:last"),
+        "output": {"class": "copy", "from": ["h", "base"]},
+    }
+    net = {
+        "count": {"class": "length", "from": "data"},
+        "last": {"class": "gather", "from": "data", "position": "count"},
+        "y": {"class": "rec", "unit": "lstm", "n_out": 2, "from": ["output/h", "output/base"]},
+        "output": {"class": "rec", "from": "data", "unit": unit},
+    }
+    network = Network(net, extern_data=STREAMS, outputs=order)
+    assert repr(network.template("y")) == "[T|'time:var:extern_data:data',B,F|2]"
+    random_parameters(network)
+    out = run(network, {"data": dense([3, 2], 3)}, ["y", "output/h", "output/base", "output"])
+    assert out["y"].canonical().shape == (2, 3, 2)
+    joined = np.concatenate([out[f"output/{n}"].canonical() for n in ("h", "base")], axis=-1)
+    np.testing.assert_array_equal(joined, out["output"].canonical())
+
+
+def test_templates_have_no_tensors() -> None:
+    network = Network({"output": linear("data")}, extern_data=STREAMS)
+    random_parameters(network)
+    run(network, {"data": dense([3, 2], 3)})
+    outs = [n.out for n in network.nodes()]
+    assert all(isinstance(x, Data) and x.tensor is None for x in outs)
