@@ -39,9 +39,11 @@ def _parse(init: Any, path: str) -> tuple[str, dict[str, Any]]:
         raise NetworkError(
             f"{path}: found initialiser {init!r}, needed a number or a name"
         ) from None
-    args, keywords = [], []
+    args: list[ast.expr] = []
+    keywords: list[ast.keyword] = []
     if isinstance(node, ast.Call):
-        node, args, keywords = node.func, node.args, node.keywords
+        args, keywords = node.args, node.keywords
+        node = node.func
     name = node.id if isinstance(node, ast.Name) else str(init)
     name = name.removesuffix("_initializer")
     if name not in _INITIALISERS:

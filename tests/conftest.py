@@ -7,9 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before TensorFlow is imported anywhere: quiet, and no GPU unless a test asks for one.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# CI repeats the same examples; elsewhere every run looks for others.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("default", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 
 PROJECT = Path(__file__).parent.parent
 

@@ -97,7 +97,7 @@ def option_names(cls: type) -> list[str]:
 def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
     """Return the layer and its common options; NetworkError for unknown, missing or wrong ones."""
     own, shared = option_names(cls), option_names(Common)
-    types = {k: v for c in (Common, cls) for k, v in options.hints(c).items()}
+    types = {**options.hints(Common), **options.hints(cls)}
     for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]

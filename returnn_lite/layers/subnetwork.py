@@ -109,11 +109,12 @@ class MaskedComputation(Layer):
         node = site.node
         assert node.inner is not None
         self.masked_dim(node)
-        mask, x = site.ref("mask"), site.source
-        missing = node.loop is None and x.time_dim not in mask.dims
-        if mask.dtype != "bool" or missing:
-            over = f" over the time dim of {x}" if missing else ""
-            raise site.error(f"found mask {mask}, needed bool{over}")
+        mask = site.ref("mask")
+        # In a loop the source may be this layer's own last output, of which nothing is known yet.
+        if node.loop is None and (x := site.source).time_dim not in mask.dims:
+            raise site.error(f"found mask {mask}, needed bool over the time dim of {x}")
+        if mask.dtype != "bool":
+            raise site.error(f"found mask {mask}, needed bool")
         # Other layers of the loop would be masked in it, but not where this one is moved out.
         for other in node.inner.external(node.scope.mode) if node.loop is not None else []:
             if other.loop is node.loop and other not in node.sources:
