@@ -97,7 +97,8 @@ def option_names(cls: type) -> list[str]:
 def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
     """Return the layer and its common options; NetworkError for unknown, missing or wrong ones."""
     own, shared = option_names(cls), option_names(Common)
-    types = {**options.hints(Common), **options.hints(cls)}
+    # mypy takes a dataclass's own hash for that of the class.
+    types = {**options.hints(Common), **options.hints(cls)}  # type: ignore[arg-type]
     for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]
