@@ -1,4 +1,7 @@
-"""A CTC training that kills itself: `killed_training.py <task> <folder> <place>`."""
+"""A CTC training that is killed at one place after another and each time started again.
+
+`killed_training.py <task> <folder> <place>...` prints the signals that ended it.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,18 @@ def arm(place: str) -> None:
         model.shutil.copyfile = kill
 
 
+def main(task: Task, folder: Path, places: list[str]) -> None:
+    """Start the training once for each place, in a process that TensorFlow is loaded in."""
+    import tensorflow  # noqa: F401 - so that not each process takes seconds for it
+
+    for place in places:
+        process = os.fork()
+        if not process:
+            arm(place)
+            train(task, folder, options=OPTIONS, checkpoint_seconds=0)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), place, flush=True)  # noqa: T201
+
+
 if __name__ == "__main__":
-    task, folder, where_ = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    arm(where_)
-    train(Task(task), folder, options=OPTIONS, checkpoint_seconds=0)
+    main(Task(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3:])

@@ -10,8 +10,11 @@ import pytest
 from synthetic import CTC, DIM, LABELS, Task, train, write_sequences
 
 from jobs.job import JobError
-from jobs.train.fit import frames_needed
+from jobs.train.fit import fit_lengths, frames_needed
+from jobs.train.network import Params
+from jobs.train.training import dataset
 from returnn_lite.hdf import HdfReader
+from returnn_lite.network import Network
 
 Caplog = pytest.LogCaptureFixture
 
@@ -90,6 +93,17 @@ def test_targets_that_are_too_long_are_left_out_and_listed(
     assert "found 2 of 48 sequences with more labels than frames; they are left out" in caplog.text
     assert "left out: train-0: found 18 frames after pooling, needed 99" in caplog.text
     assert "left out: train-1: " in caplog.text and "left out: train-2" not in caplog.text
+
+
+def test_what_is_left_out_is_not_trained_on(task: Task, tmp_path: Path) -> None:
+    inputs = task.train_inputs(train_targets=with_long_targets(task, tmp_path, 2))
+    data = dataset(inputs.train, inputs.train_targets, inputs, Params(network={}, options={}))
+    network = Network(CTC, extern_data=data.extern_data, train=True)
+    log = logging.getLogger("job")
+    fit_lengths(data, inputs.train_targets, "classes", network, log, skip=True)
+    assert data.tags == [f"train-{i}" for i in range(2, 48)]
+    with HdfReader(task.targets("train")) as reader:
+        np.testing.assert_array_equal(data.read(0)["classes"], reader.read(2))
 
 
 def test_not_all_are_left_out(task: Task, tmp_path: Path) -> None:

@@ -55,36 +55,28 @@ def test_it_learns_the_task_and_leaves_model_and_scores(task: Task, ctc: Path) -
     ]
 
 
-def killed(task: Task, folder: Path, place: str) -> None:
-    """Train in a process that is killed at a place; see killed_training.py."""
+PLACES = (
+    "within an epoch",
+    "before the dev set is measured",
+    "while a checkpoint is written",
+    "between the renames of a checkpoint",
+    "before the last epoch is kept",
+    "while the model is written",
+)
+
+
+def test_a_training_that_is_killed_anywhere_ends_as_if_it_had_not_been(
+    task: Task, ctc: Path, tmp_path: Path, caplog: Caplog
+) -> None:
     script = str(TESTS / "killed_training.py")
     done = subprocess.run(
-        [sys.executable, script, str(task.folder), str(folder), place],
+        [sys.executable, script, str(task.folder), str(tmp_path), *PLACES],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == -signal.SIGKILL, (place, done.stderr)
-
-
-@pytest.mark.parametrize(
-    "places",
-    [
-        (
-            "within an epoch",
-            "while a checkpoint is written",
-            "between the renames of a checkpoint",
-            "while the model is written",
-        ),
-        ("before the dev set is measured", "before the last epoch is kept"),
-    ],
-    ids=["steps and checkpoints", "ends of epochs"],
-)
-def test_a_training_that_is_killed_anywhere_ends_as_if_it_had_not_been(
-    task: Task, ctc: Path, tmp_path: Path, places: tuple[str, ...], caplog: Caplog
-) -> None:
-    for place in places:
-        killed(task, tmp_path, place)
+    expected = [f"{-signal.SIGKILL} {place}" for place in PLACES]
+    assert done.stdout.splitlines() == expected, done.stderr
     with caplog.at_level(logging.INFO):
         outputs = train(task, tmp_path, options=OPTIONS)
     assert "goes on at epoch" in caplog.text
