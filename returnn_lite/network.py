@@ -19,6 +19,7 @@ from returnn_lite.frame import Frame, Run
 from returnn_lite.infer import infer_loop, template_of
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
+from returnn_lite.load_on_init import loaded_names, loaded_on_init
 from returnn_lite.node import Common, Mode, Node, ParamSpec
 from returnn_lite.output import Outputs, collect, output_tensors
 from returnn_lite.parameters import (
@@ -138,7 +139,7 @@ class Network:
         specs = {n: s for n, s in self.param_specs().items() if n not in known}
         values = {n: initial_value(n, s, self.seed) for n, s in specs.items()}
         for node in self.nodes():
-            values.update(_loaded_on_init(node, values))
+            values.update(loaded_on_init(node, values))
         for name, value in values.items():
             known[name] = tf.Variable(value, name=name, trainable=specs[name].trainable)
 
@@ -163,7 +164,7 @@ class Network:
     def load(self, path: str | Path) -> None:
         """Read all parameters from a checkpoint. Raises NetworkError where one is missing."""
         found = load_checkpoint(path)
-        own = {n for node in self.nodes() for n in _loaded_names(node)}
+        own = {n for node in self.nodes() for n in loaded_names(node)}
         missing = [n for n in self.variables if n not in found and n not in own]
         if missing:
             raise NetworkError(
@@ -293,33 +294,6 @@ def _given(node: Node, streams_: list[str]) -> bool:
     if node.layer.layer_class == "extern_data":
         return node.name in streams_
     return all(_given(n, streams_) for n in node.sources)
-
-
-def _loaded_names(node: Node) -> list[str]:
-    """Return the parameters that a subnetwork's load_on_init gives."""
-    if not getattr(node.layer, "load_on_init", None) or node.inner is None:
-        return []
-    return [name for inner in node.inner.all_nodes() for name in inner.params]
-
-
-def _loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the parameters of a subnetwork, read from the checkpoint in load_on_init."""
-    names = _loaded_names(node)
-    if not names:
-        return {}
-    path = node.layer.load_on_init  # type: ignore[attr-defined]
-    found = load_checkpoint(path)
-    loaded = {}
-    for name in names:
-        short = name.removeprefix(f"{node.param_path}/")
-        if short not in found or found[short].shape != values[name].shape:
-            shape = found[short].shape if short in found else "none"
-            raise NetworkError(
-                f"{node}: found {short!r} of shape {shape} in {path}, needed {values[name].shape}"
-                f"{nearest(short, found) if short not in found else ''}"
-            )
-        loaded[name] = found[short]
-    return loaded
 
 
 __all__ = ["Batch", "Network"]

@@ -178,6 +178,21 @@ def test_load_on_init_takes_parameters_from_a_checkpoint(tmp_path: Path) -> None
         big.load(tmp_path / "other")
 
 
+def test_a_layer_fetched_later_leaves_what_was_loaded(tmp_path: Path) -> None:
+    """The parameters exist when `run` builds what it fetches; only new ones are made then."""
+    layers = {"hidden": {**_sum(), "from": "data"}, "output": {"class": "copy", "from": "hidden"}}
+    small = Network(layers, extern_data=STREAMS)
+    values = random_parameters(small)
+    small.save(tmp_path / "small")
+    sub = {"class": "subnetwork", "subnetwork": layers, "load_on_init": str(tmp_path / "small")}
+    late = {"class": "linear", "n_out": 1, "from": "sub"}
+    net = Network({"sub": sub, "late": late}, extern_data=STREAMS, outputs=["sub"])
+    net.set_params({f"sub/{name}": value for name, value in values.items()})
+    out = net.run({"data": dense(LENGTHS, 2)}, fetch=["sub", "late"])
+    assert out["late"].values.shape == (*out["sub"].values.shape[:2], 1)
+    np.testing.assert_array_equal(net.get_params()["sub/hidden/W"], values["hidden/W"])
+
+
 @pytest.mark.parametrize(
     ("name", "source", "text"),
     [
