@@ -18,7 +18,7 @@ wer: env
 	@cat '$(RUN)/results/wer.txt'
 
 test: env
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: env
 	$(VENV)/bin/ruff check .
