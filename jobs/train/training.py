@@ -46,7 +46,7 @@ def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger
     for which, targets in ((data, inputs.train_targets), (dev, inputs.dev_targets)):
         fit_lengths(which, targets, params.target, network, log, skip=skip)
     for line in network.describe().splitlines():
-        log.info(line)
+        log.debug(line)
     if inputs.init is not None:
         _init(network, Model.load(inputs.init), log)
     trainer = Trainer(
