@@ -20,7 +20,7 @@ from jobs.typed_json import from_json
 SOUNDS = {
     "one": heard({A: 1.0}, {A: 0.6, B: 0.4}),
     "two": heard({A: 1.0}, {BLANK: 1.0}, {A: 0.55, B: 0.45}, {BLANK: 0.6, A: 0.4}),
-    "three": heard({B: 1.0}),
+    "three": heard({B: 1.0}, {BLANK: 1.0}),
 }
 TEXTS = ("ab", "ab", "b")
 
