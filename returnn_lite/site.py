@@ -76,8 +76,20 @@ class Site:
                 raise self.error(
                     f"found source {data.name!r} {data}, needed one with a feature dim"
                 )
+        if self.frame is None:
+            self._check_dims(datas)
         size = sum(d.feature_dim.size or 0 for d in datas if d.feature_dim)
         return join_features(datas, self.node.dim("feature", "sources", size))
+
+    def _check_dims(self, datas: list[Data]) -> None:
+        """Raise NetworkError where no source has all dims: two time dims are hardly meant."""
+        most = max(datas, key=lambda d: len(d.dims))
+        for data in datas:
+            if any(d not in most.dims for d in data.dims if d is not data.feature_dim):
+                raise self.error(
+                    f"found sources {most} and {data}, needed the same dims; "
+                    "try reinterpret_data with size_base where the lengths are equal"
+                )
 
     def _dropped(self, x: Data, index: int) -> Data:
         """Apply the dropout that the layer's common options ask for; scale up what stays."""

@@ -98,37 +98,41 @@ class ReinterpretData(Layer):
 @register("length")
 @dataclass(frozen=True, kw_only=True)
 class Length(Layer):
-    """The length of the input's time dim: int32 [batch]."""
+    """The length of a dim of the input, by default of time: int32 [batch]."""
+
+    axis: str | int = "T"
 
     def infer(self, site: Site) -> Data:
         """Return the template int32 [batch]."""
-        site.axis_of("T", site.source)
+        if not site.axis_of(self.axis, site.source).dynamic:
+            raise site.error(f"found axis {self.axis!r} of {site.source}, needed a dynamic one")
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32")
 
     def call(self, site: Site) -> Data:
         """Return the lengths."""
         x = site.source
-        lengths: Data = site.run.lengths[site.axis_of("T", x)]
+        lengths: Data = site.run.lengths[site.axis_of(self.axis, x)]
         return lengths.in_beam(x.beam)
 
 
 @register("gather")
 @dataclass(frozen=True, kw_only=True)
 class Gather(Layer):
-    """The entry of the input's time dim at a position; beyond either end, the first or last.
+    """The entry of a dim of the input, by default of time; beyond either end, the first or last.
 
     position: an int32 layer [batch], or with further dims, which the output then has too.
     """
 
     refs = ("position",)
     position: str
+    axis: str | int = "T"
 
     def infer(self, site: Site) -> Data:
         """Return the template: the dims of the position, and those of the input but time."""
         x, position = site.source, site.ref("position")
         if position.dtype != "int32" or not position.has_batch or not x.has_batch:
             raise site.error(f"found position {position} in {x}, needed int32 and a batch dim")
-        return self._out(x, position, site.axis_of("T", x))
+        return self._out(x, position, site.axis_of(self.axis, x))
 
     def _out(self, x: Data, position: Data, axis: Dim) -> Data:
         """Return the template of the output, with the dims of the position in front."""
@@ -142,7 +146,7 @@ class Gather(Layer):
         x, position = site.source, site.ref("position")
         beam = latest([x.beam, position.beam])
         x, position = x.in_beam(beam), position.in_beam(beam)
-        axis = site.axis_of("T", x)
+        axis = site.axis_of(self.axis, x)
         out = self._out(x, position, axis)
         # Dims of both, such as that of a loop that this was moved out of, go together.
         shared = [d for d in out.dims if d in x.dims and d in position.dims]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.feedforward import activated
@@ -58,6 +58,11 @@ class Windows(Layer):
             return -(-frames // self.stride())
         return tf.maximum(frames - self.size()[0], -self.stride()) // self.stride() + 1
 
+    def dim(self, site: Site, time: Dim) -> Dim:
+        """Return the dim of the windows: that of time, where there is one for every frame."""
+        whole = self.padding == "same" and self.stride() == 1
+        return time if whole else site.node.dim("spatial", "windows")
+
     def padded(self, x: Data, value: float) -> Any:
         """Return [batch, time, feature] with the frames that the windows need at both ends."""
         size, stride = self.size()[0], self.stride()
@@ -72,10 +77,12 @@ class Windows(Layer):
         return tf.pad(x.tensor, paddings, constant_values=value)
 
     def windowed(self, site: Site, x: Data, y: Any) -> Data:
-        """Return y [batch, windows, ...] as data with the layer's own time dim, zero behind it."""
+        """Return y [batch, windows, ...] as data with the dim of the windows, zero behind it."""
         assert x.time_dim is not None
-        dim = site.node.dim("spatial", "windows")
-        site.run.set_lengths(dim, self.lengths(site.run.lengths_of(x.time_dim, x.beam)), x.beam)
+        dim = self.dim(site, x.time_dim)
+        if dim is not x.time_dim:
+            lengths = self.lengths(site.run.lengths_of(x.time_dim, x.beam))
+            site.run.set_lengths(dim, lengths, x.beam)
         out = replace(x.renamed(x.time_dim, dim), tensor=y)
         return replace(out, tensor=tf.where(site.run.mask(dim, out), y, tf.zeros_like(y)))
 
@@ -103,10 +110,10 @@ class Pool(Windows):
         return self.strides if isinstance(self.strides, int) else self.strides[0]
 
     def infer(self, site: Site) -> Data:
-        """Return the template with the layer's own time dim."""
+        """Return the template with the dim of the windows."""
         x = self.check(site)
         assert x.time_dim is not None
-        return x.renamed(x.time_dim, site.node.dim("spatial", "windows"))
+        return x.renamed(x.time_dim, self.dim(site, x.time_dim))
 
     def call(self, site: Site) -> Data:
         """Return the pooled input."""
@@ -163,7 +170,7 @@ class Conv(Windows):
         site.param("W", shape, self.forward_weights_init)
         if self.with_bias:
             site.param("bias", (self.n_out,), self.bias_init)
-        out = x.renamed(x.time_dim, site.node.dim("spatial", "windows"))
+        out = x.renamed(x.time_dim, self.dim(site, x.time_dim))
         return out.with_feature(site.feature(self.n_out))
 
     def call(self, site: Site) -> Data:

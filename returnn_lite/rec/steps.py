@@ -251,6 +251,8 @@ class Steps:
             beam = final if node in self.placement.beamed else None
             if beam is not None:
                 tensor = reordered(tensor, origin, x.dims.index(BATCH), beam.size)
+            # A search may take a step more than what it found is long: that of the end.
+            tensor = tensor[: run.entries(loop.dim)]
             self.frame.values[node] = replace(
                 x, dims=(loop.dim, *x.dims), time_dim=loop.dim, beam=beam, tensor=tensor
             )

@@ -60,7 +60,7 @@ def decoder_net(*, labels: int, beam_size: int, max_len: str, end: int, eos: boo
         **ENCODER,
         "frames": {"class": "length", "from": "encoder"},
         "final": {"class": "eval", "from": "frames", "eval": "source(0) - 1"},
-        "last": {"class": "gather", "from": "encoder", "position": "final"},
+        "last": {"class": "gather", "from": "encoder", "position": "final", "axis": "T"},
         "output": {
             "class": "rec",
             "from": [],

@@ -202,6 +202,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "output (linear): no layer 'hidden/x'; did you mean 'hidden'?",
     ),
     (
+        {
+            "output": {"class": "copy", "from": ["data", "e"]},
+            "e": {**LINEAR, "from": "data:classes"},
+        },
+        "output (copy): found sources [B,T|'time:var:extern_data:data',F|3] and [B,T|'time:var:ext",
+    ),
+    (
         {"output": {**LINEAR, "from": "a"}, "a": {**LINEAR, "from": "output"}},
         "found layers that depend on one another: output -> a -> output; try 'prev:'",
     ),

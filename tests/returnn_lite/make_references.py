@@ -1,0 +1,95 @@
+"""Run the networks of returnn_cases in RETURNN and write their outputs to tests' references.
+
+Usage, in an environment with RETURNN, its TensorFlow, and dm-tree:
+PYTHONPATH=<project>:<project>/tests/returnn_lite python make_references.py <folder>
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import returnn.tf.compat as tf_compat
+import tensorflow as tf
+from returnn.config import Config, global_config_ctx
+from returnn.tf.network import TFNetwork
+from returnn.util.basic import BackendEngine
+from returnn_cases import CASES, Array, Case, parameters
+
+
+def reference(case: Case) -> dict[str, Array]:
+    """Return parameters, inputs, outputs, losses, gradients and search results of a case."""
+    config = Config({"extern_data": dict(case.streams), "backend": "tensorflow-net-dict"})
+    with global_config_ctx(config):
+        BackendEngine.select_engine(config=config)
+        with tf.Graph().as_default(), tf_compat.v1.Session() as session:
+            # No network has dropout; without train_flag, a loop has no gradient.
+            network = TFNetwork(
+                config=config,
+                train_flag=not case.search,
+                eval_flag=True,
+                search_flag=case.search,
+            )
+            network.construct_from_dict(case.net_for_returnn())
+            variables = {p.op.name: p for p in network.get_params_list()}
+            values = parameters({k: tuple(v.shape.as_list()) for k, v in variables.items()})
+            for name, variable in variables.items():
+                variable.load(values[name], session)
+            fetches = {**_outputs(network, case), **_losses(network, case, variables)}
+            found = session.run(fetches, _feed(network, case))
+    stored = {f"param:{k}": v for k, v in values.items()}
+    for key, (array, lengths) in case.batch().items():
+        stored |= {f"input:{key}": array, f"lengths:{key}": np.array(lengths, np.int32)}
+    return stored | {k: np.asarray(v) for k, v in found.items()}
+
+
+def _feed(network: Any, case: Case) -> dict[Any, Any]:
+    feed = {}
+    for key, (values, lengths) in case.batch().items():
+        data = network.extern_data.data[key]
+        feed[data.placeholder] = values
+        feed[data.get_sequence_lengths()] = lengths
+    return feed
+
+
+def _outputs(network: Any, case: Case) -> dict[str, Any]:
+    """Return batch-major outputs, their lengths, and the scores of searches."""
+    found = {}
+    for name in case.outputs:
+        layer = network.get_layer(name)
+        data = layer.output.copy_as_batch_major()
+        if data.time_dim_axis is not None:
+            data = data.copy_with_time_dim_axis(1)
+            found[f"output_lengths:{name}"] = data.get_sequence_lengths()
+        found[f"output:{name}"] = data.placeholder
+        if case.search:
+            found[f"scores:{name}"] = layer.get_search_choices().beam_scores
+    return found
+
+
+def _losses(network: Any, case: Case, variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the loss of the network, summed over frames, and its gradients."""
+    network.maybe_construct_objective()
+    if case.search or not network.losses_dict:
+        return {}
+    (holder,), total = network.losses_dict.values(), network.total_loss
+    gradients = tf.gradients(total, list(variables.values()), unconnected_gradients="zero")
+    found = {"loss": total, "error": holder.get_error_value()}
+    for name, gradient in zip(variables, gradients, strict=True):
+        found[f"gradient:{name}"] = tf.convert_to_tensor(gradient)
+    return found
+
+
+def main() -> None:
+    """Write one file for each case."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = sys.argv[2:] or list(CASES)
+    for name in wanted:
+        np.savez_compressed(folder / f"{name}.npz", **reference(CASES[name]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Networks that RETURNN and this project run with the same parameters and inputs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from models import FEATURES, decoder_net, transducer_net, transducer_streams
+
+from recipes.networks.lm import lstm_lm
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Net = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, the lengths of its streams, and what of it is compared.
+
+    search: whether its choices search. outputs: layers. returnn: what RETURNN's dict has besides
+    or differently, by path, such as {"output/unit/output/length_normalization": False}.
+    """
+
+    net: Net
+    streams: dict[str, Any]
+    lengths: dict[str, list[int]]
+    outputs: tuple[str, ...] = ("output",)
+    search: bool = False
+    returnn: dict[str, Any] = field(default_factory=dict)
+
+    def net_for_returnn(self) -> Net:
+        """Return the dict with RETURNN's differences."""
+        net = copy.deepcopy(self.net)
+        for path, value in self.returnn.items():
+            *parents, key = path.split("/")
+            at = net
+            for name in parents:
+                at = at[name]
+            at[key] = value
+        return net
+
+    def batch(self) -> dict[str, tuple[Array, list[int]]]:
+        """Return random inputs; what lies behind the lengths is random too."""
+        rng = np.random.default_rng(1)
+        found = {}
+        for key, lengths in self.lengths.items():
+            dim, shape = self.streams[key]["dim"], (len(lengths), max(lengths))
+            if self.streams[key].get("sparse"):
+                values = rng.integers(0, dim, shape).astype(np.int32)
+            else:
+                values = rng.standard_normal((*shape, dim)).astype(np.float32)
+            found[key] = values, lengths
+        return found
+
+
+def parameters(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Return random parameters by name."""
+    rng = np.random.default_rng(2)
+    return {
+        name: (0.8 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in sorted(shapes.items())
+    }
+
+
+def _blstm() -> Case:
+    net: Net = {}
+    source: Any = "data"
+    for i in range(2):
+        for suffix, direction in (("fw", 1), ("bw", -1)):
+            layer = {"class": "rec", "unit": "nativelstm2", "n_out": 4, "from": source}
+            net[f"lstm{i}_{suffix}"] = {**layer, "direction": direction}
+        source = [f"lstm{i}_fw", f"lstm{i}_bw"]
+        if i == 0:
+            pool = {"class": "pool", "mode": "max", "pool_size": [2], "padding": "same"}
+            net["pool"] = {**pool, "from": source}
+            source = "pool"
+    loss = {"loss": "ce", "loss_opts": {"label_smoothing": 0.1}, "target": "classes"}
+    net["output"] = {"class": "softmax", "from": source, **loss}
+    return Case(
+        net,
+        {"data": {"dim": 5}, "classes": {"dim": 3, "sparse": True}},
+        {"data": [8, 4, 6], "classes": [4, 2, 3]},
+        outputs=("output", "pool", "lstm0_bw"),
+    )
+
+
+def _conv() -> Case:
+    conv = {"class": "conv", "filter_size": [5], "padding": "same", "n_out": 4, "with_bias": True}
+    pool = {"class": "pool", "mode": "avg", "pool_size": [2], "padding": "valid"}
+    net = {
+        "conv": {**conv, "activation": "relu", "from": "data"},
+        "pool": {**pool, "from": "conv"},
+        "valid": {**conv, "filter_size": [3], "padding": "valid", "strides": 2, "from": "data"},
+        "max": {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "conv"},
+        "output": {"class": "linear", "activation": "tanh", "n_out": 2, "from": ["conv", "data"]},
+    }
+    for name in ("pool", "valid", "max"):
+        net[name]["is_output_layer"] = True
+    streams = {"data": {"dim": 3}}
+    outputs = ("output", "conv", "pool", "valid", "max")
+    return Case(net, streams, {"data": [9, 9, 9]}, outputs=outputs)
+
+
+def _explicit_lstm() -> Case:
+    gate = {"class": "linear", "from": "input", "activation": "sigmoid", "n_out": 4}
+    update = "source(0) * source(1) + source(2) * source(3)"
+    unit = {
+        "input": {"class": "copy", "from": ["prev:output", "data:source"]},
+        "input_gate": gate,
+        "forget_gate": gate,
+        "output_gate": gate,
+        "cell_in": {**gate, "activation": "tanh"},
+        "c": {"class": "eval", "from": ["input_gate", "cell_in", "forget_gate", "prev:c"]},
+        "output": {"class": "eval", "from": ["output_gate", "c"], "eval": "source(0) * source(1)"},
+    }
+    unit["c"]["eval"] = update
+    net = {
+        "lstm": {"class": "rec", "from": "data", "unit": unit},
+        "output": {"class": "softmax", "loss": "ce", "target": "classes", "from": "lstm"},
+    }
+    streams = {"data": {"dim": 5}, "classes": {"dim": 3, "sparse": True}}
+    return Case(net, streams, {"data": [5, 2], "classes": [5, 2]}, outputs=("output", "lstm"))
+
+
+def _lm() -> Case:
+    net = lstm_lm(labels=6, embed=3, units=4, layers=2, dropout=0.0)
+    streams = {"data": {"dim": 6, "sparse": True}, "delayed": {"dim": 6, "sparse": True}}
+    lengths = {"data": [5, 3], "delayed": [5, 3]}
+    return Case(net, streams, lengths)
+
+
+# In RETURNN a masked_computation that is moved out of the loop gives the shorter sequence; in the
+# loop it holds its output, as it does here in both. Scores are divided by lengths, by default.
+IN_LOOP = {"output/optimize_move_layers_out": False}
+PLAIN_SCORES = {"output/unit/output/length_normalization": False}
+# There, `log_sigmoid` is no name in an expression, and the embedding looks blanks up, too.
+EXPRESSIONS = {
+    "output/unit/blank_log_prob/eval": "tf.math.log_sigmoid(-source(0))",
+    "output/unit/prev_label": {
+        "class": "eval",
+        "eval": "tf.where(tf.equal(source(0), 4), 0, source(0))",
+        "from": "prev:output",
+        "out_type": {"dim": 4, "sparse": True, "dtype": "int32"},
+    },
+}
+
+
+def _transducer(*, search: bool) -> Case:
+    net = transducer_net(labels=4, beam_size=3)
+    del net["labels"]
+    for name in ("output_log_prob", "slow", "readout"):
+        net["output"]["unit"][name]["is_output_layer"] = True
+    layers = ("output/output_log_prob", "output/slow", "output/readout")
+    return Case(
+        net,
+        transducer_streams(4),
+        {"data": [6, 6, 6]} if search else {"data": [6, 4, 5], "alignment": [6, 4, 5]},
+        outputs=("output",) if search else layers,
+        search=search,
+        returnn={**IN_LOOP, **PLAIN_SCORES, **EXPRESSIONS},
+    )
+
+
+def _decoder(*, search: bool) -> Case:
+    net = decoder_net(
+        labels=4, beam_size=3, max_len="max_len_from('base:encoder')", end=3, eos=False
+    )
+    for name in ("s",):
+        net["output"]["unit"][name]["is_output_layer"] = True
+    streams = {"data": {"dim": FEATURES}, "classes": {"dim": 4, "sparse": True}}
+    return Case(
+        net,
+        streams,
+        {"data": [6, 6, 6]} | ({} if search else {"classes": [4, 2, 5]}),
+        outputs=("output",) if search else ("output/s",),
+        search=search,
+        returnn=dict(PLAIN_SCORES),
+    )
+
+
+CASES = {
+    "blstm": _blstm(),
+    "conv": _conv(),
+    "explicit_lstm": _explicit_lstm(),
+    "lm": _lm(),
+    "transducer": _transducer(search=False),
+    "transducer_search": _transducer(search=True),
+    "decoder": _decoder(search=False),
+    "decoder_search": _decoder(search=True),
+}

@@ -1,0 +1,107 @@
+"""RETURNN's numbers: outputs, losses, gradients and n-best of the same dicts and parameters.
+
+The references were written by make_references.py. With RETURNN_PYTHON set to a Python that has
+RETURNN, they are made anew and compared, too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from eager import Array, gradients, run
+from returnn_cases import CASES, Case, parameters
+
+from returnn_lite.network import Network
+from returnn_lite.output import Output
+
+HERE = Path(__file__).parent
+STORED = HERE / "references"
+
+
+def reference(folder: Path, name: str) -> dict[str, Array]:
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as found:
+        return dict(found)
+
+
+def part(stored: dict[str, Array], kind: str) -> dict[str, Array]:
+    return {k.removeprefix(f"{kind}:"): v for k, v in stored.items() if k.startswith(f"{kind}:")}
+
+
+def loaded(case: Case, stored: dict[str, Array]) -> Network:
+    """Return the network with the reference's parameters: those that it has, and no others."""
+    network = Network(
+        case.net, extern_data=case.streams, search=case.search, outputs=list(case.outputs)
+    )
+    params = part(stored, "param")
+    assert network.param_shapes() == {k: v.shape for k, v in params.items()}
+    network.set_params(params)
+    return network
+
+
+def batch(stored: dict[str, Array]) -> dict[str, tuple[Array, list[int]]]:
+    lengths = part(stored, "lengths")
+    return {k: (v, lengths[k].tolist()) for k, v in part(stored, "input").items()}
+
+
+def compare(out: Output, values: Array, lengths: Array | None) -> None:
+    x = out.canonical()
+    assert x.shape == values.shape
+    if lengths is None:
+        np.testing.assert_allclose(x, values, rtol=1e-4, atol=1e-5)
+        return
+    assert out.time_dim is not None
+    np.testing.assert_array_equal(out.lengths[out.time_dim.name], lengths)
+    for row, needed, n in zip(x, values, lengths, strict=True):
+        np.testing.assert_allclose(row[:n], needed[:n], rtol=1e-4, atol=1e-5)
+
+
+def check(name: str, folder: Path) -> None:
+    """Compare a case with the references in a folder."""
+    case, stored = CASES[name], reference(folder, name)
+    network = loaded(case, stored)
+    out = run(network, batch(stored), case.outputs)
+    lengths = part(stored, "output_lengths")
+    if case.search:
+        scores = stored["scores:output"]
+        np.testing.assert_allclose(out["output"].scores, scores, rtol=1e-4)
+    for layer, values in part(stored, "output").items():
+        compare(out[layer], values, lengths.get(layer))
+    if "loss" not in stored:
+        return
+    (loss,) = out.losses.values()
+    frames = loss.weight.sum()
+    np.testing.assert_allclose(loss.value.sum(), stored["loss"], rtol=1e-5)
+    np.testing.assert_allclose(loss.error.sum(), stored["error"], rtol=1e-5)  # type: ignore[union-attr]
+    _, found = gradients(network, batch(stored))
+    for key, needed in part(stored, "gradient").items():
+        scale = max(np.abs(needed).max(), 1e-3)
+        np.testing.assert_allclose(frames * found[key], needed, atol=2e-5 * scale, err_msg=key)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_are_returnns(name: str) -> None:
+    check(name, STORED)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_references_are_of_the_cases_as_they_are(name: str) -> None:
+    stored, case = reference(STORED, name), CASES[name]
+    for key, (values, lengths) in case.batch().items():
+        np.testing.assert_allclose(stored[f"input:{key}"], values, rtol=1e-6)
+        assert stored[f"lengths:{key}"].tolist() == lengths
+    params = part(stored, "param")
+    for key, value in parameters({k: v.shape for k, v in params.items()}).items():
+        np.testing.assert_allclose(params[key], value, rtol=1e-6)
+
+
+@pytest.mark.skipif("RETURNN_PYTHON" not in os.environ, reason="RETURNN_PYTHON is not set")
+def test_numbers_are_those_of_returnn_now(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
+    command = [os.environ["RETURNN_PYTHON"], str(HERE / "make_references.py"), str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path)
+    for name in CASES:
+        check(name, tmp_path)
