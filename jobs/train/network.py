@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Resources, file, folder, unhashed
+from returnn_lite.engine.options import TrainOptions
 
 NAME = "train.network"
 VERSION = 1
@@ -50,7 +51,7 @@ class Params:
     """
 
     network: dict[str, Any]
-    options: dict[str, Any]
+    options: TrainOptions
     target: str = "classes"
     end_label: int | None = None
     on_long_targets: Literal["error", "skip"] = "error"

@@ -11,9 +11,8 @@ from jobs.job import JobError
 from jobs.train.datasets import kind, open_dataset, statistics_dim
 from jobs.train.fit import check_same_streams, fit_lengths
 from jobs.train.model import Model, save_model
-from jobs.typed_json import from_json
 from returnn_lite.datasets.dataset import HdfDataset, Stream
-from returnn_lite.engine.trainer import Trainer, TrainOptions
+from returnn_lite.engine.trainer import Trainer
 from returnn_lite.network import Network
 from returnn_lite.parameters import load_checkpoint
 
@@ -37,7 +36,7 @@ class Trained:
 
 def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger) -> Trained:
     """Train as the parameters say. Raises JobError for data that do not fit."""
-    options = from_json(TrainOptions, params.options, "options")
+    options = params.options
     data = dataset(inputs.train, inputs.train_targets, inputs, params)
     dev = dataset(inputs.dev, inputs.dev_targets, inputs, params)
     check_same_streams(data, dev)

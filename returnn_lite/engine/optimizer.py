@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from returnn_lite.engine.options import AdamOptions
 from returnn_lite.lazy import tf
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdamOptions:
-    """Adam (Kingma and Ba, 2015, algorithm 1)."""
-
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
 
 
 class Adam:

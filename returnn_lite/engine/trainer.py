@@ -17,33 +17,13 @@ from returnn_lite import losses
 from returnn_lite.datasets.batches import group, prefetched, sequence_order, shuffled
 from returnn_lite.datasets.dataset import Dataset
 from returnn_lite.engine import schedule
-from returnn_lite.engine.optimizer import Adam, AdamOptions
+from returnn_lite.engine.optimizer import Adam
+from returnn_lite.engine.options import TrainOptions
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.network import Network
 from returnn_lite.parameters import load_checkpoint, save_checkpoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """How to train.
-
-    epochs: passes over the data. batch_frames, batch_sequences: limits of a batch, padding
-    included. learning_rate, schedule: see `schedule.factor`. clip: limit of the gradients' global
-    norm; 0 is none. average: number of last epochs whose parameters are averaged at the end. seed:
-    of the order of the data, of dropout and of the first parameters.
-    """
-
-    epochs: int
-    batch_frames: int = 10000
-    batch_sequences: int = 64
-    learning_rate: float = 1e-3
-    schedule: tuple[tuple[float, ...], ...] = ((0.0, 0.1), (0.1, 1.0), (0.6, 1.0), (1.0, 0.02))
-    adam: AdamOptions = field(default_factory=AdamOptions)
-    clip: float = 5.0
-    average: int = 1
-    seed: int = 1
 
 
 @dataclass
@@ -87,7 +67,6 @@ class Trainer:
         self.folder = folder
         self.log = log
         self.save_every = save_every
-        schedule.check(options.schedule)  # type: ignore[arg-type]
         self._check()
         self.progress = Progress()
         self.adam = Adam(network.variables, options.adam)
@@ -102,11 +81,6 @@ class Trainer:
         for name, data in (("train", self.train_data), ("dev", self.dev_data)):
             if not data.tags:
                 raise NetworkError(f"{name}: found no sequence, needed one or more")
-        epochs, average = self.options.epochs, self.options.average
-        if min(epochs, average) < 1:
-            raise NetworkError(
-                f"options: found epochs {epochs} and average {average}, needed 1 or more"
-            )
 
     # -- steps
 
@@ -221,7 +195,7 @@ class Trainer:
         """Return the learning rate of the next step, in an epoch of so many batches."""
         done, options = self.progress, self.options
         share = (done.epoch + done.done / batches) / options.epochs
-        return options.learning_rate * schedule.factor(options.schedule, share)  # type: ignore[arg-type]
+        return options.learning_rate * schedule.factor(options.schedule, share)
 
     def evaluate(self) -> tuple[float, float]:
         """Return loss and errors per label on the dev set."""

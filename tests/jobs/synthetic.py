@@ -15,6 +15,7 @@ from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.features import statistics
 from jobs.train import network
 from jobs.train.model import save_model
+from jobs.typed_json import from_json
 from jobs.units import train as units
 from jobs.units.units import Units
 from returnn_lite.hdf import HdfWriter
@@ -147,7 +148,8 @@ def train(
     outputs = network.Outputs(model=folder / "model", scores=folder / "scores.json")
     given = {"network": CTC, "options": {"epochs": 1}, **params}
     inputs = task.train_inputs(**(others or {}))
-    network.run(inputs, outputs, network.Params(**given), log or logging.getLogger("job"))
+    checked = from_json(network.Params, given, "train.network")
+    network.run(inputs, outputs, checked, log or logging.getLogger("job"))
     return outputs
 
 

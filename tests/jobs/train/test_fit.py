@@ -13,6 +13,7 @@ from jobs.job import JobError
 from jobs.train.fit import fit_lengths, frames_needed
 from jobs.train.network import Params
 from jobs.train.training import dataset
+from returnn_lite.engine.options import TrainOptions
 from returnn_lite.hdf import HdfReader
 from returnn_lite.network import Network
 
@@ -97,7 +98,12 @@ def test_targets_that_are_too_long_are_left_out_and_listed(
 
 def test_what_is_left_out_is_not_trained_on(task: Task, tmp_path: Path) -> None:
     inputs = task.train_inputs(train_targets=with_long_targets(task, tmp_path, 2))
-    data = dataset(inputs.train, inputs.train_targets, inputs, Params(network={}, options={}))
+    data = dataset(
+        inputs.train,
+        inputs.train_targets,
+        inputs,
+        Params(network={}, options=TrainOptions(epochs=1)),
+    )
     network = Network(CTC, extern_data=data.extern_data, train=True)
     log = logging.getLogger("job")
     fit_lengths(data, inputs.train_targets, "classes", network, log, skip=True)

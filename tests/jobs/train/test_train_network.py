@@ -20,6 +20,7 @@ from jobs.job import JobError
 from jobs.train import network as job
 from jobs.train.model import Model
 from jobs.typed_json import from_json
+from returnn_lite.engine.options import TrainOptions
 from returnn_lite.network import Network
 from returnn_lite.parameters import load_checkpoint
 
@@ -89,8 +90,8 @@ def test_a_training_that_is_killed_anywhere_ends_as_if_it_had_not_been(
     [
         ({"epoch": 1}, "options: unknown key 'epoch'; did you mean 'epochs'?"),
         ({}, "options: missing key 'epochs'"),
-        ({"epochs": 1.5}, "options: epochs: found 1.5, needed int"),
-        ({"epochs": 1, "adam": {"beta": 0.9}}, "options: adam: unknown key 'beta'; did you mean"),
+        ({"epochs": 1.5}, "options.epochs: found 1.5, needed int"),
+        ({"epochs": 1, "adam": {"beta": 0.9}}, "options.adam: unknown key 'beta'; did you mean"),
     ],
 )
 def test_wrong_options(task: Task, tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -110,7 +111,8 @@ def test_wrong_parameters_are_told_before_anything_runs(
     params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(JobError, match=re.escape(message)):
-        from_json(job.Params, {"network": {}, "options": {}, **params}, "recipe x, stage y")
+        given = {"network": {}, "options": {"epochs": 1}, **params}
+        from_json(job.Params, given, "recipe x, stage y")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_language_model_is_trained_on_labels_with_their_end(task: Task, tmp_pa
     inputs = job.Inputs(train=task.targets("train"), dev=task.targets("dev"))
     outputs = job.Outputs(model=tmp_path / "model", scores=tmp_path / "scores.json")
     options = {"epochs": 12, "learning_rate": 0.05, "batch_frames": 40}
-    params = job.Params(network=LM, options=options, end_label=0)
+    params = job.Params(network=LM, options=TrainOptions(**options), end_label=0)
     job.run(inputs, outputs, params, logging.getLogger("job"))
     # Half of the letters follow from the one before, so the entropy is far below log(4).
     assert json.loads(outputs.scores.read_text())[-1]["dev_loss"] < 0.9

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from returnn_lite.engine.optimizer import Adam, AdamOptions
+from returnn_lite.engine.optimizer import Adam
+from returnn_lite.engine.options import AdamOptions
 
 
 def test_adam_is_algorithm_1_of_the_paper() -> None:
