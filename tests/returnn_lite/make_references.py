@@ -6,6 +6,7 @@ PYTHONPATH=<project>:<project>/tests/returnn_lite python make_references.py <fol
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import returnn.tf.compat as tf_compat
 import tensorflow as tf
 from returnn.config import Config, global_config_ctx
+from returnn.tensor import Dim
 from returnn.tf.network import TFNetwork
 from returnn.util.basic import BackendEngine
 from returnn_cases import CASES, Array, Case, parameters
@@ -21,7 +23,8 @@ from returnn_cases import CASES, Array, Case, parameters
 
 def reference(case: Case) -> dict[str, Array]:
     """Return parameters, inputs, outputs, losses, gradients and search results of a case."""
-    config = Config({"extern_data": dict(case.streams), "backend": "tensorflow-net-dict"})
+    streams = _with_dim_objects(case.streams)
+    config = Config({"extern_data": streams, "backend": "tensorflow-net-dict", **case.config})
     with global_config_ctx(config):
         BackendEngine.select_engine(config=config)
         with tf.Graph().as_default(), tf_compat.v1.Session() as session:
@@ -43,6 +46,18 @@ def reference(case: Case) -> dict[str, Array]:
     for key, (array, lengths) in case.batch().items():
         stored |= {f"input:{key}": array, f"lengths:{key}": np.array(lengths, np.int32)}
     return stored | {k: np.asarray(v) for k, v in found.items()}
+
+
+def _with_dim_objects(streams: dict[str, Any]) -> dict[str, Any]:
+    """Return extern_data in which equal time dims are one object, as RETURNN wants it."""
+    found = copy.deepcopy(streams)
+    for opts in streams.values():
+        other = opts.get("same_dim_tags_as", {}).get("t")
+        time = Dim(None, name=f"time:{other}", kind=Dim.Types.Spatial)
+        for key, same in streams.items():
+            if other is not None and other in (key, same.get("same_dim_tags_as", {}).get("t")):
+                found[key]["same_dim_tags_as"] = {"t": time}
+    return found
 
 
 def _feed(network: Any, case: Case) -> dict[Any, Any]:

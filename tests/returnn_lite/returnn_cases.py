@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
 
-from recipes.networks.lm import lstm_lm
+from recipes.networks.lm import lstm_lm, step_lm
+from recipes.networks.transducer import shallow_fusion
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Net = dict[str, Any]
@@ -19,8 +20,9 @@ Net = dict[str, Any]
 class Case:
     """A network, the lengths of its streams, and what of it is compared.
 
-    search: whether its choices search. outputs: layers. returnn: what RETURNN's dict has besides
-    or differently, by path, such as {"output/unit/output/length_normalization": False}.
+    search: whether its choices search. outputs: layers. config: what eval strings ask for.
+    returnn: what RETURNN's dict has besides or differently, by path, such as
+    {"output/unit/output/length_normalization": False}.
     """
 
     net: Net
@@ -28,6 +30,7 @@ class Case:
     lengths: dict[str, list[int]]
     outputs: tuple[str, ...] = ("output",)
     search: bool = False
+    config: dict[str, float] = field(default_factory=dict)
     returnn: dict[str, Any] = field(default_factory=dict)
 
     def net_for_returnn(self) -> Net:
@@ -147,6 +150,47 @@ EXPRESSIONS = {
 }
 
 
+def _ctc() -> Case:
+    loss = {"class": "softmax", "loss": "ctc", "target": "classes", "from": ["fw", "bw"]}
+    lstm = {"class": "rec", "unit": "nativelstm2", "n_out": 3, "from": "data"}
+    net = {"fw": lstm, "bw": {**lstm, "direction": -1}, "output": loss}
+    streams = {"data": {"dim": 3}, "classes": {"dim": 4, "sparse": True}}
+    return Case(net, streams, {"data": [7, 4, 6], "classes": [3, 1, 2]}, outputs=("output", "bw"))
+
+
+def _masked() -> Case:
+    mask = {"class": "compare", "kind": "not_equal", "value": 0, "from": "data:classes"}
+    unit = {"class": "rec", "unit": "nativelstm2", "n_out": 3}
+    sub = {"h": {"class": "linear", "activation": "relu", "n_out": 4}}
+    sub["output"] = {"class": "linear", "activation": "log_softmax", "n_out": 3, "from": "h"}
+    net = {
+        "mask": mask,
+        "masked": {"class": "masked_computation", "mask": "mask", "from": "data", "unit": unit},
+        "output": {"class": "subnetwork", "from": "masked", "subnetwork": sub},
+    }
+    streams = {
+        "data": {"dim": 3},
+        "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+    }
+    lengths = {"data": [6, 3, 5], "classes": [6, 3, 5]}
+    return Case(net, streams, lengths, outputs=("output", "masked"))
+
+
+def _fusion() -> Case:
+    fusion = shallow_fusion(step_lm(labels=4, embed=2, units=3, layers=1))
+    del fusion["lm"]["unit"]["load_on_init"]
+    net = transducer_net(labels=4, beam_size=4, fusion=fusion)
+    del net["labels"]
+    return Case(
+        net,
+        transducer_streams(4),
+        {"data": [5, 5]},
+        search=True,
+        config={"lm_scale": 0.7},
+        returnn={**IN_LOOP, **PLAIN_SCORES, **EXPRESSIONS},
+    )
+
+
 def _transducer(*, search: bool) -> Case:
     net = transducer_net(labels=4, beam_size=3)
     del net["labels"]
@@ -189,4 +233,7 @@ CASES = {
     "transducer_search": _transducer(search=True),
     "decoder": _decoder(search=False),
     "decoder_search": _decoder(search=True),
+    "ctc": _ctc(),
+    "masked": _masked(),
+    "fusion": _fusion(),
 }

@@ -34,7 +34,11 @@ def part(stored: dict[str, Array], kind: str) -> dict[str, Array]:
 def loaded(case: Case, stored: dict[str, Array]) -> Network:
     """Return the network with the reference's parameters: those that it has, and no others."""
     network = Network(
-        case.net, extern_data=case.streams, search=case.search, outputs=list(case.outputs)
+        case.net,
+        extern_data=case.streams,
+        search=case.search,
+        outputs=list(case.outputs),
+        config=case.config,
     )
     params = part(stored, "param")
     assert network.param_shapes() == {k: v.shape for k, v in params.items()}
