@@ -13,13 +13,14 @@ def trace_back(sources: Any, size: int) -> Any:
     sources: int32 [steps, batch, size], which entry of the step before each hypothesis continues.
     """
     last = tf.tile(tf.range(size)[None, :], [tf.shape(sources)[1], 1])
+    # The first entry is not used, but a scan over nothing is an error.
     earlier = tf.scan(
         lambda entry, source: tf.gather(source, entry, batch_dims=1),
-        sources[1:],
+        sources,
         initializer=last,
         reverse=True,
     )
-    return tf.concat([earlier, last[None]], axis=0)
+    return tf.concat([earlier[1:], last[None]], axis=0)
 
 
 def reordered(tensor: Any, origin: Any, batch_axis: int, size: int) -> Any:

@@ -65,7 +65,6 @@ def test_a_model_that_gives_no_number(model: Model, network: Network, tmp_path: 
         timed(network, features_dataset(path, model), "labels", beams, LOG)
 
 
-@pytest.mark.xfail(strict=True, reason="the engine's trace_back scans over no step")
 def test_a_search_may_be_of_one_frame(model: Model, network: Network, tmp_path: Path) -> None:
     features, _ = save_data(tmp_path, {"u": heard({A: 0.6, B: 0.4})}, ["a"])
     found, _ = timed(network, features_dataset(features, model), "labels", beams, LOG)
