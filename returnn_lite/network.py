@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,8 @@ class Network:
         config: Mapping[str, Any] | None = None,
         seed: int = 1,
     ):
+        # Layers ask those before them: a chain of hundreds needs more than Python's usual frames.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
         layers.load()
         self.config = Config(config or {})
         self.mode = Mode(train=train, search=search)
