@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.job import Resources, file
@@ -24,17 +25,22 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """alignment: a label or the blank, the last, for each frame of the model's output."""
+    """alignment: a label or the blank, the last, for each frame. skipped: who has none, why."""
 
     alignment: Path = file("alignment.hdf")
+    skipped: Path = file("skipped.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """repeat_labels: True for CTC's topology; False for RNA's, in which a label takes one frame."""
+    """repeat_labels: True for CTC's topology; False for RNA's, in which a label takes one frame.
+
+    on_no_path: what to do with utterances that have more labels than frames: "error", or "skip".
+    """
 
     repeat_labels: bool
     layer: str = "output"
+    on_no_path: Literal["error", "skip"] = "error"
 
 
 def resources(params: Params) -> Resources:
@@ -45,7 +51,7 @@ def resources(params: Params) -> Resources:
 @engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Align."""
-    from jobs.align.viterbi import check_blank, ctc_alignments, write_alignments
+    from jobs.align.viterbi import check_blank, ctc_alignments, no_path, write_alignments
     from jobs.search.decode import features_dataset
     from jobs.search.networks import search_network
     from jobs.train.model import Model
@@ -54,5 +60,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     data = features_dataset(inputs.features, model, inputs.targets)
     network = search_network(model, None, params.layer, {}, lm=None)
     check_blank(network, data, params.layer)
-    found = ctc_alignments(network, data, params.layer, log, repeat_labels=params.repeat_labels)
+    skipped = no_path(NAME, skip=params.on_no_path == "skip")
+    found = ctc_alignments(
+        network, data, params.layer, skipped, log, repeat_labels=params.repeat_labels
+    )
+    skipped.finish(outputs.skipped, len(data.tags), log)
     write_alignments(outputs.alignment, found, data)

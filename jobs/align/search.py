@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.job import Resources, file
@@ -25,17 +25,22 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """alignment: a label or the blank, the last, for each frame of the network's output."""
+    """alignment: a label or the blank, the last, for each frame. skipped: who has none, why."""
 
     alignment: Path = file("alignment.hdf")
+    skipped: Path = file("skipped.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """network: the dict, whose choice is bound to the labels `classes`. layer: the alignment."""
+    """network: the dict, whose choice is bound to the labels `classes`. layer: the alignment.
+
+    on_no_path: what to do with utterances that have more labels than frames: "error", or "skip".
+    """
 
     network: dict[str, Any]
     layer: str = "output"
+    on_no_path: Literal["error", "skip"] = "error"
 
 
 def resources(params: Params) -> Resources:
@@ -46,7 +51,12 @@ def resources(params: Params) -> Resources:
 @engine_errors()
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
     """Align."""
-    from jobs.align.viterbi import check_blank, searched_alignments, write_alignments
+    from jobs.align.viterbi import (
+        check_blank,
+        no_path,
+        searched_alignments,
+        write_alignments,
+    )
     from jobs.search.decode import features_dataset
     from jobs.search.networks import search_network
     from jobs.train.model import Model
@@ -57,5 +67,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
         model, params.network, params.layer, {}, lm=None, streams=data.extern_data
     )
     check_blank(network, data, params.layer)
-    found = searched_alignments(network, data, params.layer, log)
+    skipped = no_path(NAME, skip=params.on_no_path == "skip")
+    found = searched_alignments(network, data, params.layer, skipped, log)
+    skipped.finish(outputs.skipped, len(data.tags), log)
     write_alignments(outputs.alignment, found, data)

@@ -10,6 +10,7 @@ import numpy as np
 from jobs.files import written
 from jobs.job import JobError
 from jobs.search.decode import beams, run_batches
+from jobs.skipped import Skipped
 from returnn_lite.datasets.batches import Array
 from returnn_lite.datasets.dataset import HdfDataset
 from returnn_lite.hdf import HdfWriter
@@ -30,12 +31,24 @@ def check_blank(network: Network, data: HdfDataset, layer: str) -> None:
         )
 
 
+def no_path(where: str, *, skip: bool) -> Skipped:
+    """Return what collects the utterances that have no path through their labels."""
+    advice = 'pool less, or leave them out: on_no_path="skip"'
+    return Skipped(where=where, skip=skip, advice=advice)
+
+
 def ctc_alignments(
-    network: Network, data: HdfDataset, layer: str, log: logging.Logger, *, repeat_labels: bool
+    network: Network,
+    data: HdfDataset,
+    layer: str,
+    skipped: Skipped,
+    log: logging.Logger,
+    *,
+    repeat_labels: bool,
 ) -> dict[str, Array]:
     """Return int32 [frames] for each sequence: the labels of the best path, blank last.
 
-    Raises JobError where no path exists.
+    skipped: gets the sequences that have no path.
     """
     found: dict[str, Array] = {}
     for tags, batch, outputs in run_batches(network, data, layer, log):
@@ -51,21 +64,20 @@ def ctc_alignments(
         for tag, path, score, length, count in zip(
             tags, paths, scores, frames, counts, strict=True
         ):
-            if not np.isfinite(score):
-                raise JobError(
-                    f"{tag}: found {count} labels and {length} frames, needed a path through them; "
-                    "leave the utterance out, or pool less"
-                )
-            found[tag] = path[:length]
+            if np.isfinite(score):
+                found[tag] = path[:length]
+            else:
+                skipped.add(tag, f"found {count} labels and {length} frames, needed a path")
     return found
 
 
 def searched_alignments(
-    network: Network, data: HdfDataset, layer: str, log: logging.Logger
+    network: Network, data: HdfDataset, layer: str, skipped: Skipped, log: logging.Logger
 ) -> dict[str, Array]:
     """Return int32 [frames] for each sequence: the best path that a search found, blank last.
 
-    network: searches, with the labels given as `classes`. Raises JobError where it found no path.
+    network: searches, with the labels given as `classes`. skipped: gets the sequences that have
+    more labels than frames. Raises JobError where the labels are not fixed in the search.
     """
     blank = data.extern_data["classes"]["dim"]
     found: dict[str, Array] = {}
@@ -73,22 +85,21 @@ def searched_alignments(
         hypotheses = beams(tags, outputs, layer)
         for tag, labels, count in zip(tags, *batch["classes"], strict=True):
             best = hypotheses[tag][0].labels if hypotheses[tag] else []
-            if [label for label in best if label != blank] != labels[:count].tolist():
-                raise JobError(f"{tag}: {_no_path(int(count), len(best))}")
-            found[tag] = np.array(best, dtype=np.int32)
+            if [label for label in best if label != blank] == labels[:count].tolist():
+                found[tag] = np.array(best, dtype=np.int32)
+            elif count > len(best):
+                skipped.add(tag, f"found {count} labels and {len(best)} frames, needed a path")
+            else:
+                raise JobError(
+                    f"{tag}: found a path that is not through its labels, needed a network in "
+                    "which they are fixed; see forced_alignment"
+                )
     return found
 
 
-def _no_path(labels: int, frames: int) -> str:
-    found = f"found {labels} labels and a path of {frames} frames that is not through them"
-    if labels > frames:
-        return f"{found}, needed as many frames as labels; leave the utterance out, or pool less"
-    return f"{found}, needed a network in which the labels are fixed; see forced_alignment"
-
-
 def write_alignments(path: Path, found: dict[str, Array], data: HdfDataset) -> None:
-    """Write the alignments of all sequences, in the data's order; the blank is a label more."""
+    """Write the alignments that were found, in the data's order; the blank is a label more."""
     labels = data.extern_data["classes"]["dim"]
     with written(path) as tmp, HdfWriter(tmp, labels + 1, sparse=True) as out:
-        for tag in data.tags:
+        for tag in (t for t in data.tags if t in found):
             out.write(tag, found[tag])

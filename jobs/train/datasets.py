@@ -12,18 +12,22 @@ from returnn_lite.datasets.dataset import HdfDataset, Stream
 
 
 def open_dataset(
-    streams: Mapping[str, Stream], delayed: Mapping[str, tuple[str, int]] | None = None
+    streams: Mapping[str, Stream],
+    delayed: Mapping[str, tuple[str, int]] | None = None,
+    *,
+    skip_missing: bool = False,
 ) -> HdfDataset:
     """Return the dataset of some streams, of which the first says what sequences there are.
 
-    delayed: see HdfDataset. Raises JobError for a file that is none or has no sequences, and for a
-    label that a stream cannot take; NetworkError where a stream lacks a sequence.
+    delayed, skip_missing: see HdfDataset. Raises JobError for a file that is none or has no
+    sequences, and for a label that a stream cannot take; NetworkError where a stream lacks a
+    sequence.
     """
     for key, stream in streams.items():
         if not stream.path.is_file():
             raise JobError(f"{stream.path}: found no such file, needed one for the stream {key!r}")
     try:
-        data = HdfDataset(streams, delayed)
+        data = HdfDataset(streams, delayed, skip_missing=skip_missing)
     except ValueError as error:
         raise JobError(str(error)) from None
     if not data.tags:

@@ -47,7 +47,8 @@ class Params:
 
     end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a
     language model needs. on_long_targets: what to do with sequences whose target has more labels
-    than the output has frames: "error", or "skip" them.
+    than the output has frames: "error", or "skip" them. on_missing_targets: the same with sequences
+    that have no target, such as those that an alignment left out.
     """
 
     network: dict[str, Any]
@@ -55,6 +56,7 @@ class Params:
     target: str = "classes"
     end_label: int | None = None
     on_long_targets: Literal["error", "skip"] = "error"
+    on_missing_targets: Literal["error", "skip"] = "error"
     checkpoint_seconds: float = unhashed(60.0)
     threads: int = unhashed(2)
     mem_mb: int = unhashed(3000)

@@ -43,6 +43,10 @@ def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger
     network = Network(params.network, extern_data=data.extern_data, train=True, seed=options.seed)
     skip = params.on_long_targets == "skip"
     for which, targets in ((data, inputs.train_targets), (dev, inputs.dev_targets)):
+        if which.missing:
+            log.warning("%s: %d sequences have no target; left out", targets, len(which.missing))
+        for tag in which.missing:
+            log.info("left out: %s: found no target", tag)
         fit_lengths(which, targets, params.target, network, log, skip=skip)
     for line in network.describe().splitlines():
         log.debug(line)
@@ -62,7 +66,8 @@ def dataset(path: Path, targets: Path | None, inputs: Inputs, params: Params) ->
     streams = {"data": Stream(path=path, statistics=inputs.statistics, append=end)}
     if targets is not None:
         streams[params.target] = Stream(path=targets)
-    data = open_dataset(streams, {"delayed": ("data", end)} if end is not None else None)
+    delayed = {"delayed": ("data", end)} if end is not None else None
+    data = open_dataset(streams, delayed, skip_missing=params.on_missing_targets == "skip")
     found = data.extern_data["data"]
     if dim is not None and (found["sparse"] or found["dim"] != dim):
         raise JobError(

@@ -25,6 +25,8 @@ def blstm(
     In training, the frequencies of the log-mel input, which end at high_freq (Hz), are warped, and
     bands of it are masked.
     """
+    if len(pooling) > layers:
+        raise ValueError(f"found pooling {pooling}, needed at most one for each of {layers} layers")
     net: Net = {
         "warp": {"class": "vtlp", "high_freq": high_freq, "from": "data"},
         "augment": {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from recipes.networks.ctc import ctc
@@ -58,8 +58,11 @@ class Sizes:
             high_freq=self.sample_rate / 2,
         )
 
-    def transducer(self, fusion: Net | None = None) -> Net:
-        """Return the transducer, with or without a language model in its search."""
+    def transducer(self, beam: int = 1, fusion: Net | None = None) -> Net:
+        """Return the transducer; beam, fusion: of its search, with or without a language model.
+
+        Neither is part of its training, so that another beam trains nothing again.
+        """
         return transducer(
             self.encoder(),
             labels=self.labels,
@@ -68,26 +71,30 @@ class Sizes:
             fast=self.fast,
             readout=self.readout,
             dropout=self.dropout,
-            beam_size=self.beam,
+            beam_size=beam,
             fusion=fusion,
         )
 
     def fused(self) -> Net:
         """Return the transducer with the language model in its search."""
         lm = step_lm(labels=self.labels, embed=self.lm_embed, units=self.lm_units, layers=1)
-        return self.transducer(shallow_fusion(lm))
+        return self.transducer(self.beam, shallow_fusion(lm))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Options of the three trainings, as `TrainOptions` has them."""
+    """Options of the three trainings, as `TrainOptions` has them.
+
+    scales: of the language model, of which the best on dev is taken. units: their kind. on_bad:
+    what to do with bad utterances: "error", or "skip", counted and listed in each stage.
+    """
 
     ctc: Mapping[str, Any]
     transducer: Mapping[str, Any]
     lm: Mapping[str, Any]
     scales: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
     units: str = "bpe"
-    checks: Mapping[str, Any] = field(default_factory=dict)
+    on_bad: str = "error"
 
 
 def stages(corpus: Stage, sizes: Sizes, training: Training) -> dict[str, Stage]:
@@ -99,7 +106,7 @@ def stages(corpus: Stage, sizes: Sizes, training: Training) -> dict[str, Stage]:
         **_transducer(sizes, training),
         **_lm(sizes, training),
         **_searches(sizes, training),
-        **_alignments(sizes),
+        **_alignments(sizes, training),
     }
 
 
@@ -119,7 +126,7 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
         found[f"check_{name}"] = Stage(
             job="corpus.check",
             inputs={"corpus": f"corpus.{name}", **reference},
-            params=training.checks,
+            params={"on_bad": training.on_bad},
         )
         found[f"features_{name}"] = Stage(
             job="features.extract",
@@ -162,6 +169,7 @@ def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
             params={
                 "network": ctc(sizes.encoder(), dropout=sizes.dropout),
                 "options": dict(training.ctc),
+                "on_long_targets": training.on_bad,
             },
         )
     }
@@ -173,7 +181,7 @@ def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
                 "features": f"features_{name}.features",
                 "targets": f"targets_{name}.targets",
             },
-            params={"repeat_labels": False},
+            params={"repeat_labels": False, "on_no_path": training.on_bad},
         )
     return found
 
@@ -195,6 +203,7 @@ def _transducer(sizes: Sizes, training: Training) -> dict[str, Stage]:
                 "network": sizes.transducer(),
                 "target": "alignment",
                 "options": dict(training.transducer),
+                "on_missing_targets": training.on_bad,
             },
         )
     }
@@ -237,6 +246,7 @@ def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
         "search_transducer": Stage(
             job="search.beam",
             inputs={"model": "transducer.model", "units": "units.units", **test},
+            params={"network": sizes.transducer(sizes.beam)},
         ),
         "tune": Stage(
             job="search.tune",
@@ -260,7 +270,7 @@ def _searches(sizes: Sizes, training: Training) -> dict[str, Stage]:
     return found
 
 
-def _alignments(sizes: Sizes) -> dict[str, Stage]:
+def _alignments(sizes: Sizes, training: Training) -> dict[str, Stage]:
     """Return alignments of the dev set by both models, as CTM and TextGrid."""
     found = {
         "realign_dev": Stage(
@@ -270,7 +280,10 @@ def _alignments(sizes: Sizes) -> dict[str, Stage]:
                 "features": "features_dev.features",
                 "targets": "targets_dev.targets",
             },
-            params={"network": forced_alignment(sizes.transducer(), labels=sizes.labels)},
+            params={
+                "network": forced_alignment(sizes.transducer(sizes.beam), labels=sizes.labels),
+                "on_no_path": training.on_bad,
+            },
         )
     }
     for name, alignment in (("times_ctc", "align_dev"), ("times_transducer", "realign_dev")):

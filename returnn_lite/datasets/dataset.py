@@ -55,17 +55,25 @@ class HdfDataset:
     """Streams from HDF5 files, joined by the names of the sequences; the first stream says which.
 
     delayed: {new stream: (stream, label)}: the stream, one label later, beginning with the given
-    one. Raises NetworkError where a stream lacks a sequence of the first.
+    one. skip_missing: whether sequences that a stream lacks are left out; `missing` names them.
+    Raises NetworkError where a stream lacks a sequence of the first, unless they are left out.
     """
 
     def __init__(
-        self, streams: Mapping[str, Stream], delayed: Mapping[str, tuple[str, int]] | None = None
+        self,
+        streams: Mapping[str, Stream],
+        delayed: Mapping[str, tuple[str, int]] | None = None,
+        *,
+        skip_missing: bool = False,
     ):
         self._streams = dict(streams)
         self._delayed = dict(delayed or {})
         self._readers = {key: HdfReader(s.path) for key, s in streams.items()}
         first = next(iter(self._readers.values()))
-        self.tags: list[str] = list(first.tags)
+        everywhere = set.intersection(*(set(r.tags) for r in self._readers.values()))
+        self.missing = [t for t in first.tags if t not in everywhere] if skip_missing else []
+        left_out = set(self.missing)
+        self.tags: list[str] = [t for t in first.tags if t not in left_out]
         self._index = {k: self._indices(k, r) for k, r in self._readers.items()}
         self._norm = {k: _statistics(s.statistics) for k, s in streams.items() if s.statistics}
         self.extern_data: dict[str, dict[str, Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_it_is_the_best_of_all_paths(tmp_path: Path, repeat: bool) -> None:
             tmp_path / "labels.hdf", {u: np.array(labels[u]) for u in reversed(labels)}, 3
         ),
     )
-    outputs = Outputs(alignment=tmp_path / "alignment.hdf")
+    outputs = outputs_in(tmp_path)
     job.run(inputs, outputs, Params(repeat_labels=repeat), LOG)
     with HdfReader(outputs.alignment) as reader:
         assert reader.sparse and reader.dim == 4
@@ -63,12 +64,18 @@ def test_it_is_the_best_of_all_paths(tmp_path: Path, repeat: bool) -> None:
             assert tuple(reader.read(i)) == best
 
 
+def outputs_in(folder: Path) -> Outputs:
+    """Return the outputs in the folder of a stage."""
+    return Outputs(alignment=folder / "alignment.hdf", skipped=folder / "skipped.jsonl")
+
+
 def align(task: Task, model: Path, folder: Path, **others: Any) -> Path:
     """Align the dev set of the task, or what differs, with CTC's topology."""
     given = {"features": task.features("dev"), "targets": task.targets("dev"), "model": model}
-    layer = others.pop("layer", "output")
-    outputs = Outputs(alignment=folder / "alignment.hdf")
-    job.run(Inputs(**{**given, **others}), outputs, Params(repeat_labels=True, layer=layer), LOG)
+    names = [name for name in ("layer", "on_no_path") if name in others]
+    params = Params(repeat_labels=True, **{name: others.pop(name) for name in names})
+    outputs = outputs_in(folder)
+    job.run(Inputs(**{**given, **others}), outputs, params, LOG)
     return outputs.alignment
 
 
@@ -92,6 +99,10 @@ def test_labels_that_do_not_fit_into_the_frames(task: Task, ctc: Path, tmp_path:
     with pytest.raises(JobError, match=r"dev-7: found 30 labels and \d+ frames, needed a path"):
         align(task, ctc / "model", tmp_path, targets=path)
     assert not (tmp_path / "alignment.hdf").exists()
+    found = align(task, ctc / "model", tmp_path, targets=path, on_no_path="skip")
+    with HdfReader(found) as reader:
+        assert reader.tags == [f"dev-{i}" for i in range(10) if i != 7]
+    assert [json.loads(x)["utt"] for x in (tmp_path / "skipped.jsonl").open()] == ["dev-7"]
 
 
 def test_targets_that_are_not_those_of_the_model(task: Task, ctc: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 from pathlib import Path
@@ -57,6 +58,11 @@ def inputs(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Inputs
     )
 
 
+def outputs_in(folder: Path) -> Outputs:
+    """Return the outputs in the folder of a stage."""
+    return Outputs(alignment=folder / "alignment.hdf", skipped=folder / "skipped.jsonl")
+
+
 def every_path(frames: int, labels: list[int]) -> list[tuple[int, ...]]:
     """Return all paths through labels, each of which takes one frame."""
     found = itertools.product(range(N + 1), repeat=frames)
@@ -64,7 +70,7 @@ def every_path(frames: int, labels: list[int]) -> list[tuple[int, ...]]:
 
 
 def test_it_is_the_best_of_all_paths(network: Network, inputs: Inputs, tmp_path: Path) -> None:
-    outputs = Outputs(alignment=tmp_path / "alignment.hdf")
+    outputs = outputs_in(tmp_path)
     job.run(inputs, outputs, Params(network=forced_alignment(NET, labels=N)), LOG)
     features = HdfReader(inputs.features)
     with HdfReader(outputs.alignment) as reader:
@@ -86,9 +92,13 @@ def test_labels_that_do_not_fit_into_the_frames(inputs: Inputs, tmp_path: Path) 
     targets = write_sequences(tmp_path / "a.hdf", {u: np.array(x) for u, x in long.items()}, N)
     inputs = Inputs(model=inputs.model, features=inputs.features, targets=targets)
     params = Params(network=forced_alignment(NET, labels=N))
-    with pytest.raises(JobError, match="v: found 5 labels and a path of 4 frames that is"):
-        job.run(inputs, Outputs(alignment=tmp_path / "alignment.hdf"), params, LOG)
+    with pytest.raises(JobError, match="v: found 5 labels and 4 frames, needed a path"):
+        job.run(inputs, outputs_in(tmp_path), params, LOG)
     assert not (tmp_path / "alignment.hdf").exists()
+    job.run(inputs, outputs_in(tmp_path), dataclasses.replace(params, on_no_path="skip"), LOG)
+    with HdfReader(tmp_path / "alignment.hdf") as reader:
+        assert reader.tags == ["u", "w"]
+    assert '"utt": "v"' in (tmp_path / "skipped.jsonl").read_text()
 
 
 def test_targets_of_other_units(inputs: Inputs, tmp_path: Path) -> None:
@@ -101,12 +111,14 @@ def test_targets_of_other_units(inputs: Inputs, tmp_path: Path) -> None:
     params = Params(network=forced_alignment(NET, labels=N))
     message = r"layer 'output': found 4 labels, needed 7: the 6 of the targets and the blank"
     with pytest.raises(JobError, match=message):
-        job.run(inputs, Outputs(alignment=tmp_path / "alignment.hdf"), params, LOG)
+        job.run(inputs, outputs_in(tmp_path), params, LOG)
 
 
 def test_networks_that_do_not_search_for_the_labels(inputs: Inputs, tmp_path: Path) -> None:
-    outputs = Outputs(alignment=tmp_path / "alignment.hdf")
-    with pytest.raises(JobError, match="path of 3 frames that is not through them, needed a net"):
+    outputs = outputs_in(tmp_path)
+    with pytest.raises(
+        JobError, match="found a path that is not through its labels, needed a network in"
+    ):
         job.run(inputs, outputs, Params(network=NET), LOG)
     net = {"output": {"class": "linear", "activation": None, "n_out": N + 1, "from": "data"}}
     with pytest.raises(JobError, match="found no parameter 'output/W' and 1 others of the network"):

@@ -121,3 +121,18 @@ def test_not_all_are_left_out(task: Task, tmp_path: Path) -> None:
 def test_equal_labels_need_a_blank_between_them() -> None:
     assert frames_needed(np.array([2, 2, 3, 2, 2, 2])) == 9
     assert frames_needed(np.array([], int)) == 0
+
+
+def test_sequences_without_a_target_are_left_out_where_asked_for(
+    task: Task, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an alignment that left some out."""
+    with HdfReader(task.targets("train")) as reader:
+        some = {tag: reader.read(i) for i, tag in enumerate(reader.tags) if i != 3}
+    targets = write_sequences(tmp_path / "some.hdf", some, LABELS)
+    with pytest.raises(JobError, match="found no sequence 'train-3' and 0 others"):
+        train(task, tmp_path, {"train_targets": targets})
+    with caplog.at_level(logging.INFO):
+        train(task, tmp_path, {"train_targets": targets}, on_missing_targets="skip")
+    assert f"{targets}: 1 sequences have no target; left out" in caplog.text
+    assert "left out: train-3: found no target" in caplog.text
