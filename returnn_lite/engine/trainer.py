@@ -30,13 +30,15 @@ from returnn_lite.parameters import load_checkpoint, save_checkpoint
 class Progress:
     """How far a training is: what is needed to go on, besides parameters and Adam's state.
 
-    step: steps made. epoch: the current epoch, from 0. done: batches of it that are done. totals:
-    sums over these of loss, errors and labels. scores: one row per complete epoch.
+    step: steps made. epoch: the current epoch, from 0. done: batches of it that are done, of which
+    left_out had gradients that are not finite. totals: sums over the others of loss, errors and
+    labels. scores: one row per complete epoch.
     """
 
     step: int = 0
     epoch: int = 0
     done: int = 0
+    left_out: int = 0
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     seconds: float = 0.0
     scores: list[dict[str, float]] = field(default_factory=list)
@@ -117,7 +119,7 @@ class Trainer:
             dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
         named = dict(zip(used, dense, strict=True))
         tf.cond(finite, lambda: self.adam.apply(named, rate), tf.no_op)
-        return self._sums(found)
+        return tf.concat([self._sums(found), [tf.cast(finite, tf.float32)]], axis=0)
 
     def _penalty(self) -> Any:
         """Return the sum of the layers' L2 terms."""
@@ -171,20 +173,26 @@ class Trainer:
         for batch in prefetched(self.train_data, batches[progress.done :]):
             rate = self._rate(len(batches))
             sums = self._train_step(tf.constant(rate), tf.constant(progress.step), *_flat(batch))
-            progress.totals = [a + float(b) for a, b in zip(progress.totals, sums, strict=True)]
+            *found, finite = sums.numpy().tolist()
+            if finite:
+                progress.totals = [a + b for a, b in zip(progress.totals, found, strict=True)]
+            progress.left_out += not finite
             progress.step += 1
             progress.done += 1
             progress.seconds = before + time.monotonic() - start
             if time.monotonic() - saved > self.save_every:
                 self.save("latest")
                 saved = time.monotonic()
+        if progress.left_out:
+            text = "epoch %d: left out %d of %d steps, whose gradients are not finite"
+            self.log.warning(text, progress.epoch + 1, progress.left_out, len(batches))
         loss, _, labels = progress.totals
         dev_loss, dev_error = self.evaluate()
         progress.scores.append(
             {"train_loss": loss / max(labels, 1.0), "dev_loss": dev_loss, "dev_error": dev_error}
         )
         progress.epoch += 1
-        progress.done, progress.totals = 0, [0.0, 0.0, 0.0]
+        progress.done, progress.left_out, progress.totals = 0, 0, [0.0, 0.0, 0.0]
         self._report(self._rate(len(batches)))
         # Before the checkpoint that says that the epoch is complete.
         if progress.epoch > options.epochs - options.average:

@@ -229,12 +229,15 @@ def test_parameters_are_the_mean_of_the_last_epochs(tmp_path: Path) -> None:
     assert not (tmp_path / "epoch.1.index").exists()
 
 
-def test_a_step_without_finite_gradients_is_left_out(tmp_path: Path) -> None:
+def test_a_step_without_finite_gradients_is_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = Labels(3)
     data.sequences[1][0][0, 0] = np.nan
     trainer = make(tmp_path, options(epochs=1), data=data)
     before = trainer.network.get_params()
     trainer.run()
+    assert "epoch 1: left out 1 of 1 steps, whose gradients are not finite" in caplog.text
     for name, value in trainer.network.get_params().items():
         np.testing.assert_array_equal(value, before[name])
 
