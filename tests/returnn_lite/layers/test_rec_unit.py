@@ -53,12 +53,14 @@ def test_lstm_is_its_formula(unit: str, direction: int) -> None:
     check(network, {"data": dense(LENGTHS, 2)}, formula)
 
 
-def test_lstm_over_labels_and_features_is_zero_behind_the_end() -> None:
+@pytest.mark.parametrize("direction", [1, -1])
+def test_lstm_over_labels_and_features_is_zero_behind_the_end(direction: int) -> None:
     streams = {**STREAMS, "classes": {**STREAMS["classes"], "same_dim_tags_as": {"t": "data"}}}
     net = {
         "labels": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data:classes"},
         "output": {"class": "rec", "unit": "lstm", "n_out": 3, "from": ["labels", "data"]},
     }
+    net["labels"]["direction"] = direction
     network = Network(net, extern_data=streams)
     p = random_parameters(network)
     x, labels = dense(LENGTHS, 2)[0], sparse(LENGTHS, 4)[0]
@@ -66,7 +68,8 @@ def test_lstm_over_labels_and_features_is_zero_behind_the_end() -> None:
     assert [d.kind for d in out.dims] == ["spatial", "batch", "feature"]
     for b, n in enumerate(LENGTHS):
         z = p["labels/rec/W"][labels[b, :n]] + p["labels/rec/b"]
-        below = np.concatenate([lstm(z, p["labels/rec/W_re"]), x[b, :n]], axis=1)
+        labels_out = lstm(z[::direction], p["labels/rec/W_re"])[::direction]
+        below = np.concatenate([labels_out, x[b, :n]], axis=1)
         z = below @ p["output/rec/W"] + p["output/rec/b"]
         np.testing.assert_allclose(out.values[:n, b], lstm(z, p["output/rec/W_re"]), atol=1e-5)
         assert not out.values[n:, b].any()
