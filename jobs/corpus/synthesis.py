@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import contextlib
 import json
 import subprocess
 import sys
@@ -65,6 +66,8 @@ class Synthesiser:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        # What a process that has ended did not read is still in the pipe's buffer.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
