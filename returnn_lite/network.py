@@ -162,7 +162,8 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """Write all parameters to a checkpoint; `path` is the prefix of its files."""
-        save_checkpoint(path, self.variables)
+        # RETURNN reads no checkpoint without its step counter.
+        save_checkpoint(path, {**self.variables, "global_step": np.int64(0)})
 
     def load(self, path: str | Path) -> None:
         """Read all parameters from a checkpoint. Raises NetworkError where one is missing."""

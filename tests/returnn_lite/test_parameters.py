@@ -103,6 +103,15 @@ def test_a_checkpoint_comes_back_and_is_tensorflows(tmp_path: Path) -> None:
     assert dict(listed) == {"a/rec/W": [2, 3], "b": []}
 
 
+def test_a_saved_network_has_the_step_counter_that_returnn_asks_for(tmp_path: Path) -> None:
+    network = Network({"output": LINEAR}, extern_data=STREAMS)
+    network.save(tmp_path / "model")
+    found = load_checkpoint(tmp_path / "model")
+    assert set(found) == {"output/W", "output/b", "global_step"}
+    assert found["global_step"].dtype == np.int64
+    network.load(tmp_path / "model")
+
+
 LINEAR = {"class": "linear", "n_out": 2, "from": "data"}
 
 
