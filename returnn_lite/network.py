@@ -24,6 +24,7 @@ from returnn_lite.load_on_init import loaded_names, loaded_on_init
 from returnn_lite.node import Common, Mode, Node, ParamSpec
 from returnn_lite.output import Outputs, collect, output_tensors
 from returnn_lite.parameters import (
+    STEP_COUNTER,
     Array,
     check_initialiser,
     initial_value,
@@ -162,8 +163,7 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """Write all parameters to a checkpoint; `path` is the prefix of its files."""
-        # RETURNN reads no checkpoint without its step counter.
-        save_checkpoint(path, {**self.variables, "global_step": np.int64(0)})
+        save_checkpoint(path, {**self.variables, STEP_COUNTER: np.int64(0)})
 
     def load(self, path: str | Path) -> None:
         """Read all parameters from a checkpoint. Raises NetworkError where one is missing."""

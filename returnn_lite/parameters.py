@@ -18,6 +18,9 @@ from returnn_lite.node import ParamSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# RETURNN has it in every checkpoint, and reads none without it. It is no parameter.
+STEP_COUNTER = "global_step"
+
 
 def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
     """Return a parameter's first value: float32 of its shape, from seed and name alone.
@@ -125,8 +128,9 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Array]:
-    """Return all tensors of a checkpoint by name. Raises NetworkError where there is none."""
+    """Return the parameters of a checkpoint by name. Raises NetworkError where there is none."""
     if not Path(f"{path}.index").is_file():
         raise NetworkError(f"{path}: found no checkpoint, needed the file {path}.index")
     reader = tf.train.load_checkpoint(str(path))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    names = [name for name in reader.get_variable_to_shape_map() if name != STEP_COUNTER]
+    return {name: reader.get_tensor(name) for name in names}
