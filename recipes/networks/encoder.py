@@ -27,24 +27,7 @@ def blstm(
     """
     if len(pooling) > layers:
         raise ValueError(f"found pooling {pooling}, needed at most one for each of {layers} layers")
-    net: Net = {
-        "warp": {"class": "vtlp", "high_freq": high_freq, "from": "data"},
-        "augment": {
-            "class": "spec_augment",
-            "time_size": 10,
-            "feature_size": 5,
-            "from": "warp",
-        },
-        "conv": {
-            "class": "conv",
-            "filter_size": [2 * stride - 1],
-            "strides": stride,
-            "padding": "same",
-            "activation": "relu",
-            "n_out": filters,
-            "from": "augment",
-        },
-    }
+    net = _front_end(stride=stride, filters=filters, high_freq=high_freq)
     source: str | list[str] = "conv"
     for i in range(layers):
         lstm = {
@@ -69,3 +52,25 @@ def blstm(
             source = f"pool{i}"
     net["encoder"] = {"class": "copy", "from": source}
     return net
+
+
+def _front_end(*, stride: int, filters: int, high_freq: float) -> Net:
+    """Return what is before the first LSTM: augmentation, and the convolution `conv`."""
+    return {
+        "warp": {"class": "vtlp", "high_freq": high_freq, "from": "data"},
+        "augment": {
+            "class": "spec_augment",
+            "time_size": 10,
+            "feature_size": 5,
+            "from": "warp",
+        },
+        "conv": {
+            "class": "conv",
+            "filter_size": [2 * stride - 1],
+            "strides": stride,
+            "padding": "same",
+            "activation": "relu",
+            "n_out": filters,
+            "from": "augment",
+        },
+    }
