@@ -178,13 +178,5 @@ class Compare(Layer):
 
 @register("dropout")
 @dataclass(frozen=True, kw_only=True)
-class Dropout(Layer):
+class Dropout(Copy):
     """The input; in training, the share of it that the option `dropout` says is dropped."""
-
-    def infer(self, site: Site) -> Data:
-        """Return the template of the input."""
-        return site.source
-
-    def call(self, site: Site) -> Data:
-        """Return the input."""
-        return site.source
