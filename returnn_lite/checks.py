@@ -3,20 +3,62 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from returnn_lite import layers
 from returnn_lite.data import Data, fitted
+from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.infer import template_for, template_of
+from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
-from returnn_lite.node import Node
-from returnn_lite.scope import Scope
+from returnn_lite.node import Common, Mode, Node
+from returnn_lite.scope import Scope, default_outputs
 
 Batch = Mapping[str, tuple[Any, Any]]
+
+
+class _Streams(dict[str, Node]):
+    """Data streams of which only the names are known; with no names, there is one by any name."""
+
+    def __init__(self, scope: Scope, names: Collection[str] | None) -> None:
+        super().__init__()
+        self._scope, self._any = scope, names is None
+        for name in names or ():
+            self[name] = self[name]
+
+    def __contains__(self, key: object) -> bool:
+        return self._any or super().__contains__(key)
+
+    def __missing__(self, key: str) -> Node:
+        stream = ExternData(template=Data(name=key, dims=(BATCH,)))
+        self[key] = Node(key, stream, Common(), self._scope, f"data:{key}")
+        return self[key]
+
+
+def check_dict(
+    network: dict[str, Any],
+    *,
+    streams: Collection[str] | None = None,
+    search: bool = False,
+    outputs: Sequence[str] | None = None,
+) -> None:
+    """Raise NetworkError for a mistake in a network dict that any data would show.
+
+    Those are classes, options and layers that there are not, values of a wrong type, and layers
+    that depend on one another. streams: the names of the data streams, None where they are not
+    known. search, outputs: as for `Network`.
+    """
+    layers.load()
+    scope = Scope(network, mode=Mode(train=not search, search=search))
+    scope.inputs = _Streams(scope, streams)
+    for name in default_outputs(network, scope.mode) if outputs is None else outputs:
+        scope.get(name, "outputs")
+    check_loops(scope)
 
 
 def check_loops(scope: Scope) -> None:

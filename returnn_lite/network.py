@@ -31,7 +31,7 @@ from returnn_lite.parameters import (
     load_checkpoint,
     save_checkpoint,
 )
-from returnn_lite.scope import Scope
+from returnn_lite.scope import Scope, default_outputs
 
 
 class Network:
@@ -67,11 +67,7 @@ class Network:
         for key, template in streams.templates(extern_data).items():
             layer = ExternData(template=template)
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")
-        names = self._default_outputs() if outputs is None else outputs
-        if not names:
-            raise NetworkError(
-                "found no layer 'output', no loss and no is_output_layer, needed one"
-            )
+        names = default_outputs(network, self.mode) if outputs is None else outputs
         self._variables: dict[str, Any] | None = None
         self._functions: dict[tuple[Any, ...], Any] = {}
         self.outputs = self._build(names, "outputs")
@@ -95,15 +91,6 @@ class Network:
         if self._variables is not None:
             self._add_variables(self._variables)
         return found
-
-    def _default_outputs(self) -> list[str]:
-        return [
-            name
-            for name, opts in self.scope.layers.items()
-            if name == "output"
-            or opts.get("is_output_layer")
-            or (opts.get("loss") and not self.mode.search)
-        ]
 
     def nodes(self) -> list[Node]:
         """Return all layers that are built, those of subnetworks included."""

@@ -185,3 +185,20 @@ class Scope:
 
 
 _WORDS = frozenset({"zeros", "ones"})
+
+
+def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
+    """Return the layers that a network is for: `output`, losses, and those with is_output_layer.
+
+    Raises NetworkError where there is none.
+    """
+    names = [
+        name
+        for name, opts in layers.items()
+        if name == "output"
+        or (isinstance(opts, dict) and opts.get("is_output_layer"))
+        or (isinstance(opts, dict) and opts.get("loss") and not mode.search)
+    ]
+    if not names:
+        raise NetworkError("found no layer 'output', no loss and no is_output_layer, needed one")
+    return names

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.job import Resources, file
+from jobs.network_check import check_network
 
 NAME = "align.search"
 VERSION = 1
@@ -41,6 +42,9 @@ class Params:
     network: dict[str, Any]
     layer: str = "output"
     on_no_path: Literal["error", "skip"] = "error"
+
+    def __post_init__(self) -> None:
+        check_network(self.network, search=True, layer=self.layer)
 
 
 def resources(params: Params) -> Resources:

@@ -11,6 +11,7 @@ from typing import Any
 from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import JobError, Resources, file
+from jobs.network_check import check_network
 
 NAME = "search.beam"
 VERSION = 1
@@ -46,6 +47,10 @@ class Params:
     network: dict[str, Any] | None = None
     layer: str = "labels"
     config: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.network is not None:
+            check_network(self.network, search=True, layer=self.layer)
 
 
 def resources(params: Params) -> Resources:

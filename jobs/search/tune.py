@@ -11,6 +11,7 @@ from typing import Any
 from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Resources, file
+from jobs.network_check import check_network
 
 NAME = "search.tune"
 VERSION = 1
@@ -47,6 +48,7 @@ class Params:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError("found no values, needed at least one to try")
+        check_network(self.network, search=True, layer=self.layer)
 
 
 def resources(params: Params) -> Resources:

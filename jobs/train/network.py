@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Resources, file, folder, unhashed
+from jobs.network_check import check_network
 from returnn_lite.engine.options import TrainOptions
 
 NAME = "train.network"
@@ -65,6 +66,8 @@ class Params:
     def __post_init__(self) -> None:
         if self.target in ("data", "delayed"):
             raise ValueError(f"found target {self.target!r}, needed another name than the input's")
+        delayed = {"delayed"} if self.end_label is not None else set()
+        check_network(self.network, streams={"data", self.target, *delayed})
 
 
 def resources(params: Params) -> Resources:
