@@ -15,56 +15,14 @@ from cupy_kernels.backend import host
 PROJECT = Path(__file__).parents[3]
 NEEDS_COMPILER = pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
 
-# One random problem after the other through every operation, small enough to hit all edges.
-_FUZZ = """
-import sys
-import numpy as np
-from cupy_kernels.align import ctc_align
-from cupy_kernels.backend import host
-from cupy_kernels.ctc import ctc_loss
-from cupy_kernels.lstm import *
-from cupy_kernels.lstm import stepwise
-from cupy_kernels.lstm.source import SOURCE
-
-results = []
-for seed in range(int(sys.argv[1])):
-    rng = np.random.default_rng(seed)
-    time, batch, width = (int(x) for x in rng.integers(0, [30, 9, 25]))
-    vocabulary, n = int(rng.integers(2, 40)), int(rng.integers(1, 70))
-    lengths = rng.integers(0, time + 1, batch, dtype=np.int32)
-    logits = rng.standard_normal((time, batch, vocabulary), np.float32) * 20
-    labels = rng.integers(1, vocabulary, (batch, width), dtype=np.int32)
-    counts = rng.integers(0, width + 1, batch, dtype=np.int32)
-    for repetition in (True, False):
-        options = dict(blank=0, label_repetition=repetition, threads=2)
-        results += ctc_loss(logits, lengths, labels, counts, **options)
-        results += ctc_align(logits, lengths, labels, counts, **options)
-    z = rng.standard_normal((time, batch, 4 * n), np.float32)
-    w = rng.standard_normal((n, 4 * n), np.float32)
-    states = rng.standard_normal((2, batch, n), np.float32)
-    case = (w, lengths, states[0].copy(), states[1].copy())
-    dy, dc = rng.standard_normal((time, batch, n), np.float32), states[1].copy()
-    for direction in (1, -1):
-        y, c, saved = lstm_forward(z, *case, direction=direction, threads=2)
-        grads = lstm_backward(dy, dc, saved, y, *case, direction=direction, threads=2)
-        results += [y, c, *saved, *grads]
-        x, wx = rng.standard_normal((time, batch, width), np.float32), w[:1].repeat(width, axis=0)
-        y, c, saved = lstm_layer_forward(x, wx, w[0], *case, direction=direction, threads=2)
-        results += [y, c, *saved]
-        results += lstm_layer_backward(
-            dy, dc, saved, y, x, wx, *case, direction=direction, threads=2
-        )
-        if host.library(SOURCE):
-            results += stepwise.forward(np, SOURCE, z, *case, direction)
-np.savez(sys.argv[2], *results)
-"""
+FUZZ = Path(__file__).parents[1] / "fuzz.py"
 
 
 def _fuzz(
     count: int, target: Path, cache: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "RETURNN_LITE_CACHE": str(cache), **environment}
-    command = [sys.executable, "-c", _FUZZ, str(count), str(target)]
+    command = [sys.executable, str(FUZZ), str(count), str(target)]
     return subprocess.run(command, env=variables, cwd=PROJECT, capture_output=True, text=True)
 
 

@@ -1,0 +1,145 @@
+"""Layers of LSTMs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from contestants import Run, tensorflow
+
+
+@dataclass(frozen=True)
+class Blstm:
+    """A bidirectional layer, forward and backward, with the products of its input."""
+
+    units: int
+    batch: int = 20
+    time: int = 200
+    bar: float = 1.5
+
+    def arrays(self) -> tuple[Any, Any]:
+        """Input, and the gradient of the output."""
+        rng = np.random.default_rng(0)
+        shape = (self.time, self.batch, self.units)
+        return (
+            rng.standard_normal(shape, np.float32),
+            rng.standard_normal((*shape[:2], 2 * self.units), np.float32),
+        )
+
+    def weights(self) -> tuple[Any, Any]:
+        rng = np.random.default_rng(1)
+        shape = (self.units, 4 * self.units)
+        return tuple(rng.standard_normal(shape, np.float32) / self.units**0.5 for _ in range(2))
+
+    def ours(self, threads: int) -> Run:
+        """One thread per direction."""
+        from cupy_kernels.lstm import lstm_layer_backward, lstm_layer_forward
+
+        x, dy = self.arrays()
+        w, w_re = self.weights()
+        bias = np.zeros(4 * self.units, np.float32)
+        zeros = np.zeros((self.batch, self.units), np.float32)
+        state = (w_re, np.full(self.batch, self.time, np.int32), zeros, zeros)
+        gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
+        each = max(1, threads // 2)
+
+        def one(direction: int) -> Any:
+            options = {"direction": direction, "threads": each}
+            y, _, saved = lstm_layer_forward(x, w, bias, *state, **options)
+            arrays = (gradient[direction], zeros, saved, y, x, w, *state)
+            return lstm_layer_backward(*arrays, **options)
+
+        if threads == 1:
+            return lambda: [one(1), one(-1)]
+        pool = ThreadPoolExecutor(2)
+        return lambda: list(pool.map(one, (1, -1)))
+
+    def ours_and_tensorflow(self, threads: int) -> Run:
+        """The input's products by TensorFlow, the recurrence by the kernel."""
+        tf = tensorflow(max(1, threads // 2))
+        from cupy_kernels.lstm import lstm_backward, lstm_forward
+
+        x, dy = self.arrays()
+        w, w_re = self.weights()
+        rows = tf.constant(x.reshape(-1, self.units))
+        zeros = np.zeros((self.batch, self.units), np.float32)
+        state = (w_re, np.full(self.batch, self.time, np.int32), zeros, zeros)
+        gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
+
+        def one(direction: int) -> list[Any]:
+            options = {"direction": direction, "threads": max(1, threads // 2)}
+            z = tf.matmul(rows, w).numpy().reshape(*x.shape[:2], -1)
+            y, _, saved = lstm_forward(z, *state, **options)
+            dz, *_ = lstm_backward(gradient[direction], zeros, saved, y, *state, **options)
+            dz_rows = tf.constant(dz.reshape(-1, 4 * self.units))
+            dx, dw = tf.matmul(dz_rows, w, transpose_b=True), tf.matmul(rows.T, dz_rows)
+            return [grad.numpy() for grad in (dx, dw, tf.reduce_sum(dz_rows, 0))]
+
+        if threads == 1:
+            return lambda: [one(1), one(-1)]
+        pool = ThreadPoolExecutor(2)
+        return lambda: list(pool.map(one, (1, -1)))
+
+    def pytorch(self, threads: int) -> Run:
+        import torch
+
+        torch.set_num_threads(threads)
+        x, dy = map(torch.from_numpy, self.arrays())
+        x.requires_grad_()
+        layer = torch.nn.LSTM(self.units, self.units, bidirectional=True)
+
+        def run() -> None:
+            layer.zero_grad()
+            x.grad = None
+            layer(x)[0].backward(dy)
+
+        return run
+
+    def keras(self, threads: int) -> Run:
+        tf = tensorflow(threads)
+        x, dy = (tf.constant(a.transpose(1, 0, 2)) for a in self.arrays())
+        lstm = tf.keras.layers.LSTM(self.units, return_sequences=True, use_cudnn=False)
+        layer = tf.keras.layers.Bidirectional(lstm)
+        layer.build(x.shape)
+
+        @tf.function
+        def run() -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+            return tape.gradient(y, [x, *layer.trainable_variables], output_gradients=dy)
+
+        return lambda: [g.numpy() for g in run()]
+
+    def block_lstm(self, threads: int) -> Run:
+        tf = tensorflow(threads)
+        x, dy = map(tf.constant, self.arrays())
+        w = tf.Variable(np.concatenate(self.weights()))
+        bias, zeros = tf.Variable(tf.zeros(4 * self.units)), tf.zeros((self.batch, self.units))
+        peephole = tf.zeros(self.units)
+
+        def one(inputs: Any) -> Any:
+            return tf.raw_ops.BlockLSTMV2(
+                seq_len_max=self.time, x=inputs, cs_prev=zeros, h_prev=zeros, w=w, b=bias,
+                wci=peephole, wcf=peephole, wco=peephole, cell_clip=0.0, use_peephole=False,
+            ).h  # fmt: skip
+
+        @tf.function
+        def run() -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.concat([one(x), tf.reverse(one(tf.reverse(x, [0])), [0])], -1)
+            return tape.gradient(y, [x, w, bias], output_gradients=dy)
+
+        return lambda: [g.numpy() for g in run()]
+
+
+TASKS = {
+    "blstm 500": Blstm(500),
+    "blstm 500, batch 1": Blstm(500, batch=1),
+    "blstm 256": Blstm(256),
+    "blstm 128": Blstm(128),
+    "blstm 64": Blstm(64),
+}
