@@ -13,14 +13,14 @@ from jobs.files import written
 from jobs.job import JobError, Resources, file
 
 NAME = "score.table"
-VERSION = 1
+VERSION = 2
 
 NAMES = ["recipe", "system", "set"]
 NUMBERS = ["WER%", "95%-interval", "sub", "del", "ins", "CER%", "SER%", "words", "RTF"]
 LEGEND = """\
 WER, CER, SER: word, character and sentence error rate. 95%-interval: of the WER, by bootstrap over
 sentences (Bisani and Ney 2004). sub, del, ins: words substituted, deleted, inserted. words: in the
-references. RTF: seconds of search for a second of audio.
+references. RTF: seconds of search for a second of audio; score.json has more digits.
 """
 
 
@@ -106,8 +106,13 @@ def _cells(row: Row, score: dict[str, Any]) -> list[str]:
         f"{score['cer']:.2f}",
         f"{score['ser']:.2f}",
         str(score["words"]),
-        "-" if rtf is None else f"{rtf:.3f}",
+        "-" if rtf is None else _seconds(rtf),
     ]
+
+
+def _seconds(value: float) -> str:
+    """Return a time with the digits that another run has, too: all else in the table repeats."""
+    return "<0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def _columns(cells: Sequence[Sequence[str]], left: int) -> list[str]:

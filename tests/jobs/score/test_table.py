@@ -42,10 +42,10 @@ ROWS = (
     Row(recipe="fsdd", system="transducer + LM", set="dev", reproduce="snakemake --cores 8 b"),
 )
 EXPECTED = """\
-recipe    system           set    WER%  95%-interval  sub  del  ins  CER%   SER%  words    RTF
-----------------------------------------------------------------------------------------------
-commands  CTC greedy       test  12.35    9.10-14.00  100   20    3  4.00  50.00    996  0.051
-fsdd      transducer + LM  dev    0.10     0.00-0.30    1    0    0  0.01   1.00    996      -
+recipe    system           set    WER%  95%-interval  sub  del  ins  CER%   SER%  words   RTF
+---------------------------------------------------------------------------------------------
+commands  CTC greedy       test  12.35    9.10-14.00  100   20    3  4.00  50.00    996  0.05
+fsdd      transducer + LM  dev    0.10     0.00-0.30    1    0    0  0.01   1.00    996     -
 """
 REPRODUCE = """\
 How to reproduce
@@ -68,6 +68,14 @@ def test_the_whole_text(tmp_path: Path, log: logging.Logger) -> None:
     assert text.startswith(EXPECTED + "\nWER, CER, SER: ")
     assert text.endswith("\n\n" + REPRODUCE)
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("factor", "text"), [(0.0021, "<0.01"), (0.0079, "<0.01"), (1.5, "1.50")])
+def test_a_small_time_does_not_vary(
+    factor: float, text: str, tmp_path: Path, log: logging.Logger
+) -> None:
+    row = _table(tmp_path, [{**SCORES[0], "real_time_factor": factor}, SCORES[1]], log)
+    assert row.splitlines()[2].split()[-1] == text
 
 
 def test_bad_input_is_named(tmp_path: Path, log: logging.Logger) -> None:
