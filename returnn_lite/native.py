@@ -20,67 +20,99 @@ def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
     return tf.sigmoid(o) * tf.tanh(c_new), c_new
 
 
-def lstm(z: Any, w_re: Any, lengths: Any, *, direction: int = 1) -> tuple[Any, Any]:
+def lstm(
+    z: Any, w_re: Any, lengths: Any, *, direction: int = 1, alone: bool = True
+) -> tuple[Any, Any]:
     """Return outputs [time, batch, n], zero behind the end, and final cell state [batch, n].
 
     z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins
-    at each sequence's own end.
+    at each sequence's own end. alone: whether no other LSTM runs at the same time; else it has half
+    of the cores.
     """
-    from cupy_kernels.lstm.op import lstm_backward, lstm_forward
+    from cupy_kernels.lstm import LstmSaved, lstm_backward, lstm_forward
 
-    return _lstm(lstm_forward, lstm_backward, [z], [], w_re, lengths, direction)
+    options = {"direction": direction, "threads": _threads(alone)}
+
+    def forward(z: Any, *state: Any) -> Any:
+        y, c_final, saved = lstm_forward(z, *state, **options)
+        return y, c_final, *saved
+
+    def backward(dy: Any, dc: Any, gates: Any, cells: Any, y: Any, *state: Any) -> Any:
+        return lstm_backward(dy, dc, LstmSaved(gates, cells), y, *state, **options)[:2]
+
+    return _lstm(forward, backward, [z], w_re, lengths, again=False)
 
 
 def lstm_layer(
-    x: Any, w: Any, bias: Any, w_re: Any, lengths: Any, *, direction: int = 1
+    x: Any,
+    w: Any,
+    bias: Any,
+    w_re: Any,
+    lengths: Any,
+    *,
+    direction: int = 1,
+    alone: bool = True,
+    low_memory: bool = False,
 ) -> tuple[Any, Any]:
     """Return the same as `lstm` for z = x w + bias, which is never stored.
 
-    x: float32 [time, batch, inputs]. w: float32 [inputs, 4 n]. bias: float32 [4 n].
+    x: float32 [time, batch, inputs]. w: float32 [inputs, 4 n]. bias: float32 [4 n]. low_memory:
+    whether the gates are computed again for the gradient, rather than kept.
     """
-    from cupy_kernels.lstm.layer import lstm_layer_backward, lstm_layer_forward
+    from cupy_kernels import lstm as kernels
 
-    return _lstm(
-        lstm_layer_forward, lstm_layer_backward, [x, w, bias], [x, w], w_re, lengths, direction
-    )
+    options = {"direction": direction, "threads": _threads(alone)}
+
+    def forward(*arrays: Any) -> Any:
+        y, c_final, saved = kernels.lstm_layer_forward(*arrays, **options)
+        return y, c_final, *saved
+
+    def backward(
+        dy: Any, dc: Any, gates: Any, cells: Any, y: Any, x: Any, w: Any, bias: Any, *state: Any
+    ) -> Any:
+        saved = kernels.LstmSaved(gates, cells)
+        return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **options)[:4]
+
+    def lean_forward(*arrays: Any) -> Any:
+        y, c_final, states = kernels.lstm_low_memory_forward(*arrays, **options)
+        return y, c_final, *states
+
+    def lean_backward(dy: Any, dc: Any, outputs: Any, cells: Any, y: Any, *arrays: Any) -> Any:
+        states = kernels.LstmStates(outputs, cells)
+        return kernels.lstm_low_memory_backward(dy, dc, states, *arrays, **options)[:4]
+
+    pair: tuple[Any, Any] = (lean_forward, lean_backward) if low_memory else (forward, backward)
+    return _lstm(*pair, [x, w, bias], w_re, lengths, again=True)
 
 
 def _lstm(
-    forward: Any,
-    backward: Any,
-    inputs: list[Any],
-    again: list[Any],
-    w_re: Any,
-    lengths: Any,
-    direction: int,
+    forward: Any, backward: Any, inputs: list[Any], w_re: Any, lengths: Any, *, again: bool
 ) -> tuple[Any, Any]:
-    """Run an LSTM kernel; again: those of the inputs that its backward pass needs."""
-    from cupy_kernels.lstm.arguments import LstmSaved
+    """Return y and the final cells of an LSTM kernel, with its gradient.
 
+    forward: from inputs and state to y, c_final and two saved arrays. backward: from dy, dc_final,
+    the saved arrays, y, the inputs if it needs them again, and state to the gradients of the inputs
+    and of w_re.
+    """
     zeros = tf.zeros([tf.shape(inputs[0])[1], w_re.shape[0]])
     parts = [tf.float32] * 4
-    # TensorFlow runs the two directions of a layer at the same time: each has half of the cores.
-    options = {"direction": direction, "threads": max(1, _threads() // 2)}
 
-    def run_forward(*arrays: Any) -> Any:
-        y, c_final, saved = forward(*_plain(arrays), **options)
-        return y, c_final, *saved
-
-    def run_backward(*arrays: Any) -> Any:
-        dy, dc, gates, cells, *rest = _plain(arrays)
-        return backward(dy, dc, LstmSaved(gates, cells), *rest, **options)[: len(inputs) + 1]
+    def run(kernel: Any) -> Any:
+        return lambda *arrays: kernel(*_plain(arrays))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*values: Any) -> Any:
-        arguments = [*values, lengths, zeros, zeros]
-        y, c, gates, cells = tf.numpy_function(run_forward, arguments, parts, stateful=False)
+        state = [values[-1], lengths, zeros, zeros]
+        y, c, *saved = tf.numpy_function(
+            run(forward), [*values[:-1], *state], parts, stateful=False
+        )
         y.set_shape([None, None, w_re.shape[0]])
         c.set_shape([None, w_re.shape[0]])
 
         def gradient(dy: Any, dc: Any) -> Any:
-            arguments = [dy, dc, gates, cells, y, *again, w_re, lengths, zeros, zeros]
             kinds = [tf.float32] * len(values)
-            found = tf.numpy_function(run_backward, arguments, kinds, stateful=False)
+            arguments = [dy, dc, *saved, y, *(values[:-1] if again else ()), *state]
+            found = tf.numpy_function(run(backward), arguments, kinds, stateful=False)
             return [tf.ensure_shape(d, v.shape) for d, v in zip(found, values, strict=True)]
 
         return (y, c), gradient
@@ -89,11 +121,12 @@ def _lstm(
     return y, c
 
 
-def _threads() -> int:
-    """Return how many threads a kernel may use."""
+def _threads(alone: bool) -> int:
+    """Return how many threads a kernel may use: TensorFlow may run two of them at the same time."""
     from cupy_kernels.backend.threads import thread_count
 
-    return thread_count(None)
+    every = thread_count(None)
+    return every if alone else max(1, every // 2)
 
 
 def _plain(arrays: Any) -> list[Any]:

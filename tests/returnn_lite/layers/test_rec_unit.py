@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eager import Array, dense, random_parameters, run, sparse
+from eager import Array, dense, gradients, random_parameters, run, sparse
 from reference import check, sigmoid
 
 from returnn_lite.errors import NetworkError
@@ -75,6 +75,50 @@ def test_lstm_over_labels_and_features_is_zero_behind_the_end(direction: int) ->
         assert not out.values[n:, b].any()
 
 
+@pytest.mark.parametrize("direction", [1, -1])
+def test_low_memory_changes_nothing_but_memory(direction: int) -> None:
+    streams = {**STREAMS, "classes": {**STREAMS["classes"], "same_dim_tags_as": {"t": "data"}}}
+    found = []
+    for low in (False, True):
+        lstm_layer = layer(direction=direction, unit_opts={"low_memory": low})["output"]
+        probs = {"class": "softmax", "from": "lstm", "loss": "ce", "target": "classes"}
+        network = Network({"lstm": lstm_layer, "output": probs}, extern_data=streams, train=True)
+        random_parameters(network)
+        found.append(gradients(network, {"data": dense(LENGTHS, 2), "classes": sparse(LENGTHS, 4)}))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for name, gradient in found[0][1].items():
+        np.testing.assert_allclose(found[1][1][name], gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_dropped_recurrent_weights_are_the_same_in_a_loop_and_out_of_it() -> None:
+    unit = {
+        "class": "rec",
+        "unit": "lstm",
+        "n_out": 40,
+        "unit_opts": {"rec_weight_dropout": 0.5},
+    }
+    x = dense(LENGTHS, 2)
+    values = []
+    for optimise in (True, False):
+        net = {
+            "output": {
+                "class": "rec",
+                "from": "data",
+                "unit": {"output": {**unit, "from": "data:source"}},
+                "optimize_move_layers_out": optimise,
+            }
+        }
+        network = Network(net, extern_data=STREAMS, train=True)
+        random_parameters(network)
+        values.append(run(network, {"data": x})["output"].canonical())
+    np.testing.assert_allclose(*values, atol=1e-6)
+    plain = Network({"output": {**unit, "unit_opts": {}}}, extern_data=STREAMS, train=True)
+    random_parameters(plain)
+    without = run(plain, {"data": x})["output"].canonical()
+    assert np.abs(values[0][:, 0] - without[:, 0]).max() < 1e-6  # no output before the first frame
+    assert np.abs(values[0][0, 2] - without[0, 2]).max() > 1e-3
+
+
 def test_parameters_have_returnns_names_and_shapes() -> None:
     net = {"lstm0_fw": {"class": "rec", "unit": "lstm", "n_out": 5, "from": "data"}}
     network = Network(net, extern_data=STREAMS, outputs=["lstm0_fw"])
@@ -93,7 +137,13 @@ def layer(**more: Any) -> dict[str, Any]:
     ("net", "text"),
     [
         (layer(unit="lstn"), r"output \(rec\): unknown unit 'lstn'; did you mean 'lstm'\?"),
-        (layer(unit_opts={"bias": 1}), r"unknown unit option 'bias'; there is: forget_bias"),
+        (layer(unit_opts={"forget": 1}), r"unit option 'forget'; did you mean 'forget_bias'\?"),
+        (layer(unit_opts={"forget_bias": "1"}), r"unit option 'forget_bias': found '1', needed"),
+        (layer(unit_opts={"rec_weight_dropout": 1.0}), r"found rec_weight_dropout 1.0, needed 0 "),
+        (
+            layer(unit_opts={"low_memory": True}, **{"from": "data:classes"}),
+            r"found low_memory and source .*, needed features; try an embedding",
+        ),
         (layer(direction=2), r"option 'direction': found 2, needed 1 or -1"),
         (
             {**layer(**{"from": "last"}), "last": {"class": "gather", "from": "data"}},
