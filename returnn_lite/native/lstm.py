@@ -1,12 +1,11 @@
-"""The hot loops for TensorFlow, with their gradients."""
+"""LSTM over a sequence, and one step of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from returnn_lite.lazy import tf
+from returnn_lite.native import bridge, lstm_tf
 
 
 def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
@@ -15,9 +14,7 @@ def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
     z: float32 [batch, 4 n], the input product with bias; gates: cell input, input, forget, output.
     w_re: float32 [n, 4 n]. h, c: float32 [batch, n], output and cell state before.
     """
-    j, i, f, o = tf.split(z + tf.matmul(h, w_re), 4, axis=-1)
-    c_new = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(j)
-    return tf.sigmoid(o) * tf.tanh(c_new), c_new
+    return lstm_tf.lstm_step(z, w_re, h, c)
 
 
 def lstm(
@@ -30,7 +27,10 @@ def lstm(
     of the cores.
     """
     from cupy_kernels.lstm import LstmSaved, lstm_backward, lstm_forward
+    from cupy_kernels.lstm.source import SOURCE
 
+    if not bridge.serves(SOURCE):
+        return lstm_tf.lstm(z, w_re, lengths, direction)
     options = {"direction": direction, "threads": _threads(alone)}
 
     def forward(z: Any, *state: Any) -> Any:
@@ -60,7 +60,10 @@ def lstm_layer(
     whether the gates are computed again for the gradient, rather than kept.
     """
     from cupy_kernels import lstm as kernels
+    from cupy_kernels.lstm.source import SOURCE
 
+    if not bridge.serves(SOURCE):
+        return lstm_tf.lstm(tf.tensordot(x, w, 1) + bias, w_re, lengths, direction)
     options = {"direction": direction, "threads": _threads(alone)}
 
     def forward(*arrays: Any) -> Any:
@@ -95,24 +98,18 @@ def _lstm(
     and of w_re.
     """
     zeros = tf.zeros([tf.shape(inputs[0])[1], w_re.shape[0]])
-    parts = [tf.float32] * 4
-
-    def run(kernel: Any) -> Any:
-        return lambda *arrays: kernel(*_plain(arrays))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*values: Any) -> Any:
         state = [values[-1], lengths, zeros, zeros]
-        y, c, *saved = tf.numpy_function(
-            run(forward), [*values[:-1], *state], parts, stateful=False
-        )
+        y, c, *saved = bridge.call(forward, [*values[:-1], *state], [tf.float32] * 4)
         y.set_shape([None, None, w_re.shape[0]])
         c.set_shape([None, w_re.shape[0]])
 
         def gradient(dy: Any, dc: Any) -> Any:
             kinds = [tf.float32] * len(values)
             arguments = [dy, dc, *saved, y, *(values[:-1] if again else ()), *state]
-            found = tf.numpy_function(run(backward), arguments, kinds, stateful=False)
+            found = bridge.call(backward, arguments, kinds)
             return [tf.ensure_shape(d, v.shape) for d, v in zip(found, values, strict=True)]
 
         return (y, c), gradient
@@ -127,57 +124,3 @@ def _threads(alone: bool) -> int:
 
     every = thread_count(None)
     return every if alone else max(1, every // 2)
-
-
-def _plain(arrays: Any) -> list[Any]:
-    return [np.ascontiguousarray(a) for a in arrays]
-
-
-def ctc_loss(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
-    """Return float32 [batch], -log p of the labels by CTC (Graves et al., 2006), or inf.
-
-    logits: float32 [time, batch, labels], before softmax. frames, counts: int32 [batch], lengths of
-    the input and of the labels. labels: int32 [batch, label]. blank: its index.
-    """
-    from cupy_kernels.ctc.op import ctc_loss as kernel
-
-    def compute(*arrays: Any) -> Any:
-        return kernel(*_plain(arrays), blank=blank)
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def loss(logits: Any) -> Any:
-        value, gradient = tf.numpy_function(
-            compute, [logits, frames, labels, counts], [tf.float32, tf.float32], stateful=False
-        )
-        value.set_shape([None])
-        gradient.set_shape(logits.shape)
-        return value, lambda upstream: gradient * upstream[None, :, None]
-
-    return loss(logits)
-
-
-def ctc_errors(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
-    """Return float32 [batch], the edit distance of the best path's labels to the given ones."""
-    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    before = tf.pad(best[:-1], [[1, 0], [0, 0]], constant_values=-1)
-    valid = tf.transpose(tf.sequence_mask(frames, tf.shape(best)[0]))
-    emitted = tf.logical_and(tf.logical_and(best != before, best != blank), valid)
-    hyps = tf.RaggedTensor.from_tensor(tf.transpose(best))
-    hyps = tf.ragged.boolean_mask(hyps, tf.transpose(emitted))
-    refs = tf.RaggedTensor.from_tensor(labels, lengths=counts)
-    return tf.edit_distance(hyps.to_sparse(), refs.to_sparse(), normalize=False)
-
-
-def ctc_align(
-    log_probs: Any, frames: Any, labels: Any, counts: Any, *, blank: int, label_repetition: bool
-) -> tuple[Any, Any]:
-    """Return the best path of numpy arrays: labels int32 [batch, time], and its score [batch].
-
-    log_probs: float32 [time, batch, labels]; the others as in `ctc_loss`. label_repetition: False
-    for RNA's topology, in which a label takes one frame.
-    """
-    from cupy_kernels.align.op import ctc_align as kernel
-
-    arrays = _plain([log_probs, frames, labels, counts])
-    path, score = kernel(*arrays, blank=blank, label_repetition=label_repetition)
-    return path, score
