@@ -1,4 +1,5 @@
-// Functions that vectorise on the host and give the same values on the GPU, and sums over a block.
+// Functions that vectorise on the host and give the same values on the GPU, and reductions over
+// a block.
 #pragma once
 #include "kernel.h"
 
@@ -52,12 +53,12 @@ DEVICE float tanh_fast(float x) {
 
 #ifdef __CUDACC__
 
-// Both give their result to every thread of the block; the order of the sum depends on the
+// They give their result to every thread of the block; the order of the sum depends on the
 // block's size alone. A barrier at the end lets the next call write the same memory.
-#define BLOCK_REDUCE(name, start, combine)                                              \
-  DEVICE float name(const float* x, int n) {                                            \
-    __shared__ float part[32];                                                          \
-    float value = start;                                                                \
+#define BLOCK_REDUCE(type, name, start, combine)                                        \
+  DEVICE type name(const type* x, int n) {                                              \
+    __shared__ type part[32];                                                           \
+    type value = start;                                                                 \
     for (int i = threadIdx.x; i < n; i += blockDim.x) value = combine(value, x[i]);     \
     for (int step = 16; step; step /= 2)                                                \
       value = combine(value, __shfl_xor_sync(0xffffffffu, value, step));                \
@@ -69,8 +70,9 @@ DEVICE float tanh_fast(float x) {
     return value;                                                                       \
   }
 #define ADD(a, b) ((a) + (b))
-BLOCK_REDUCE(block_max, -INFINITY, fmaxf)
-BLOCK_REDUCE(block_sum, 0.0f, ADD)
+BLOCK_REDUCE(float, block_max, -INFINITY, fmaxf)
+BLOCK_REDUCE(float, block_sum, 0.0f, ADD)
+BLOCK_REDUCE(int, block_min, x[0], min)
 #undef BLOCK_REDUCE
 #undef ADD
 
@@ -87,6 +89,13 @@ DEVICE float block_sum(const float* x, int n) {
   float value = 0.0f;
 #pragma omp simd reduction(+ : value)
   for (int i = 0; i < n; ++i) value += x[i];
+  return value;
+}
+
+DEVICE int block_min(const int* x, int n) {  // of at least one
+  int value = x[0];
+#pragma omp simd reduction(min : value)
+  for (int i = 1; i < n; ++i) value = x[i] < value ? x[i] : value;
   return value;
 }
 
