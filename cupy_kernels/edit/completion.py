@@ -79,7 +79,7 @@ def optimal_completion_of_row(
     arrays = (row, b, b_lengths, increasing, distances)
     workers = max(1, min(workers, batch) if xp is np else batch)
     launch(SOURCE, "edit_completion", *arrays, *sizes, workers=workers, xp=xp)
-    return distances if places is None else distances[:, places]
+    return distances if places is None else xp.take(distances, places, axis=1)
 
 
 def _labels(where: str, xp: ModuleType, successors: Any) -> Any:

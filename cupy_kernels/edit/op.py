@@ -83,8 +83,8 @@ def alignment_counts(
 
     Of equally good alignments it is that which rapidfuzz's `Levenshtein.editops(b, a)` gives where
     a table has less than 2**22 cells: what a and b begin and end with alike is matched; the rest is
-    read from its end, with a deletion where it is among the best steps, else an insertion unless
-    a match or substitution costs less or the same; a match ties in the insertion's favour.
+    read from its end, with a deletion where it is among the best steps, else an insertion where it
+    is and a substitution is not, else a match or a substitution.
 
     Args:
         a: int32 [batch, max_a], the hypotheses; padded with anything.

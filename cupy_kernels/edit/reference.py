@@ -49,8 +49,8 @@ def alignment_counts(a: Labels, b: Labels) -> tuple[int, int, int]:
     """Substitutions, deletions and insertions of one best alignment.
 
     What both begin and end with alike is matched. The rest is read from its end: a deletion where
-    it is among the best steps; else an insertion where it is and the hypothesis without that label
-    is nearer to b than without both; else a match or a substitution.
+    it is among the best steps; else an insertion where it is and a substitution is not; else a
+    match or a substitution.
     """
     while a and b and a[0] == b[0]:
         a, b = a[1:], b[1:]
