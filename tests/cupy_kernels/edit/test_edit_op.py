@@ -154,6 +154,15 @@ def test_long_pairs_equal_rapidfuzz() -> None:
     assert edit.edit_distance(*pair).tolist() == [len(tags)]
 
 
+def test_labels_of_one_pair_leave_nothing_behind() -> None:
+    """The second pair looks at nearly every slot that the first, far apart, may have taken."""
+    a = _batch([list(range(4001)), list(range(3999, -1, -1))])
+    b = _batch([list(range(0, 60 * 10**7, 10**7)), list(range(60))])
+    rows = edit.edit_distance_row(*a, *b, threads=1)
+    for row, pair in zip(rows, _lists((*a, *b)), strict=True):
+        assert row.tolist() == reference.table(*pair)[-1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), labels=st.sampled_from([1, 2, 9, 400]), far=st.booleans())
 def test_distances_are_a_metric(seed: int, labels: int, far: bool) -> None:
