@@ -140,14 +140,7 @@ def _run(
     spaces = block * max(1, min(workers, -(-batch // (lanes * block))))
     arrays = [xp.zeros(spaces * numbers, np.int32), xp.zeros(spaces * words, np.uint64)]
     arrays += [xp.empty(spaces * traced, np.uint64)] if trace else []
-    order = _similar_together(xp, *pairs)
+    order = xp.argsort(-(pairs[1] + pairs[3]))  # a bundle takes as long as its longest pair
     sizes = (batch, max_a, max_b, slots, block)
     arguments = (*pairs, order, result, *arrays, *sizes)
     launch(SOURCE, name, *arguments, workers=spaces // block, xp=xp, block=block)
-
-
-def _similar_together(xp: ModuleType, a: Any, a_lengths: Any, b: Any, b_lengths: Any) -> Any:
-    """int64 [batch]: the pairs with the most work first, those with as many strips together."""
-    longer, shorter = xp.maximum(a_lengths, b_lengths), xp.minimum(a_lengths, b_lengths)
-    strips = (longer + 63) // 64
-    return xp.argsort(-(strips.astype(np.int64) * 2**32 + shorter))
