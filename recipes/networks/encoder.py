@@ -15,6 +15,7 @@ def blstm(
     filters: int,
     pooling: tuple[int, ...],
     dropout: float,
+    warp: float = 0.18,
     high_freq: float = 8000.0,
 ) -> Net:
     """Return layers that end in `encoder`: float [batch, time / (stride * pooling), 2 units].
@@ -22,12 +23,12 @@ def blstm(
     A convolution takes every `stride` frames together before the first LSTM, so that no recurrency
     runs at the full frame rate. filters: its outputs. units: per direction. pooling: by how much
     the frames are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
-    In training, the frequencies of the log-mel input, which end at high_freq (Hz), are warped, and
-    bands of it are masked.
+    In training, the frequencies of the log-mel input, which end at high_freq (Hz), are warped by a
+    factor from 1 - warp to 1 + warp, so that unseen speakers are less new, and bands are masked.
     """
     if len(pooling) > layers:
         raise ValueError(f"found pooling {pooling}, needed at most one for each of {layers} layers")
-    net = _front_end(stride=stride, filters=filters, high_freq=high_freq)
+    net = _front_end(stride=stride, filters=filters, warp=warp, high_freq=high_freq)
     source: str | list[str] = "conv"
     for i in range(layers):
         lstm = {
@@ -54,10 +55,10 @@ def blstm(
     return net
 
 
-def _front_end(*, stride: int, filters: int, high_freq: float) -> Net:
+def _front_end(*, stride: int, filters: int, warp: float, high_freq: float) -> Net:
     """Return what is before the first LSTM: augmentation, and the convolution `conv`."""
     return {
-        "warp": {"class": "vtlp", "high_freq": high_freq, "from": "data"},
+        "warp": {"class": "vtlp", "warp": warp, "high_freq": high_freq, "from": "data"},
         "augment": {
             "class": "spec_augment",
             "time_size": 10,
