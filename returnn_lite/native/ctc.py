@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge, ctc_tf
+from returnn_lite.native import bridge, ctc_tf, edit
 
 
 def ctc_loss(
@@ -47,14 +47,14 @@ def ctc_loss(
 
 def ctc_errors(logits: Any, frames: Any, labels: Any, counts: Any, *, blank: int) -> Any:
     """Return float32 [batch], the edit distance of the best path's labels to the given ones."""
-    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    before = tf.pad(best[:-1], [[1, 0], [0, 0]], constant_values=-1)
-    valid = tf.transpose(tf.sequence_mask(frames, tf.shape(best)[0]))
+    best = tf.transpose(tf.argmax(logits, axis=-1, output_type=tf.int32))
+    before = tf.pad(best[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+    valid = tf.sequence_mask(frames, tf.shape(best)[1])
     emitted = tf.logical_and(tf.logical_and(best != before, best != blank), valid)
-    hyps = tf.RaggedTensor.from_tensor(tf.transpose(best))
-    hyps = tf.ragged.boolean_mask(hyps, tf.transpose(emitted))
-    refs = tf.RaggedTensor.from_tensor(labels, lengths=counts)
-    return tf.edit_distance(hyps.to_sparse(), refs.to_sparse(), normalize=False)
+    order = tf.argsort(tf.cast(tf.logical_not(emitted), tf.int32), axis=1, stable=True)
+    hypotheses = tf.gather(best, order, batch_dims=1)
+    lengths = tf.reduce_sum(tf.cast(emitted, tf.int32), axis=1)
+    return tf.cast(edit.edit_distance(hypotheses, lengths, labels, counts), tf.float32)
 
 
 def ctc_align(
