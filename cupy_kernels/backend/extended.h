@@ -74,7 +74,7 @@ DEVICE float ratio(Extended a, Extended b, Extended c) {
          power_of_two(a.exponent + b.exponent - c.exponent);
 }
 
-// e^x for x <= 0; below e^-90000 is zero.
+// e^x for x up to 90000; below e^-90000 is zero.
 DEVICE Extended extended_exp(double x) {
   bool zero = !(x > -90000.0);
   x = zero ? 0.0 : x;
