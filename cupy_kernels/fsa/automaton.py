@@ -35,7 +35,7 @@ class Automaton:
         source: int32 [edges], the state that an edge leaves.
         target: int32 [edges], the state that it enters.
         label: int32 [edges], whose score it takes from a frame.
-        cost: float32 [edges], -90000 to 90000, or inf.
+        cost: float32 [edges], between -90000 and 90000, or inf.
         start: float32 [states], cost of starting in a state; a finite one for each sequence.
         final: float32 [states], cost of ending in a state.
         edge_offsets: int64 [batch + 1], where the edges of each sequence begin.
@@ -168,8 +168,9 @@ def _check(a: Automaton) -> None:
             check.fail(where, name, f"{value}", f"offsets that rise from 0 to {size}")
     for name in ("cost", "start", "final"):
         value = getattr(a, name)
-        wrong = ~((abs(value) <= LARGEST) | (value == np.inf))
-        check.outside(where, name, value, wrong, f"{-LARGEST:.0f} to {LARGEST:.0f}, or inf")
+        wrong = ~((abs(value) < LARGEST) | (value == np.inf))
+        needed = f"between {-LARGEST:.0f} and {LARGEST:.0f}, or inf"
+        check.outside(where, name, value, wrong, needed)
     limits = np.repeat(np.diff(a.state_offsets), np.diff(a.edge_offsets))
     for name in ("source", "target"):
         value = getattr(a, name)

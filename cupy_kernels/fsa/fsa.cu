@@ -8,8 +8,8 @@
 //
 // fsa_frames, a block per frame: the probabilities of a sequence's labels; result = the softmax, or
 // zero. fsa_sums, a block per sequence, its threads over the states: a forward sweep that is kept,
-// then a backward sweep that adds the posterior of each label to the result (or subtracts it from
-// the softmax). Two barriers per frame and none between rounds: position i of a row is always the
+// then a backward sweep that adds the posterior of each label to the zeros, or takes it off the
+// softmax. Two barriers per frame and none between rounds: position i of a row is always the
 // same thread's.
 //
 // Limits: sums lie within e^(+-3.7e8), 4000 frames of the largest scores there may be. A thread
@@ -73,7 +73,8 @@ struct Sums {
   float *posteriors, *piece_sums;
 };
 
-// A sweep over one frame, `from` -> `to`. With a total it leaves the posteriors of the edges too.
+// A sweep over one frame, `from` -> `to`. The backward one leaves the posteriors of the edges too:
+// `prefix` is the forward sweep before the frame, by `across`.
 DEVICE void advance(Sums s, int direction, Extendeds from, Extendeds to, Extendeds p,
                     Extendeds prefix, const int* across, Extended total) {
   Sweep edges = s.sweeps[direction];

@@ -37,7 +37,7 @@ class Hmm:
         speech: costs of the states of phones.
         silence: phone that may stand at both ends and between words, with one state; None for none.
         pause: costs of silence.
-        tying: label of (phone, state): an int array [phones, states], or a function; by default
+        tying: label of (phone, state): int64 [phones, states], or a function; by default
             phone * states + state, monophones.
     """
 
@@ -50,6 +50,8 @@ class Hmm:
     def __post_init__(self) -> None:
         if self.states < 1:
             check.fail("Hmm", "states", str(self.states), "1 or more")
+        if self.tying is not None and not callable(self.tying):
+            check.array("Hmm", "tying", self.tying, np.int64, phones=None, states=self.states)
 
     def label(self, phone: int, state: int) -> int:
         """The label of a state of a phone."""

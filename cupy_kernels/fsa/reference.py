@@ -49,6 +49,7 @@ def edge_posteriors(frames: Floats, one: Automaton) -> tuple[float, Floats]:
     nothing = np.zeros((len(frames), len(one.source)))
     if not (frames <= LARGEST).all():
         return np.nan, nothing
+    frames = np.where(frames > -LARGEST, frames, -np.inf)
     scores = frames[:, one.label] - one.cost
     prefix = prefix_sums(scores, one)
     suffix = suffix_sums(scores, one)

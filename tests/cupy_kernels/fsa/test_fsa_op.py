@@ -167,10 +167,11 @@ def test_nan_and_inf_spoil_their_sequence_only(operation: Any, value: float) -> 
     np.testing.assert_array_equal(found[1][:, 0], clean[1][:, 0])
 
 
-def test_scores_that_the_sum_cannot_hold() -> None:
+def test_scores_that_the_sum_cannot_hold(xp: ModuleType) -> None:
     scores, lengths = _case()
     scores[0, 0, 1], scores[0, 1, 1] = -1e6, 1e6
-    loss, posteriors = fsa_full_sum(scores, lengths, _chain())
+    arrays = xp.asarray(scores), xp.asarray(lengths)
+    loss, posteriors = map(_numpy, fsa_full_sum(*arrays, _chain()))
     assert loss[0] == np.inf
     assert np.isnan(loss[1])
     assert not posteriors[:, 0].any()
@@ -196,6 +197,15 @@ def test_scores_above_zero_and_costs_below() -> None:
     raised, same = fsa_full_sum(scores + np.float32(50), lengths, scaled)
     np.testing.assert_allclose(raised, loss - 6 * 80, rtol=1e-6)
     np.testing.assert_allclose(same, posteriors, atol=1e-5)
+
+
+def test_what_is_impossible_in_every_way_stays_so() -> None:
+    """An edge of cost inf and score -inf between dead states, where the sum is above 1."""
+    automaton = Automaton.of([[(0, 0, 0, -1.0), (1, 1, 1, np.inf)]], [{0: 0.0}], [{0: 0.0}])
+    scores = np.array([[[5.0, -np.inf]]] * 3, np.float32)
+    loss, posteriors = fsa_full_sum(scores, _ints(3), automaton)
+    np.testing.assert_allclose(loss, [-18.0], rtol=1e-6)
+    np.testing.assert_allclose(posteriors, [[[1.0, 0.0]]] * 3, atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
