@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run
+from contestants import Run, cupy_run, on_gpu, torch_run
 from contestants import tensorflow as load_tensorflow
 
 
@@ -63,6 +63,36 @@ class Ctc:
 
         return lambda: run().numpy()
 
+    def gpu_ours(self, threads: int) -> Run:
+        arrays = on_gpu(*self.arrays())
+        from cupy_kernels.ctc import ctc_loss
+
+        return cupy_run(lambda: ctc_loss(*arrays, blank=0))
+
+    def gpu_pytorch(self, threads: int, cudnn: bool = False) -> Run:
+        """PyTorch's own kernel; cuDNN's takes lengths and labels on the host."""
+        import torch
+
+        logits, lengths, labels, counts = map(torch.from_numpy, self.arrays())
+        if not cudnn:
+            lengths, labels, counts = (x.long() for x in (lengths, labels, counts))
+        else:
+            labels = labels.reshape(-1)
+
+        def run() -> None:
+            logits.grad = None
+            log_probs = logits.log_softmax(-1)
+            options = {"blank": 0, "reduction": "sum"}
+            torch.nn.functional.ctc_loss(log_probs, labels, lengths, counts, **options).backward()
+
+        synchronised = torch_run(run)
+        logits = logits.cuda().requires_grad_()
+        labels = labels if cudnn else labels.cuda()
+        return synchronised
+
+    def gpu_pytorch_cudnn(self, threads: int) -> Run:
+        return self.gpu_pytorch(threads, cudnn=True)
+
 
 @dataclass(frozen=True)
 class Align(Ctc):
@@ -76,7 +106,14 @@ class Align(Ctc):
         arrays = self.arrays()
         return lambda: ctc_align(*arrays, blank=0, threads=threads)
 
-    pytorch = tensorflow = None  # type: ignore[assignment]  # neither has it
+    def gpu_ours(self, threads: int) -> Run:
+        arrays = on_gpu(*self.arrays())
+        from cupy_kernels.align import ctc_align
+
+        return cupy_run(lambda: ctc_align(*arrays, blank=0))
+
+    # None of them has it.
+    pytorch = tensorflow = gpu_pytorch = gpu_pytorch_cudnn = None  # type: ignore[assignment]
 
 
 TASKS = {"ctc": Ctc(), "align": Align()}

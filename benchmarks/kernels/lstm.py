@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run, tensorflow
+from contestants import Run, cupy_run, on_gpu, tensorflow, torch_run
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,40 @@ class Blstm:
 
         return run
 
+    def gpu_ours(self, threads: int) -> Run:
+        x, dy = on_gpu(*self.arrays())
+        w, w_re = on_gpu(*self.weights())
+        from cupy_kernels.lstm import lstm_layer_backward, lstm_layer_forward
+
+        zeros = np.zeros((self.batch, self.units), np.float32)
+        bias, lengths = np.zeros(4 * self.units, np.float32), np.full(self.batch, self.time)
+        bias, lengths, zeros = on_gpu(bias, lengths.astype(np.int32), zeros)
+        state = (w_re, lengths, zeros, zeros)
+        gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
+
+        def run() -> None:
+            for d in (1, -1):
+                y, _, saved = lstm_layer_forward(x, w, bias, *state, direction=d)
+                lstm_layer_backward(gradient[d], zeros, saved, y, x, w, *state, direction=d)
+
+        return cupy_run(run)
+
+    def gpu_pytorch(self, threads: int) -> Run:
+        """cuDNN."""
+        import torch
+
+        x, dy = map(torch.from_numpy, self.arrays())
+        layer = torch.nn.LSTM(self.units, self.units, bidirectional=True)
+
+        def run() -> None:
+            layer.zero_grad()
+            x.grad = None
+            layer(x)[0].backward(dy)
+
+        synchronised = torch_run(run)
+        x, dy, layer = x.cuda().requires_grad_(), dy.cuda(), layer.cuda()
+        return synchronised
+
     def keras(self, threads: int) -> Run:
         tf = tensorflow(threads)
         x, dy = (tf.constant(a.transpose(1, 0, 2)) for a in self.arrays())
@@ -138,6 +172,7 @@ class Blstm:
 
 TASKS = {
     "blstm 500": Blstm(500),
+    "blstm 1024, batch 64": Blstm(1024, batch=64),
     "blstm 500, batch 1": Blstm(500, batch=1),
     "blstm 256": Blstm(256),
     "blstm 128": Blstm(128),

@@ -1,6 +1,7 @@
 """Times the kernels of cupy_kernels and what a user would pick instead, in turn, in one run.
 
     python benchmarks/kernels/run.py [--tasks ctc ...] [--threads 2] [--rounds 15] [--json FILE]
+    python benchmarks/kernels/run.py --gpu [...]  # needs numpy, cupy and PyTorch alone
 
 Each contestant lives in a process of its own, so that none disturbs another's threads or memory;
 only one works at a time. Packages that are not installed are left out. Printed are the median of
@@ -9,7 +10,7 @@ least), and how often our median and our processor time go into a peer's.
 
 A file beside this one has the tasks of an operation, `TASKS`: name -> an object with a method for
 each contestant that can do it, `ours` among them, which takes the number of threads and returns a
-function that does the task once.
+function that does the task once. Names that begin with `gpu_` are contestants on a GPU.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ def tasks() -> dict[str, Any]:
     return {k: task for n in names for k, task in importlib.import_module(n).TASKS.items()}
 
 
-def contestants(task: Any) -> list[str]:
+def contestants(task: Any, gpu: bool = False) -> list[str]:
     """Return the names of those that can do a task, ours first."""
     names = [n for n in dir(task) if not n.startswith("_") and callable(getattr(task, n))]
-    return sorted((n for n in names if n not in NOT_CONTESTANTS), key=lambda n: "ours" not in n)
+    names = [n for n in names if n not in NOT_CONTESTANTS and n.startswith("gpu_") == gpu]
+    return sorted(names, key=lambda n: "ours" not in n)
 
 
 def serve(pipe: Connection, task: str, contestant: str, threads: int) -> None:
@@ -55,11 +57,11 @@ def serve(pipe: Connection, task: str, contestant: str, threads: int) -> None:
         pipe.send((time.perf_counter() - start[0], time.process_time() - start[1]))
 
 
-def start(task: str, threads: int) -> dict[str, Connection]:
+def start(task: str, threads: int, gpu: bool) -> dict[str, Connection]:
     """Start the processes of all contestants whose packages are there."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
-    for name in contestants(tasks()[task]):
+    for name in contestants(tasks()[task], gpu):
         pipe, theirs = context.Pipe()
         context.Process(target=serve, args=(theirs, task, name, threads), daemon=True).start()
         if missing := pipe.recv():
@@ -69,9 +71,11 @@ def start(task: str, threads: int) -> dict[str, Connection]:
     return pipes
 
 
-def measure(task: str, threads: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+def measure(
+    task: str, threads: int, rounds: int, gpu: bool
+) -> dict[str, list[tuple[float, float]]]:
     """Wall and processor seconds of each contestant in each round."""
-    pipes = start(task, threads)
+    pipes = start(task, threads, gpu)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in pipes}
     for turn in range(rounds):
         for name, pipe in pipes.items():
@@ -88,12 +92,13 @@ def report(task: str, times: dict[str, list[tuple[float, float]]]) -> dict[str, 
     walls = {name: [wall for wall, _ in values] for name, values in times.items()}
     median = {name: statistics.median(values) for name, values in walls.items()}
     processor = {name: min(cpu for _, cpu in values) for name, values in times.items()}
+    first = next(iter(median))  # ours
     print(f"{task}\n  {'':20} median     best  processor  ratio of medians, of processor times")
     for name, wall in median.items():
-        ratios = wall / median["ours"], processor[name] / processor["ours"]
+        ratios = wall / median[first], processor[name] / processor[first]
         row = f"{wall:9.4f} {min(walls[name]):8.4f} {processor[name]:10.4f}"
         print(f"  {name:17} {row}  {ratios[0]:6.2f} {ratios[1]:6.2f}")
-    ours, peers = median["ours"], {n: wall for n, wall in median.items() if "ours" not in n}
+    ours, peers = median[first], {n: wall for n, wall in median.items() if "ours" not in n}
     ratio = min(peers.values()) / ours if peers else None
     return {"name": task, "ours": ours, "peers": peers, "ratio": ratio, "bar": tasks()[task].bar}
 
@@ -104,8 +109,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--gpu", action="store_true", help="those that run on a GPU")
     options = parser.parse_args()
-    rows = [report(t, measure(t, options.threads, options.rounds)) for t in options.tasks]
+    rows = []
+    for task in options.tasks:
+        if contestants(tasks()[task], options.gpu):
+            times = measure(task, options.threads, options.rounds, options.gpu)
+            rows += [report(task, times)] if times else []
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
