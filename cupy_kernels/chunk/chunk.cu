@@ -2,8 +2,8 @@
 // gradient of the other.
 //
 // frames [time, batch, features], chunks [size, batch * count, features], all contiguous; row k of
-// column b * count + c is frame c * step + k of sequence b. A frame counts `scale` [time] times. Rows
-// that belong to no frame of a sequence are written as zeros and never read.
+// column b * count + c is frame c * step + k of sequence b. A frame counts `scale` [time] times.
+// Rows that belong to no frame of a sequence are written as zeros and never read.
 //
 // chunk_split, a block per row and sequence; chunk_sum, a block per few frames. A thread has the
 // same features in all rows, so the order of a sum is that of the chunks, and nothing is shared.

@@ -9,16 +9,17 @@ import numpy as np
 from cupy_kernels import check
 from cupy_kernels.backend import host
 from cupy_kernels.backend.threads import thread_count
-from cupy_kernels.lstm2d import reference, wavefront
+from cupy_kernels.lstm2d import fused, reference, wavefront
+from cupy_kernels.lstm2d.front import SOURCE, number_cells
 
 
 class Lstm2dSaved(NamedTuple):
     """What the backward pass needs of the forward pass; zero where a sequence has no cell."""
 
-    gates: (
-        Any  # float32 [time_t, time_s, batch, 5 units]: input, forget, lambda, output, cell input
-    )
-    cells: Any  # float32 [time_t, time_s, batch, units]
+    # float32 [time_t, time_s, batch, 5 units]: input, forget, lambda, output, cell input; activated
+    gates: Any
+    # float32 [time_t, time_s, batch, units]
+    cells: Any
 
 
 def lstm2d_forward(
@@ -26,12 +27,14 @@ def lstm2d_forward(
 ) -> tuple[Any, Lstm2dSaved]:
     """2D LSTM in the parameter format of RETURNN's TwoDLSTM, from a state of zeros.
 
-    A. Graves et al., "Multi-dimensional recurrent neural networks", 2007; with a gate lambda between
-    the two cells before: G. Leifert et al., "Cells in multidimensional recurrent neural networks",
-    2016; P. Voigtlaender et al., "Handwriting recognition with large multidimensional LSTM", 2016;
-    P. Bahar et al., "Towards two-dimensional sequence to sequence model in neural machine
-    translation", 2018. With z_{t,s} += y_{t,s-1} V_h + y_{t-1,s} V_v, split into gates i, f, l, o and
-    cell input a, in this order, and s the logistic sigmoid: y_{t,s} = tanh(c_{t,s}) s(o),
+    A. Graves et al., "Multi-dimensional recurrent neural networks", 2007; with a gate lambda
+    between the two cells before: G. Leifert et al., "Cells in multidimensional recurrent neural
+    networks", 2016; P. Voigtlaender et al., "Handwriting recognition with large
+    multidimensional LSTM", 2016; P. Bahar et al., "Towards two-dimensional sequence to sequence
+    model in neural machine translation", 2018.
+
+    With z_{t,s} += y_{t,s-1} V_h + y_{t-1,s} V_v, split into gates i, f, l, o and cell
+    input a, in this order, and s the logistic sigmoid: y_{t,s} = tanh(c_{t,s}) s(o), where
     c_{t,s} = tanh(a) s(i) + s(f) (s(l) c_{t-1,s} + (1 - s(l)) c_{t,s-1}).
 
     Args:
@@ -40,8 +43,7 @@ def lstm2d_forward(
         v_v: float32 [units, 5 units], from the cell below, t - 1.
         lengths_t: int32 [batch], rows of each pair of sequences.
         lengths_s: int32 [batch], columns of each pair of sequences.
-        threads: for the cells, on the host; by default OMP_NUM_THREADS, or all processors. The
-            matrix products are numpy's, and so are their threads.
+        threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
         y, float32 [time_t, time_s, batch, units], zero where a pair has no cell;
@@ -55,12 +57,15 @@ def lstm2d_forward(
     xp = check.array_module(where, z=z, **rest)
     _check_grid(where, "z", z, **rest)
     workers = thread_count(threads)
-    if xp is np and host.library(wavefront.SOURCE) is None:
+    if xp is np and host.library(SOURCE) is None:
         slow = reference.lstm2d_forward(z, v_h, v_v, lengths_t, lengths_s)
         y, *saved = (x.astype(np.float32) for x in slow)
     else:
-        front = wavefront.number_cells(xp, lengths_t, lengths_s, *z.shape[:2])
-        y, *saved = wavefront.forward(xp, front, z, v_h, v_v, workers)
+        front = number_cells(xp, lengths_t, lengths_s, *z.shape[:2])
+        if xp is np:
+            y, *saved = fused.forward(front, z, v_h, v_v, workers)
+        else:
+            y, *saved = wavefront.forward(xp, front, z, v_h, v_v)
     return y, Lstm2dSaved(*saved)
 
 
@@ -100,12 +105,15 @@ def lstm2d_backward(
     for name, value in (("dy", dy), ("cells", cells), ("y", y)):
         check.array(where, name, value, np.float32, **axes)
     workers = thread_count(threads)
-    if xp is np and host.library(wavefront.SOURCE) is None:
+    if xp is np and host.library(SOURCE) is None:
         slow = reference.lstm2d_backward(dy, gates, cells, y, v_h, v_v, lengths_t, lengths_s)
         dz, dv_h, dv_v = (x.astype(np.float32) for x in slow)
         return dz, dv_h, dv_v
-    front = wavefront.number_cells(xp, lengths_t, lengths_s, time_t, time_s)
-    return wavefront.backward(xp, front, dy, gates, cells, y, v_h, v_v, workers)
+    front = number_cells(xp, lengths_t, lengths_s, time_t, time_s)
+    values = (dy, gates, cells, y, v_h, v_v)
+    if xp is np:
+        return fused.backward(front, *values, workers)
+    return wavefront.backward(xp, front, *values)
 
 
 def _check_grid(

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cupy_kernels.lstm2d import lstm2d_backward, lstm2d_forward
+from cupy_kernels.backend import host
+from cupy_kernels.lstm2d import lstm2d_backward, lstm2d_forward, wavefront
+from cupy_kernels.lstm2d.front import SOURCE, number_cells
 
 
 def results(rng: np.random.Generator) -> list[Any]:
@@ -19,4 +21,9 @@ def results(rng: np.random.Generator) -> list[Any]:
     y, saved = lstm2d_forward(z, v_h, v_v, *lengths, threads=2)
     dy = rng.standard_normal(y.shape, np.float32)
     grads = lstm2d_backward(dy, saved, y, v_h, v_v, *lengths, threads=2)
-    return [y, *saved, *grads]
+    found = [y, *saved, *grads]
+    if host.library(SOURCE):
+        front = number_cells(np, *lengths, time_t, time_s)
+        found += wavefront.forward(np, front, z, v_h, v_v)
+        found += wavefront.backward(np, front, dy, *saved, y, v_h, v_v)
+    return found

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cupy_kernels.check import ArgumentError
-from cupy_kernels.lstm2d import Lstm2dSaved, lstm2d_backward, lstm2d_forward, reference
+from cupy_kernels.lstm2d import (
+    Lstm2dSaved,
+    lstm2d_backward,
+    lstm2d_forward,
+    reference,
+    wavefront,
+)
+from cupy_kernels.lstm2d.front import number_cells
 
 
 class Case(NamedTuple):
@@ -97,6 +104,14 @@ def test_equals_the_reference(xp: ModuleType, case: Case) -> None:
     dy = _cotangent(case)
     found = _run(Case(*(xp.asarray(x) for x in case)), xp.asarray(dy))
     _same(found, _reference(case, dy))
+
+
+def test_form_of_the_gpu_equals_the_reference(case: Case) -> None:
+    dy = _cotangent(case)
+    front = number_cells(np, case.lengths_t, case.lengths_s, *case.z.shape[:2])
+    y, *saved = wavefront.forward(np, front, *case[:3])
+    grads = wavefront.backward(np, front, dy, *saved, y, *case[1:3])
+    _same([y, *saved, *grads], _reference(case, dy))
 
 
 def test_what_is_outside_is_zero_and_is_not_read(xp: ModuleType) -> None:
