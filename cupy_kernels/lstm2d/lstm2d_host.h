@@ -39,46 +39,56 @@ struct NeighbourRows {
   }
 };
 
-// The two recurrent matrices in panels [depth, WIDTH], and products with them.
-struct Panels {
-  index_t depth, columns;
-  float *h, *v;
+// Both recurrent matrices, or both transposed, in panels [depth, WIDTH], and products with them.
+class Panels {
+ public:
+  Panels(index_t depth, index_t columns)
+      : depth_(depth),
+        columns_(columns),
+        h_(count() * depth * WIDTH),
+        v_(count() * depth * WIDTH) {}
 
-  index_t count() const { return ceil_div(columns, WIDTH); }
-  int valid(index_t p) const {
-    return (int)(columns - p * WIDTH < WIDTH ? columns - p * WIDTH : WIDTH);
-  }
+  index_t count() const { return ceil_div(columns_, WIDTH); }
 
-  // The matrices [depth, columns], or, transposed, [columns, depth].
+  // The matrices are [depth, columns], or, transposed, [columns, depth].
   void pack(Share mine, const float* v_h, const float* v_v, bool transposed) const {
     for (index_t p = mine.begin; p < mine.end; ++p) {
-      pack_panel(p, v_h, transposed, h + p * depth * WIDTH);
-      pack_panel(p, v_v, transposed, v + p * depth * WIDTH);
+      pack_panel(p, v_h, transposed, panel(h_, p));
+      pack_panel(p, v_v, transposed, panel(v_, p));
     }
   }
 
-  // Some panels of out [cells, columns] = a rows times matrix h + b rows times matrix v;
-  // space: WIDTH floats a cell.
+  // Some panels of out [cells, columns] = a rows times V_h + b rows times V_v; space: WIDTH floats
+  // a cell.
   void multiply(Share mine, const NeighbourRows& a, const NeighbourRows& b, float* space,
                 float* out) const {
     index_t cells = (index_t)a.rows.size();
     for (index_t p = mine.begin; p < mine.end; ++p) {
       memset(space, 0, cells * WIDTH * sizeof(float));
-      if (a.any) panel_product(a.rows.data(), cells, h + p * depth * WIDTH, depth, true, space);
-      if (b.any) panel_product(b.rows.data(), cells, v + p * depth * WIDTH, depth, true, space);
+      if (a.any) panel_product(a.rows.data(), cells, panel(h_, p), depth_, true, space);
+      if (b.any) panel_product(b.rows.data(), cells, panel(v_, p), depth_, true, space);
       for (index_t i = 0; i < cells; ++i)
-        memcpy(out + i * columns + p * WIDTH, space + i * WIDTH, valid(p) * sizeof(float));
+        memcpy(out + i * columns_ + p * WIDTH, space + i * WIDTH, valid(p) * sizeof(float));
     }
   }
 
  private:
+  int valid(index_t p) const {
+    return (int)(columns_ - p * WIDTH < WIDTH ? columns_ - p * WIDTH : WIDTH);
+  }
+
+  float* panel(const Space& packed, index_t p) const { return packed.data() + p * depth_ * WIDTH; }
+
   void pack_panel(index_t p, const float* matrix, bool transposed, float* to) const {
     index_t column = p * WIDTH;
-    if (transposed) return pack_columns(matrix + column * depth, depth, depth, valid(p), to);
-    for (index_t k = 0; k < depth; ++k, to += WIDTH)
+    if (transposed) return pack_columns(matrix + column * depth_, depth_, depth_, valid(p), to);
+    for (index_t k = 0; k < depth_; ++k, to += WIDTH)
       for (int i = 0; i < WIDTH; ++i)
-        to[i] = i < valid(p) ? matrix[k * columns + column + i] : 0.0f;
+        to[i] = i < valid(p) ? matrix[k * columns_ + column + i] : 0.0f;
   }
+
+  index_t depth_, columns_;
+  Space h_, v_;
 };
 
 // bounds [diagonals + 1]; zeros [5 units]; y, gates, cells enter as zeros.
@@ -90,9 +100,8 @@ KERNEL lstm2d_forward(const float* z, const float* v_h, const float* v_v, const 
   Diagonals all = {{place, left, below, right, above, row, batch, units}, bounds, diagonals};
   ForwardArrays arrays = {z, zeros, y, gates, cells};
   index_t widest = all.widest(), columns = 5 * units;
-  Space packed(2 * ceil_div(columns, WIDTH) * units * WIDTH), product(widest * columns);
-  Panels panels = {units, columns, packed.data(), packed.data()};
-  panels.v += panels.count() * units * WIDTH;
+  Panels panels(units, columns);
+  Space product(widest * columns);
   Team team;
 #pragma omp parallel num_threads(workers) if (workers > 1)
   {
@@ -124,17 +133,15 @@ KERNEL lstm2d_backward(const float* dy, const float* v_h, const float* v_v, cons
                        index_t units, index_t workers) {
   Diagonals all = {{place, left, below, right, above, row, batch, units}, bounds, diagonals};
   BackwardArrays arrays = {dy, gates, cells, zeros, dz};
-  index_t widest = all.widest(), depth = 5 * units, panel_count = ceil_div(units, WIDTH);
-  Space packed(2 * panel_count * depth * WIDTH), product(widest * units);
-  Space carry(2 * widest * 2 * units);
+  index_t widest = all.widest(), depth = 5 * units;
+  Panels panels(depth, units);
+  Space product(widest * units), carry(2 * widest * 2 * units);
   Space factor_h(Factor::space(units)), factor_v(Factor::space(units));
-  Panels panels = {depth, units, packed.data(), packed.data() + panel_count * depth * WIDTH};
-  NeighbourRows before_h, before_v;
+  NeighbourRows before_h, before_v, dz_rows;
   Share every = {0, all.total()};
   before_h.gather(all.grid, every, left, y, units, -batch, zeros);
   before_v.gather(all.grid, every, below, y, units, -row, zeros);
-  std::vector<const float*> dz_rows;
-  for (index_t i = 0; i < all.total(); ++i) dz_rows.push_back(dz + place[i] * depth);
+  dz_rows.gather(all.grid, every, place, dz, depth, 0, zeros);
   std::vector<Factor> factors = {{units, before_h.rows.data(), factor_h.data(), dv_h},
                                  {units, before_v.rows.data(), factor_v.data(), dv_v}};
   std::vector<float> sums(depth);  // of dz: nobody asked for them
@@ -142,7 +149,7 @@ KERNEL lstm2d_backward(const float* dy, const float* v_h, const float* v_v, cons
 #pragma omp parallel num_threads(workers) if (workers > 1)
   {
     int member = team_index(), size = team_size();
-    Share mine = share(panel_count, member, size);
+    Share mine = share(panels.count(), member, size);
     Space space(widest * WIDTH);
     NeighbourRows h, v;
     panels.pack(mine, v_h, v_v, true);
@@ -160,6 +167,6 @@ KERNEL lstm2d_backward(const float* dy, const float* v_h, const float* v_v, cons
                       give + i * 2 * units);
       team.wait(size);
     }
-    add_transposed_products(factors, dz_rows.data(), all.total(), depth, sums.data(), team);
+    add_transposed_products(factors, dz_rows.rows.data(), all.total(), depth, sums.data(), team);
   }
 }
