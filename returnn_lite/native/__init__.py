@@ -1,6 +1,7 @@
 """The hot loops for TensorFlow with their gradients: kernels, or its own operations alone."""
 
 from returnn_lite.native.bridge import tensorflow_only
+from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.ctc import ctc_align, ctc_errors, ctc_loss
 from returnn_lite.native.edit import (
     edit_distance,
@@ -8,18 +9,24 @@ from returnn_lite.native.edit import (
     next_edit_distance_row,
     optimal_completion,
 )
+from returnn_lite.native.fsa import fsa_full_sum
 from returnn_lite.native.lstm import lstm, lstm_layer, lstm_step
+from returnn_lite.native.lstm2d import lstm2d
 
 __all__ = [
+    "chunk",
     "ctc_align",
     "ctc_errors",
     "ctc_loss",
     "edit_distance",
     "first_edit_distance_row",
+    "fsa_full_sum",
     "lstm",
+    "lstm2d",
     "lstm_layer",
     "lstm_step",
     "next_edit_distance_row",
     "optimal_completion",
     "tensorflow_only",
+    "unchunk",
 ]

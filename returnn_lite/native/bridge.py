@@ -41,7 +41,7 @@ def call(kernel: Callable[..., Any], arguments: Sequence[Any], dtypes: Sequence[
     if not _on_gpu():
 
         def on_arrays(*arrays: Any) -> Any:
-            return kernel(*map(np.ascontiguousarray, arrays))
+            return kernel(*(np.asarray(array, order="C") for array in arrays))
 
         found = tf.numpy_function(on_arrays, arguments, dtypes, stateful=False)
     else:
@@ -57,7 +57,7 @@ def exchange(kernel: Callable[..., Any], tensors: Sequence[Any], xp: ModuleType)
     TensorFlow and CuPy have streams of their own: each waits until the other's work is done.
     """
     tf.test.experimental.sync_devices()
-    found = kernel(*(xp.ascontiguousarray(_array(tensor, xp)) for tensor in tensors))
+    found = kernel(*(xp.asarray(_array(tensor, xp), order="C") for tensor in tensors))
     if xp is not np:
         xp.cuda.get_current_stream().synchronize()
     results = found if isinstance(found, list | tuple) else [found]

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from both_forms import assert_equal, values
 
 from returnn_lite import native
 
-LENGTHS = [6, 2, 0, 5]
+UNITS, INPUTS, LENGTHS = 5, 3, [6, 2, 0, 5]
 
 
-def _values(layer: bool, direction: int, *, pure: bool, compiled: bool = False) -> list[Any]:
-    """y, c_final, and the gradients of all inputs, with random cotangents."""
-    rng = np.random.default_rng(0)
-    units, inputs = 5, 3
-    shapes = [(6, 4, inputs), (inputs, 4 * units), (4 * units,)] if layer else [(6, 4, 4 * units)]
-    arrays = [rng.standard_normal(s, np.float32) for s in (*shapes, (units, 4 * units))]
-    dy, dc = (rng.standard_normal(s, np.float32) for s in ((6, 4, units), (4, units)))
+def _normal(*shape: int) -> Any:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
 
-    @tf.function(autograph=False, jit_compile=compiled)
-    def compute(*values: Any) -> Any:
-        lengths = tf.constant(LENGTHS)
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            lstm = native.lstm_layer if layer else native.lstm
-            if pure:
-                with native.tensorflow_only():
-                    y, c = lstm(*values, lengths, direction=direction)
-            else:
-                y, c = lstm(*values, lengths, direction=direction)
-        return y, c, *tape.gradient([y, c], values, output_gradients=[dy, dc])
 
-    return [x.numpy() for x in compute(*map(tf.constant, arrays))]
+def _inputs(layer: bool) -> list[Any]:
+    below = [_normal(6, 4, INPUTS), _normal(INPUTS, 4 * UNITS), _normal(4 * UNITS)]
+    return [*(below if layer else [_normal(6, 4, 4 * UNITS)]), _normal(UNITS, 4 * UNITS)]
+
+
+def _lstm(layer: bool, **options: Any) -> Callable[..., Any]:
+    """y and c_final."""
+    function = native.lstm_layer if layer else native.lstm
+    return lambda *tensors: function(*tensors, tf.constant(LENGTHS), **options)
 
 
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("layer", [False, True])
 def test_both_forms_are_equal(layer: bool, direction: int) -> None:
-    kernel, pure = (_values(layer, direction, pure=pure) for pure in (False, True))
-    for a, b in zip(kernel, pure, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_equal(_lstm(layer, direction=direction), _inputs(layer))
+
+
+def test_low_memory_and_fewer_threads_are_the_same() -> None:
+    plain = values(_lstm(True), _inputs(True))
+    lean = values(_lstm(True, low_memory=True, alone=False), _inputs(True))
+    for a, b in zip(plain, lean, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_xla_compiles_tensorflows_form() -> None:
-    pure = _values(True, -1, pure=True)
-    for a, b in zip(_values(True, -1, pure=True, compiled=True), pure, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert_equal(_lstm(True, direction=-1), _inputs(True), compiled=True)
