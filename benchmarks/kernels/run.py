@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-NOT_TASKS = ("run", "contestants", "__init__")
+NOT_TASKS = ("run", "contestants", "returnn_step", "__init__")
 NOT_CONTESTANTS = ("arrays", "weights")
 
 
