@@ -51,6 +51,18 @@ class Data:
         return str(dim.size) if dim.size is not None else repr(dim)
 
     @property
+    def feature(self) -> Dim:
+        """The feature dim of data that have one."""
+        assert self.feature_dim is not None
+        return self.feature_dim
+
+    @property
+    def feature_size(self) -> int:
+        """The size of the feature dim of data that have one."""
+        assert self.feature.size is not None
+        return self.feature.size
+
+    @property
     def classes(self) -> Dim | None:
         """The dim that a layer's input size is: the feature dim, or the classes of sparse data."""
         return self.sparse_dim or self.feature_dim

@@ -120,17 +120,14 @@ class Vtlp(Layer):
         x = site.source
         if not site.run.mode.train:
             return x
-        assert x.feature_dim is not None and x.feature_dim.size is not None
-        x = x.ordered(
-            [BATCH, *(d for d in x.dims if d not in (BATCH, x.feature_dim)), x.feature_dim]
-        )
+        x = x.ordered([BATCH, *(d for d in x.dims if d not in (BATCH, x.feature)), x.feature])
         sizes = x.sizes()
         drawn = random.uniform([sizes[0], 1], site.run.rng(f"{site.node.path}/warp"))
         factor = 1.0 + self.warp * (2.0 * drawn - 1.0)
-        place = self._source_bins(factor, x.feature_dim.size)
-        bins = tf.range(x.feature_dim.size, dtype=tf.float32)
+        place = self._source_bins(factor, x.feature_size)
+        bins = tf.range(x.feature_size, dtype=tf.float32)
         weights = tf.nn.relu(1.0 - tf.abs(bins[None, :, None] - place[:, None, :]))
-        frames = tf.reshape(x.tensor, [sizes[0], -1, x.feature_dim.size])
+        frames = tf.reshape(x.tensor, [sizes[0], -1, x.feature_size])
         return replace(x, tensor=tf.reshape(tf.matmul(frames, weights), sizes))
 
     def _source_bins(self, factor: Any, size: int) -> Any:

@@ -67,11 +67,10 @@ class Choice(Layer):
         search = site.frame.search  # type: ignore[union-attr]
         parent: Beam = search.beam
         x = site.source.in_beam(parent)
-        assert x.feature_dim is not None and x.feature_dim.size is not None
-        x = x.ordered([BATCH, x.feature_dim])
+        x = x.ordered([BATCH, x.feature])
         scores = x.tensor if self.input_type == "log_prob" else safe_log(x.tensor)
         ended = search.ended.in_beam(parent).tensor
-        scores = tf.where(ended[:, None], self._stay(x.feature_dim), scores)
+        scores = tf.where(ended[:, None], self._stay(x.feature), scores)
         beam, labels = extend(parent, scores, self.beam_size, site.node.path)
         search.beam = beam
         return Data(

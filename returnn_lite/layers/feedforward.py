@@ -20,9 +20,8 @@ def affine(x: Data, weights: Any, bias: Any | None) -> Any:
     if x.sparse_dim is not None:
         y = tf.gather(weights, x.tensor)
     else:
-        assert x.feature_dim is not None
-        x = x.last(x.feature_dim)
-        flat = tf.reshape(x.tensor, [-1, x.feature_dim.size])
+        x = x.last(x.feature)
+        flat = tf.reshape(x.tensor, [-1, x.feature_size])
         y = tf.reshape(tf.matmul(flat, weights), [*x.sizes()[:-1], weights.shape[-1]])
     return y if bias is None else y + bias
 

@@ -146,7 +146,7 @@ class RecUnit(Layer):
             y, _ = native.lstm(affine(x, weights, bias), recurrent, lengths, **how)
         else:
             how["low_memory"] = self.options.low_memory
-            x = x.last(x.feature_dim)
+            x = x.last(x.feature)
             y, _ = native.lstm_layer(x.tensor, weights, bias, recurrent, lengths, **how)
         return replace(out, tensor=y)
 

@@ -37,16 +37,15 @@ class ReduceOut(Layer):
         if self.mode not in _MODES:
             raise site.error(f"unknown mode {self.mode!r}{nearest(self.mode, _MODES)}")
         x = site.source
-        if x.feature_dim is None or self.num_pieces < 1 or x.feature_dim.size % self.num_pieces:  # type: ignore[operator]
+        if x.feature_dim is None or self.num_pieces < 1 or x.feature_size % self.num_pieces:
             raise site.error(f"found {x}, needed a feature dim that {self.num_pieces} divides")
-        return x.with_feature(site.feature((x.feature_dim.size or 0) // self.num_pieces))
+        return x.with_feature(site.feature(x.feature_size // self.num_pieces))
 
     def call(self, site: Site) -> Data:
         """Return the reduced features."""
         x = site.source
-        assert x.feature_dim is not None and x.feature_dim.size is not None
-        x = x.last(x.feature_dim)
-        size = x.feature_dim.size // self.num_pieces
+        x = x.last(x.feature)
+        size = x.feature_size // self.num_pieces
         pieces = tf.reshape(x.tensor, [*x.sizes()[:-1], size, self.num_pieces])
         return replace(
             x.with_feature(site.feature(size)), tensor=_MODES[self.mode](pieces, axis=-1)
@@ -153,7 +152,7 @@ class Gather(Layer):
         last = [d for d in position.dims if d not in shared]
         x, position = x.first(*shared, axis), position.first(*shared)
         shape = [-1 if d is BATCH else 1 for d in position.dims]
-        lengths = site.run.lengths_of(axis, beam) if axis.dynamic else axis.size
+        lengths: Any = site.run.lengths_of(axis, beam) if axis.dynamic else axis.size
         last_entry = tf.reshape(tf.maximum(lengths - 1, 0), shape if axis.dynamic else [])
         index = tf.clip_by_value(position.tensor, 0, last_entry)
         tensor = tf.gather(x.tensor, index, batch_dims=len(shared))
