@@ -66,3 +66,14 @@ def outside(where: str, name: str, value: Any, wrong: Any, needed: str) -> None:
         place = tuple(int(i[0]) for i in wrong.nonzero())
         index = ", ".join(map(str, place))
         fail(where, f"{name}[{index}]", str(value[place]), needed)
+
+
+def infeasible_option(where: str, value: str) -> None:
+    """Check the option of losses that says what a target without a path has."""
+    if value not in ("inf", "skip"):
+        fail(where, "infeasible", repr(value), "'inf' or 'skip'")
+
+
+def settled(xp: ModuleType, loss: Any, infeasible: str) -> Any:
+    """The losses; with "skip", 0 for targets without a path, whose gradient is zero anyway."""
+    return xp.where(xp.isposinf(loss), np.float32(0), loss) if infeasible == "skip" else loss

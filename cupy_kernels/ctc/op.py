@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy_kernels import topology
+from cupy_kernels import check, topology
 from cupy_kernels.backend import host
 from cupy_kernels.backend.launch import launch
 from cupy_kernels.backend.threads import thread_count
@@ -25,6 +25,7 @@ def ctc_loss(
     *,
     blank: int,
     label_repetition: bool = True,
+    infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Negative log-probability of the labels, summed over all paths, and its gradient.
@@ -40,30 +41,33 @@ def ctc_loss(
         blank: index of the blank among the logits.
         label_repetition: True for the CTC topology, where a label may go on for several frames;
             False for RNA's, where it takes one frame and equal neighbours need no blank between.
+        infeasible: "inf", or "skip": what the loss is where no path exists, inf or 0.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
-        loss, float32 [batch], in nats: inf where no path exists, NaN where logits have NaN or
-            +inf, or only -inf in a frame;
-        gradient of each sequence's loss, float32 like logits: zero on padding and where the loss
-            is inf, NaN where the loss is NaN.
+        loss, float32 [batch], in nats: inf (see `infeasible`) where no path exists, NaN where
+            logits have NaN or +inf, or only -inf in a frame;
+        gradient of each sequence's loss, float32 like logits: zero on padding and where no path
+            exists, NaN where the loss is NaN.
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "ctc_loss"
     xp = topology.check_sequences(where, logits, logit_lengths, labels, label_lengths, blank)
+    check.infeasible_option(where, infeasible)
     workers = thread_count(threads)
     if xp is np and host.library(SOURCE) is None:
         arguments = (logits, logit_lengths, labels, label_lengths)
         loss, grad = reference.ctc_loss(*arguments, blank=blank, label_repetition=label_repetition)
-        return loss.astype(np.float32), grad.astype(np.float32)
+        loss, grad = loss.astype(np.float32), grad.astype(np.float32)
+        return check.settled(xp, loss, infeasible), grad
     fits = topology.feasible(logit_lengths, labels, label_lengths, label_repetition)
     loss = xp.empty(logits.shape[1], np.float32)
     grad = xp.empty_like(logits)
     sequences = (logit_lengths, labels, label_lengths, fits)
     _run(xp, logits, sequences, loss, grad, blank, label_repetition, workers)
-    return loss, grad
+    return check.settled(xp, loss, infeasible), grad
 
 
 def _run(

@@ -22,7 +22,12 @@ BEST = Path(__file__).with_name("best_path.cu")
 
 
 def fsa_full_sum(
-    log_probs: Any, lengths: Any, automaton: Automaton, *, threads: int | None = None
+    log_probs: Any,
+    lengths: Any,
+    automaton: Automaton,
+    *,
+    infeasible: str = "inf",
+    threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Negative log of the sum over all paths of an automaton, and the posteriors of the labels.
 
@@ -34,24 +39,30 @@ def fsa_full_sum(
             below -90000 is -inf.
         lengths: int32 [batch], frames of each sequence.
         automaton: of the batch.
+        infeasible: "inf", or "skip": what the loss is where no path has so many frames, inf or 0.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
-        loss, float32 [batch], in nats: inf where no path has so many frames, NaN where a frame has
-            NaN or a score above 90000;
+        loss, float32 [batch], in nats: inf (see `infeasible`) where there is no path, NaN where a
+            frame has NaN or a score above 90000;
         posteriors, float32 like log_probs: the probability that a path has a label at a frame, so
             they sum to 1 in each; minus the gradient of the loss with respect to log_probs. Zero
-            on padding and where the loss is inf, NaN where the loss is NaN.
+            on padding and where there is no path, NaN where the loss is NaN.
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     xp = _check("fsa_full_sum", "log_probs", log_probs, lengths, automaton)
-    return _sums(xp, reference.fsa_full_sum, log_probs, lengths, automaton, threads)
+    return _sums(xp, reference.fsa_full_sum, log_probs, lengths, automaton, infeasible, threads)
 
 
 def fsa_loss(
-    logits: Any, lengths: Any, automaton: Automaton, *, threads: int | None = None
+    logits: Any,
+    lengths: Any,
+    automaton: Automaton,
+    *,
+    infeasible: str = "inf",
+    threads: int | None = None,
 ) -> tuple[Any, Any]:
     """The loss of `fsa_full_sum` from logits, and its gradient; as `ctc_loss`, for any automaton.
 
@@ -59,19 +70,20 @@ def fsa_loss(
         logits: float32 [time, batch, labels], not normalised: the softmax is part of the loss.
         lengths: int32 [batch], frames of each sequence.
         automaton: of the batch.
+        infeasible: "inf", or "skip": what the loss is where no path has so many frames, inf or 0.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
-        loss, float32 [batch], in nats: inf where no path has so many frames, NaN where logits have
-            NaN or +inf, or only -inf in a frame;
-        gradient of each sequence's loss, float32 like logits: zero on padding and where the loss
-            is inf, NaN where the loss is NaN.
+        loss, float32 [batch], in nats: inf (see `infeasible`) where there is no path, NaN where
+            logits have NaN or +inf, or only -inf in a frame;
+        gradient of each sequence's loss, float32 like logits: zero on padding and where there
+            is no path, NaN where the loss is NaN.
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     xp = _check("fsa_loss", "logits", logits, lengths, automaton)
-    return _sums(xp, reference.fsa_loss, logits, lengths, automaton, threads)
+    return _sums(xp, reference.fsa_loss, logits, lengths, automaton, infeasible, threads)
 
 
 def fsa_best_path(
@@ -136,16 +148,18 @@ def _sums(
     scores: Any,
     lengths: Any,
     automaton: Automaton,
+    infeasible: str,
     threads: int | None,
 ) -> tuple[Any, Any]:
+    check.infeasible_option(slow.__name__, infeasible)
     workers = thread_count(threads)
     if xp is np and host.library(SUMS) is None:
-        slow_loss, slow_result = slow(scores, lengths, automaton)
-        return slow_loss.astype(np.float32), slow_result.astype(np.float32)
+        loss, result = (x.astype(np.float32) for x in slow(scores, lengths, automaton))
+        return check.settled(xp, loss, infeasible), result
     loss, result = xp.empty(scores.shape[1], np.float32), xp.empty_like(scores)
     softmax = int(slow is reference.fsa_loss)
     _run(xp, scores, lengths, automaton, loss, result, softmax, workers)
-    return loss, result
+    return check.settled(xp, loss, infeasible), result
 
 
 def _run(

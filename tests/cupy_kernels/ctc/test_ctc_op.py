@@ -66,6 +66,17 @@ def test_impossible_targets_have_infinite_loss() -> None:
     assert np.isinf(rna).tolist() == [1, 0, 0]
 
 
+def test_impossible_targets_can_be_skipped(xp: ModuleType) -> None:
+    arguments = [xp.asarray(x) for x in _case(time=3, batch=2)]
+    arguments[3][1] = 1
+    arguments[2][0] = xp.asarray([2, 2, 1], np.int32)
+    loss, grad = map(_numpy, ctc_loss(*arguments, blank=0))
+    skipped, same = map(_numpy, ctc_loss(*arguments, blank=0, infeasible="skip"))
+    assert np.isinf(loss).tolist() == [True, False]
+    assert skipped.tolist() == [0.0, loss[1]]
+    np.testing.assert_array_equal(same, grad)
+
+
 def test_impossible_by_logits_is_infinite_too() -> None:
     logits, lengths, labels, counts = _case(batch=1)
     logits[:, :, labels[0, 1]] = -np.inf
@@ -180,7 +191,11 @@ def test_wrong_arguments_are_named(position: int, change: Any, message: str) -> 
         ctc_loss(*arguments, blank=0)
 
 
-def test_wrong_blank_and_threads() -> None:
+def test_wrong_options() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"\(infeasible\): found 'zero', needed 'inf' or 'skip'"
+    ):
+        ctc_loss(*_case(), blank=0, infeasible="zero")
     with pytest.raises(ArgumentError, match=r"ctc_loss \(blank\): found 5, needed 0 to 4"):
         ctc_loss(*_case(), blank=5)
     with pytest.raises(ValueError, match="threads: found 0, needed at least 1; try threads=1"):

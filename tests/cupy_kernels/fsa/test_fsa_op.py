@@ -186,6 +186,9 @@ def test_impossible_by_scores_is_infinite() -> None:
     assert not posteriors[:, 1].any()
     assert fsa_best_path(scores, lengths, _chain())[2][1] == -np.inf
     assert np.isnan(fsa_loss(scores, lengths, _chain())[0][1])
+    assert fsa_full_sum(scores, lengths, _chain(), infeasible="skip")[0].tolist() == [loss[0], 0.0]
+    with pytest.raises(ArgumentError, match=r"fsa_loss \(infeasible\): found '', needed 'inf' or"):
+        fsa_loss(scores, lengths, _chain(), infeasible="")
 
 
 def test_scores_above_zero_and_costs_below() -> None:
