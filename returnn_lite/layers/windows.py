@@ -1,187 +1,182 @@
-"""Layers over windows of the time dim: pool and conv."""
+"""What pool, conv and transposed_conv share: windows over one or more dims."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
+from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.layers.activations import activation
-from returnn_lite.layers.base import Layer, register
-from returnn_lite.layers.feedforward import activated
+from returnn_lite.errors import nearest
+from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
+_PADDINGS = ("same", "same_static", "valid")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Windows(Layer):
-    """What pool and conv share: windows over time, whose number does not depend on other sequences.
+class Spatial(Layer):
+    """A layer over spatial dims, by default all dims but batch and feature.
 
-    padding "same": ceil(time / stride) windows; "valid": (time - size) // stride + 1. strides: from
-    window to window, in frames.
+    What other dims there are is done for each of their entries. in_spatial_dims: axis words.
     """
 
-    padding: Literal["same", "valid"] = "valid"
-    strides: int | tuple[int, ...] | None = None
+    in_spatial_dims: tuple[Any, ...] | None = None
 
     def stays(self, node: Node) -> bool:
         """Return True: the windows are those of one sequence for each of the batch."""
         return True
 
-    def size(self) -> tuple[int, ...]:
-        """Return the size of a window, in frames."""
-        raise NotImplementedError
+    def input(self, site: Site) -> Data:
+        """Return the source, with its spatial and feature dims."""
+        return site.source
 
-    def stride(self) -> int:
-        """Return the step from window to window, in frames."""
-        raise NotImplementedError
+    def find_spatial(self, site: Site, x: Data, number: int) -> list[Dim]:
+        """Return the spatial dims of the template x; NetworkError where there are not so many."""
+        if x.feature_dim is None or not x.has_batch:
+            raise site.error(f"found {x}, needed a batch, a feature and {number} spatial dims")
+        if self.in_spatial_dims is None:
+            dims = [d for d in x.dims if d is not BATCH and d is not x.feature_dim]
+        else:
+            dims = [d for w in self.in_spatial_dims for d in resolve(w, x, str(site.node))]
+        if len(dims) != number:
+            raise site.error(
+                f"found {len(dims)} spatial dims in {x}, needed {number}; try in_spatial_dims"
+            )
+        site.node.resolved["spatial"] = dims
+        return dims
 
-    def check(self, site: Site) -> Data:
-        """Return the source; raises NetworkError where there are no windows over it."""
-        x = site.source
-        if min([*self.size(), self.stride()], default=0) < 1:
-            raise site.error(
-                f"found windows of {self.size()} every {self.stride()}, needed 1 or more"
-            )
-        if len(self.size()) != 1 or x.time_dim is None or x.feature_dim is None or len(x.dims) != 3:
-            raise site.error(
-                f"found {x} and windows of {tuple(self.size())}, "
-                "needed [batch, time, feature] and one size"
-            )
+    def new_dim(self, site: Site, i: int, old: Dim, size: Callable[[Any], Any]) -> Dim:
+        """Return the layer's own dim in place of spatial dim i, whose size a function gives."""
+        fixed = None if old.size is None else int(size(old.size))
+        return site.node.dim("spatial", f"windows{i}", fixed)
+
+    def flat(self, x: Data, spatial: list[Dim]) -> tuple[Data, Any]:
+        """Return x as [batch, other dims, spatial dims, feature], and its tensor as [-1, ...]."""
+        assert x.feature_dim is not None
+        others = [d for d in x.dims if d not in (BATCH, x.feature_dim, *spatial)]
+        x = x.ordered([BATCH, *others, *spatial, x.feature_dim])
+        sizes = x.sizes()
+        return x, tf.reshape(x.tensor, [-1, *sizes[1 + len(others) :]])
+
+    def masked(self, site: Site, x: Data, value: float) -> Data:
+        """Return x with a value behind the ends of its sequences."""
+        for dim in x.dims:
+            if dim.dynamic and x.has_batch:
+                tensor = tf.where(site.run.mask(dim, x), x.tensor, tf.cast(value, x.tensor.dtype))
+                x = replace(x, tensor=tensor)
         return x
 
-    def lengths(self, frames: Any) -> Any:
-        """Return the number of windows: int32 [batch]."""
-        if self.padding == "same":
-            return -(-frames // self.stride())
-        return tf.maximum(frames - self.size()[0], -self.stride()) // self.stride() + 1
+    def finished(
+        self, site: Site, x: Data, y: Any, new: list[Dim], size: Callable[[int, Any], Any]
+    ) -> Data:
+        """Return y [-1, spatial dims, feature] with the dims of x but for the new ones.
 
-    def dim(self, site: Site, time: Dim) -> Dim:
-        """Return the dim of the windows: that of time, where there is one for every frame."""
-        whole = self.padding == "same" and self.stride() == 1
-        return time if whole else site.node.dim("spatial", "windows")
-
-    def padded(self, x: Data, value: float) -> Any:
-        """Return [batch, time, feature] with the frames that the windows need at both ends."""
-        size, stride = self.size()[0], self.stride()
-        time = tf.shape(x.tensor)[1]
-        if self.padding == "valid":
-            # At least one window, so that no layer ever sees an empty time axis.
-            missing = [[0, 0], [0, tf.maximum(size - time, 0)], [0, 0]]
-            return tf.pad(x.tensor, missing, constant_values=value)
-        before = max(size - stride, 0) // 2
-        after = (-(-time // stride) - 1) * stride + size - before - time
-        paddings = [[0, 0], [before, tf.maximum(after, 0)], [0, 0]]
-        return tf.pad(x.tensor, paddings, constant_values=value)
-
-    def windowed(self, site: Site, x: Data, y: Any) -> Data:
-        """Return y [batch, windows, ...] as data with the dim of the windows, zero behind it."""
-        assert x.time_dim is not None
-        dim = self.dim(site, x.time_dim)
-        if dim is not x.time_dim:
-            lengths = self.lengths(site.run.lengths_of(x.time_dim, x.beam))
-            site.run.set_lengths(dim, lengths, x.beam)
-        out = replace(x.renamed(x.time_dim, dim), tensor=y)
-        return replace(out, tensor=tf.where(site.run.mask(dim, out), y, tf.zeros_like(y)))
+        size: from the number of a spatial dim and its old lengths to the new ones. What lies behind
+        the ends is zero.
+        """
+        out = x
+        for i, (old, dim) in enumerate(zip(site.node.resolved["spatial"], new, strict=True)):
+            if dim is not old and dim.dynamic:
+                site.run.set_lengths(dim, size(i, site.run.lengths_of(old, x.beam)), x.beam)
+            out = out.renamed(old, dim)
+        others = x.sizes()[: len(x.dims) - len(new) - 1]
+        shape = [*others, *tf.unstack(tf.shape(y)[1:-1]), y.shape[-1]]
+        return self.masked(site, replace(out, tensor=tf.reshape(y, shape)), 0.0)
 
 
-@register("pool")
 @dataclass(frozen=True, kw_only=True)
-class Pool(Windows):
-    """Maximum or mean of each window; frames behind the end of a sequence do not count.
+class Windows(Spatial):
+    """Windows over spatial dims, whose number does not depend on other sequences.
 
-    in: float [batch, time, feature]; out: float [batch, windows, feature]. strides: by default the
-    windows do not overlap.
+    padding "same", "same_static": ceil(frames / stride) windows; "valid": as many as lie within; a
+    number, for all dims or for each: so many frames are put at both ends, then "valid". Where
+    sequences differ in length, RETURNN's "same" depends on the longest one, here it does not.
+    strides: from window to window. dilation_rate: from frame to frame within a window.
     """
 
-    mode: Literal["max", "avg"]
-    pool_size: tuple[int, ...]
+    padding: str | int | tuple[int, ...] = "valid"
+    strides: int | tuple[int, ...] | None = None
+    dilation_rate: int | tuple[int, ...] = 1
 
     def size(self) -> tuple[int, ...]:
-        """Return pool_size."""
-        return self.pool_size
+        """Return the size of a window in each dim, in frames."""
+        raise NotImplementedError
 
-    def stride(self) -> int:
-        """Return the stride, by default the size of a window."""
-        if self.strides is None:
-            return self.pool_size[0]
-        return self.strides if isinstance(self.strides, int) else self.strides[0]
+    def stride(self) -> tuple[int, ...]:
+        """Return the step from window to window in each dim."""
+        return self.each(1 if self.strides is None else self.strides)
 
-    def infer(self, site: Site) -> Data:
-        """Return the template with the dim of the windows."""
-        x = self.check(site)
-        assert x.time_dim is not None
-        return x.renamed(x.time_dim, self.dim(site, x.time_dim))
+    def each(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
+        """Return a value for each dim."""
+        return (value,) * len(self.size()) if isinstance(value, int) else tuple(value)
 
-    def call(self, site: Site) -> Data:
-        """Return the pooled input."""
-        x = site.source
-        assert x.time_dim is not None and x.feature_dim is not None
-        x = x.ordered([BATCH, x.time_dim, x.feature_dim])
-        mask = site.run.mask(x.time_dim, x)
-        size, stride = self.pool_size[0], self.stride()
-        if self.mode == "max":
-            lowest = x.tensor.dtype.min
-            frames = replace(x, tensor=tf.where(mask, x.tensor, lowest))
-            y = tf.nn.max_pool1d(self.padded(frames, lowest), size, stride, "VALID")
-        else:
-            ones = replace(x, tensor=tf.cast(mask, x.tensor.dtype) + tf.zeros_like(x.tensor))
-            frames = replace(x, tensor=x.tensor * ones.tensor)
-            total = tf.nn.avg_pool1d(self.padded(frames, 0.0), size, stride, "VALID")
-            count = tf.nn.avg_pool1d(self.padded(ones, 0.0), size, stride, "VALID")
-            y = total / tf.maximum(count, 1e-6)
-        return self.windowed(site, x, y)
+    def check(self, site: Site, x: Data) -> list[Dim]:
+        """Return the spatial dims; raises NetworkError where there are no windows over them."""
+        sizes, strides, rates = self.size(), self.stride(), self.each(self.dilation_rate)
+        if min([*sizes, *strides, *rates], default=0) < 1:
+            raise site.error(f"found windows of {sizes} every {strides}, needed 1 or more")
+        if not len(sizes) == len(strides) == len(rates):
+            raise site.error(
+                f"found windows of {sizes} every {strides}, dilated by {rates}, "
+                "needed a number for each dim"
+            )
+        padding = self.padding.lower() if isinstance(self.padding, str) else self.padding
+        if isinstance(padding, str) and padding not in _PADDINGS:
+            raise site.error(f"unknown padding {self.padding!r}{nearest(padding, _PADDINGS)}")
+        return self.find_spatial(site, x, len(sizes))
 
+    def spans(self) -> tuple[int, ...]:
+        """Return how many frames there are from the first to the last of a window."""
+        rates = self.each(self.dilation_rate)
+        return tuple((n - 1) * rate + 1 for n, rate in zip(self.size(), rates, strict=True))
 
-@register("conv")
-@dataclass(frozen=True, kw_only=True)
-class Conv(Windows):
-    """Convolution over time; frames behind the end of a sequence are zero.
+    def ends(self, i: int, dim: Dim) -> tuple[int, int]:
+        """Return the frames that are put before and, at least, behind a sequence in dim i."""
+        span, stride = self.spans()[i], self.stride()[i]
+        if not isinstance(self.padding, str):
+            return (self.each(self.padding)[i],) * 2
+        kind = self.padding.lower()
+        if kind == "valid":
+            return 0, 0
+        if kind == "same_static" and dim.dynamic:
+            before = max(span - stride, 0) // 2
+            return before, span - 1 - before
+        total = max(span - stride, 0)
+        if dim.size is not None:  # so that the windows lie around the middle
+            total = max((-(-dim.size // stride) - 1) * stride + span - dim.size, 0)
+        return total // 2, total - total // 2
 
-    in: float [batch, time, in]; out: float [batch, windows, n_out]. filter_size: in frames.
-    Parameters W [filter_size, in, n_out], bias [n_out].
-    """
+    def count(self, i: int, frames: Any) -> Any:
+        """Return the number of windows in dim i."""
+        stride = self.stride()[i]
+        if isinstance(self.padding, str) and self.padding.lower() != "valid":
+            return -(-frames // stride)
+        more = 0 if isinstance(self.padding, str) else 2 * self.each(self.padding)[i]
+        most = max if isinstance(frames, int) else tf.maximum
+        return most(frames + more - self.spans()[i], -stride) // stride + 1
 
-    n_out: int
-    filter_size: tuple[int, ...]
-    activation: str | None = None
-    with_bias: bool = True
-    forward_weights_init: Any = "glorot_uniform"
-    bias_init: Any = 0.0
+    def new_dims(self, site: Site, spatial: list[Dim]) -> list[Dim]:
+        """Return the dims of the windows: the old one, where there is one for every frame."""
+        same = isinstance(self.padding, str) and self.padding.lower() != "valid"
+        return [
+            old if same and stride == 1 else self.new_dim(site, i, old, partial(self.count, i))
+            for i, (old, stride) in enumerate(zip(spatial, self.stride(), strict=True))
+        ]
 
-    def size(self) -> tuple[int, ...]:
-        """Return filter_size."""
-        return self.filter_size
-
-    def stride(self) -> int:
-        """Return the stride, by default 1."""
-        if self.strides is None:
-            return 1
-        return self.strides if isinstance(self.strides, int) else self.strides[0]
-
-    def infer(self, site: Site) -> Data:
-        """Return the template with the layer's own time and feature dims."""
-        activation(self.activation)
-        x = self.check(site)
-        assert x.time_dim is not None and x.feature_dim is not None
-        shape = (*self.filter_size, x.feature_dim.size or 0, self.n_out)
-        site.param("W", shape, self.forward_weights_init)
-        if self.with_bias:
-            site.param("bias", (self.n_out,), self.bias_init)
-        out = x.renamed(x.time_dim, self.dim(site, x.time_dim))
-        return out.with_feature(site.feature(self.n_out))
-
-    def call(self, site: Site) -> Data:
-        """Return the convolution."""
-        x = site.source
-        assert x.time_dim is not None and x.feature_dim is not None
-        x = x.ordered([BATCH, x.time_dim, x.feature_dim])
-        frames = replace(x, tensor=x.tensor * tf.cast(site.run.mask(x.time_dim, x), x.dtype))
-        weights = site.param("W", (), None)
-        y = tf.nn.conv1d(self.padded(frames, 0.0), weights, self.stride(), "VALID")
-        if self.with_bias:
-            y = y + site.param("bias", (), None)
-        out = self.windowed(site, x.with_feature(site.feature(self.n_out)), y)
-        return activated(site, out, self.activation)
+    def padded(self, tensor: Any, spatial: list[Dim], value: float) -> Any:
+        """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""
+        shape, paddings = tf.shape(tensor), [[0, 0]]
+        for i, dim in enumerate(spatial):
+            before, after = self.ends(i, dim)
+            frames, stride = shape[i + 1], self.stride()[i]
+            # At least one window, so that no layer ever sees an empty axis.
+            windows = tf.maximum(self.count(i, frames), 1)
+            needed = (windows - 1) * stride + self.spans()[i] - before - frames
+            paddings.append([before, tf.maximum(needed, after if dim.dynamic else 0)])
+        return tf.pad(tensor, [*paddings, [0, 0]], constant_values=value)

@@ -224,9 +224,43 @@ def _decoder(*, search: bool) -> Case:
     )
 
 
+def _convolutions() -> Case:
+    """Over one and two dims; of equal lengths, as RETURNN's windows see what is behind an end."""
+    conv = {"class": "conv", "padding": "same", "with_bias": True, "activation": "tanh"}
+    net = {
+        "groups": {**conv, "filter_size": [3], "n_out": 8, "groups": 4, "from": "data"},
+        "dilated": {**conv, "filter_size": [3], "dilation_rate": 2, "n_out": 4, "from": "groups"},
+        "two": {
+            **{**conv, "filter_size": (3, 3), "strides": (2, 1), "n_out": 3, "from": "dilated"},
+            "input_add_feature_dim": True,
+        },
+        "pool": {"class": "pool", "mode": "max", "pool_size": (1, 2), "from": "two"},
+        "mean": {
+            **{"class": "pool", "mode": "avg", "pool_size": (2, 3), "strides": 1, "from": "two"},
+            "padding": "same",
+        },
+        "static": {**conv, "filter_size": [4], "n_out": 4, "from": "data", "strides": 2},
+        "back": {
+            **{"class": "transposed_conv", "filter_size": [4], "strides": [2], "n_out": 3},
+            "from": "static",
+        },
+        "back2": {
+            **{"class": "transposed_conv", "filter_size": [3, 2], "strides": [2, 2], "n_out": 2},
+            **{"from": "pool", "padding": "valid", "activation": "relu"},
+        },
+        "output": {"class": "copy", "from": "back"},
+    }
+    net["static"]["padding"] = "same_static"
+    outputs = tuple(name for name in net if name != "output")
+    for name in outputs:
+        net[name]["is_output_layer"] = True
+    return Case(net, {"data": {"dim": 4}}, {"data": [8, 8]}, outputs=("output", *outputs))
+
+
 CASES = {
     "blstm": _blstm(),
     "conv": _conv(),
+    "convolutions": _convolutions(),
     "explicit_lstm": _explicit_lstm(),
     "lm": _lm(),
     "transducer": _transducer(search=False),

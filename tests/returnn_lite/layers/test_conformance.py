@@ -43,6 +43,9 @@ SEARCHED: Net = {
     "e": {"class": "linear", "activation": None, "from": "prev:output", "n_out": 2},
     "output": {"class": "choice", "from": "p", "beam_size": 2, "target": "none"},
 }
+OVER_FEATURES = {"filter_size": [3, 2], "input_add_feature_dim": True}
+DILATED = {"dilation_rate": 2, "groups": 2}
+TRANSPOSED = {"class": "transposed_conv", "filter_size": [3], "n_out": 2, "activation": "tanh"}
 WINDOWS = {"padding": "same", "from": "in"}
 NESTED: Net = {"output": {"class": "linear", "activation": "tanh", "n_out": 3}}
 MASKED = {"class": "masked_computation", "mask": "mask"}
@@ -78,6 +81,10 @@ CASES: dict[str, Net] = {
     "pool_valid": {**WINDOWS, "class": "pool", "mode": "max", "pool_size": [2], "padding": "valid"},
     "conv": {"class": "conv", "filter_size": [3], "n_out": 3, "activation": "relu", **WINDOWS},
     "conv_strides": {"class": "conv", "filter_size": [3], "strides": 2, "n_out": 3, **WINDOWS},
+    "conv_two": {**WINDOWS, **OVER_FEATURES, "class": "conv", "n_out": 3, "strides": [2, 1]},
+    "conv_dilated": {**WINDOWS, "class": "conv", "filter_size": [2], "n_out": 2, **DILATED},
+    "transposed_conv": {**TRANSPOSED, "strides": [2], "from": "in"},
+    "transposed_valid": {**TRANSPOSED, "strides": [1], "padding": "valid", "from": "in"},
     "reduce_out": {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "in"},
     "reinterpret_data": {"class": "reinterpret_data", "set_sparse_dim": 9, "from": "data:labels"},
     "reinterpret_size": {
@@ -104,12 +111,13 @@ OF_A_STEP = (
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
-    "spec_augment",
+    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid", "spec_augment"),
 )
 OF_A_SEQUENCE = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
     *("softmax", "rec", "rec_back", "rec_net", "subnetwork", "pool", "pool_mean", "pool_valid"),
     *("conv", "conv_strides", "reduce_out", "length", "gather", "spec_augment", "vtlp"),
+    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
 )
 
 

@@ -100,10 +100,10 @@ def pool(**more: Any) -> dict[str, Any]:
     ("net", "text"),
     [
         (pool(mode="min"), r"output \(pool\): option 'mode': found 'min', needed 'max' or 'avg'"),
-        (pool(padding="full"), r"option 'padding': found 'full', needed 'same' or 'valid'"),
+        (pool(padding="full"), r"unknown padding 'full'; there are: same, same_static, valid"),
         (pool(pool_size=2), r"option 'pool_size': found 2, needed a list, each a whole number"),
-        (pool(strides=0), r"found windows of \[2\] every 0, needed 1 or more"),
-        (pool(pool_size=[2, 2]), r"needed \[batch, time, feature\] and one size"),
+        (pool(strides=0), r"found windows of \(2,\) every \(0,\), needed 1 or more"),
+        (pool(pool_size=[2, 2]), r"found 1 spatial dims in .*, needed 2; try in_spatial_dims"),
     ],
 )
 def test_wrong_options(net: dict[str, Any], text: str) -> None:

@@ -1,0 +1,240 @@
+"""Convolution, and its transpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.layers.activations import activation
+from returnn_lite.layers.base import register
+from returnn_lite.layers.feedforward import activated
+from returnn_lite.layers.windows import Spatial, Windows
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+@register("conv")
+@dataclass(frozen=True, kw_only=True)
+class Conv(Windows):
+    """Convolution; frames behind the end of a sequence are zero.
+
+    in: float [batch, spatial dims, in]; out: float [batch, windows, n_out]. filter_size: frames in
+    each spatial dim. groups: of features, each with filters of its own. input_expand_dims: so many
+    spatial dims of size 1 are put before the feature dim. input_add_feature_dim: the feature dim
+    becomes a spatial one, and the new one has size 1. input_split_feature_dim: likewise, the new
+    one has this size. auto_use_channel_first: a layout, which is chosen by the device here and
+    changes no result.
+    Parameters W [filter_size, in / groups, n_out], bias [n_out].
+    """
+
+    n_out: int
+    filter_size: tuple[int, ...]
+    groups: int = 1
+    input_expand_dims: int = 0
+    input_add_feature_dim: bool = False
+    input_split_feature_dim: int | None = None
+    auto_use_channel_first: bool = False
+    activation: str | None = None
+    with_bias: bool = True
+    forward_weights_init: Any = "glorot_uniform"
+    bias_init: Any = 0.0
+
+    def size(self) -> tuple[int, ...]:
+        """Return filter_size."""
+        return tuple(self.filter_size)
+
+    def input(self, site: Site) -> Data:
+        """Return the source, with the spatial dims that the options add."""
+        x = site.source
+        if x.feature_dim is None:
+            return x
+        for i in range(self.input_expand_dims):
+            x = _before_feature(x, site.node.dim("spatial", f"expand{i}", 1))
+        split = 1 if self.input_add_feature_dim else self.input_split_feature_dim
+        if split is None:
+            return x
+        if split < 1 or x.feature_size % split:
+            raise site.error(f"found {x}, needed a feature dim that {split} divides")
+        spatial = site.node.dim("spatial", "features", x.feature_size // split)
+        return _split_feature(x, spatial, site.node.dim("feature", "split", split))
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the layer's own dims."""
+        activation(self.activation)
+        x = self.input(site)
+        spatial = self.check(site, x)
+        size = x.feature_size
+        if self.groups < 1 or size % self.groups or self.n_out % self.groups:
+            raise site.error(
+                f"found {self.groups} groups, {size} inputs and n_out {self.n_out}, "
+                "needed a number that divides both"
+            )
+        shape = (*self.filter_size, size // self.groups, self.n_out)
+        site.param("W", shape, self.forward_weights_init)
+        if self.with_bias:
+            site.param("bias", (self.n_out,), self.bias_init)
+        out = x
+        for old, new in zip(spatial, self.new_dims(site, spatial), strict=True):
+            out = out.renamed(old, new)
+        return out.with_feature(site.feature(self.n_out))
+
+    def call(self, site: Site) -> Data:
+        """Return the convolution."""
+        spatial: list[Dim] = site.node.resolved["spatial"]
+        x, _ = self.flat(self.input(site), spatial)
+        frames = self.padded(self.flat(self.masked(site, x, 0.0), spatial)[1], spatial, 0.0)
+        y = self._convolved(frames, site.param("W", (), None))
+        if self.with_bias:
+            y = y + site.param("bias", (), None)
+        x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
+        out = self.finished(site, x, y, self.new_dims(site, spatial), self.count)
+        return activated(site, out, self.activation)
+
+    def _convolved(self, frames: Any, weights: Any) -> Any:
+        strides, rates = self.stride(), self.each(self.dilation_rate)
+        if self.groups > 1 and self.groups == frames.shape[-1] and len(strides) <= 2:
+            return _depthwise(frames, weights, strides, rates)
+        # TensorFlow has no windows that are both dilated and apart.
+        both = max(strides) > 1 and max(rates) > 1
+        steps = (1,) * len(strides) if both else strides
+        parts = [
+            tf.nn.convolution(x, w, strides=steps, padding="VALID", dilations=rates)
+            for x, w in zip(
+                tf.split(frames, self.groups, axis=-1),
+                tf.split(weights, self.groups, axis=-1),
+                strict=True,
+            )
+        ]
+        y = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+        return y[(slice(None), *(slice(None, None, s) for s in strides))] if both else y
+
+
+def _depthwise(frames: Any, weights: Any, strides: tuple[int, ...], rates: tuple[int, ...]) -> Any:
+    """Return a convolution in which each feature has filters of its own, over 1 or 2 dims."""
+    inputs = frames.shape[-1]
+    weights = tf.reshape(weights, [*weights.shape[:-2], inputs, weights.shape[-1] // inputs])
+    if len(strides) == 1:
+        frames, weights = frames[:, None], weights[None]
+    step = strides[0]
+    even = len(set(strides)) == 1 and (step == 1 or max(rates) == 1)
+    rates2 = (1, *rates) if len(rates) == 1 else rates
+    steps = [1, step, step, 1] if even else [1, 1, 1, 1]
+    y = tf.nn.depthwise_conv2d(frames, weights, steps, "VALID", dilations=rates2)
+    apart = (1, *strides) if len(strides) == 1 else strides
+    y = y if even else y[:, :: apart[0], :: apart[1]]
+    return y[:, 0] if len(strides) == 1 else y
+
+
+def _before_feature(x: Data, dim: Dim) -> Data:
+    """Return x with a dim of size 1 before the feature dim."""
+    x = x.last(x.feature)
+    dims = (*x.dims[:-1], dim, x.feature)
+    return replace(x, dims=dims, tensor=None if x.tensor is None else x.tensor[..., None, :])
+
+
+def _split_feature(x: Data, spatial: Dim, feature: Dim) -> Data:
+    """Return x with its feature dim in two parts."""
+    x = x.last(x.feature)
+    out = replace(x, dims=(*x.dims[:-1], spatial, feature), feature_dim=feature)
+    if x.tensor is None:
+        return out
+    return replace(out, tensor=tf.reshape(x.tensor, [*x.sizes()[:-1], spatial.size, feature.size]))
+
+
+@register("transposed_conv")
+@dataclass(frozen=True, kw_only=True)
+class TransposedConv(Spatial):
+    """Transposed convolution over one or two dims: what a convolution's gradient does.
+
+    in: float [batch, spatial dims, in]; out: float [batch, longer dims, n_out]. strides: how many
+    times as long the dims become, by default filter_size. padding "same": frames * stride, "valid":
+    all that the filters reach. output_padding: frames that are added behind; None: as above.
+    remove_padding: frames that are taken off at both ends.
+    Parameters W_native_transposed_conv [filter_size, n_out, in], where there is one dim
+    [filter_size, 1, n_out, in]; bias [n_out].
+    """
+
+    n_out: int
+    filter_size: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+    padding: Literal["same", "valid", "SAME", "VALID"] = "same"
+    remove_padding: int | tuple[int, ...] = 0
+    output_padding: int | tuple[int | None, ...] | None = None
+    activation: str | None = None
+    with_bias: bool = True
+    forward_weights_init: Any = "glorot_uniform"
+    bias_init: Any = 0.0
+
+    def _each(self, value: Any) -> tuple[Any, ...]:
+        return tuple(value) if isinstance(value, list | tuple) else (value,) * len(self.filter_size)
+
+    def _stride(self) -> tuple[int, ...]:
+        return tuple(self.filter_size if self.strides is None else self.strides)
+
+    def _full(self, i: int, frames: Any) -> Any:
+        """Return the length that dim i gets, before remove_padding."""
+        size, stride, more = self.filter_size[i], self._stride()[i], self._each(self.output_padding)
+        same = self.padding.lower() == "same"
+        if more[i] is None:
+            return frames * stride + (0 if same else max(size - stride, 0))
+        return (frames - 1) * stride + size - 2 * (size // 2 if same else 0) + more[i]
+
+    def count(self, i: int, frames: Any) -> Any:
+        """Return the length that dim i gets."""
+        most = max if isinstance(frames, int) else tf.maximum
+        return most(self._full(i, frames) - 2 * self._each(self.remove_padding)[i], 0)
+
+    def _new_dims(self, site: Site, spatial: list[Dim]) -> list[Dim]:
+        return [self.new_dim(site, i, old, partial(self.count, i)) for i, old in enumerate(spatial)]
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the layer's own dims."""
+        activation(self.activation)
+        number = len(self.filter_size)
+        options = (self._stride(), self._each(self.remove_padding), self._each(self.output_padding))
+        if number not in (1, 2) or any(len(o) != number for o in options):
+            raise site.error(
+                f"found filter_size {self.filter_size} and strides {self._stride()}, "
+                "needed one or two dims, and as many numbers in every option"
+            )
+        x = self.input(site)
+        spatial = self.find_spatial(site, x, number)
+        sizes = (*self.filter_size, 1)[:2]
+        shape = (*sizes, self.n_out, x.feature_size)
+        site.param("W_native_transposed_conv", shape, self.forward_weights_init)
+        if self.with_bias:
+            site.param("bias", (self.n_out,), self.bias_init)
+        out = x
+        for old, new in zip(spatial, self._new_dims(site, spatial), strict=True):
+            out = out.renamed(old, new)
+        return out.with_feature(site.feature(self.n_out))
+
+    def call(self, site: Site) -> Data:
+        """Return the transposed convolution."""
+        spatial: list[Dim] = site.node.resolved["spatial"]
+        x, _ = self.flat(self.input(site), spatial)
+        frames = self.flat(self.masked(site, x, 0.0), spatial)[1]
+        y = self._spread(frames, site.param("W_native_transposed_conv", (), None))
+        if self.with_bias:
+            y = y + site.param("bias", (), None)
+        x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
+        out = self.finished(site, x, y, self._new_dims(site, spatial), self.count)
+        return activated(site, out, self.activation)
+
+    def _spread(self, frames: Any, weights: Any) -> Any:
+        shape, strides = tf.shape(frames), list(self._stride())
+        lengths = [self._full(i, shape[i + 1]) for i in range(len(strides))]
+        if len(strides) == 1:  # TensorFlow has it for two dims
+            frames = frames[:, :, None]
+            strides, lengths = [*strides, 1], [*lengths, 1]
+        size = tf.stack([shape[0], *lengths, self.n_out])
+        y = tf.nn.conv2d_transpose(frames, weights, size, strides, self.padding.upper())
+        y = y[:, :, 0] if len(self.filter_size) == 1 else y
+        for i, off in enumerate(self._each(self.remove_padding)):
+            # At least one frame, so that no layer ever sees an empty axis.
+            end = tf.maximum(tf.shape(y)[i + 1] - off, off + 1)
+            y = y[(*[slice(None)] * (i + 1), slice(off, end))] if off else y
+        return y

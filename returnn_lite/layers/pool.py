@@ -1,0 +1,72 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.layers.base import register
+from returnn_lite.layers.windows import Windows
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+@register("pool")
+@dataclass(frozen=True, kw_only=True)
+class Pool(Windows):
+    """Maximum or mean of each window; frames behind the end of a sequence do not count.
+
+    in: float [batch, spatial dims, feature]; out: the same with the windows' dims. pool_size: in
+    each of them. strides: by default the windows do not overlap. use_channel_first: a layout, which
+    is chosen by the device here and changes no result.
+    """
+
+    mode: Literal["max", "avg"]
+    pool_size: tuple[int, ...]
+    use_channel_first: bool = False
+
+    def size(self) -> tuple[int, ...]:
+        """Return pool_size."""
+        return tuple(self.pool_size)
+
+    def stride(self) -> tuple[int, ...]:
+        """Return the strides, by default the size of a window."""
+        return self.size() if self.strides is None else self.each(self.strides)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the dims of the windows."""
+        out = x = self.input(site)
+        spatial = self.check(site, x)
+        for old, new in zip(spatial, self.new_dims(site, spatial), strict=True):
+            out = out.renamed(old, new)
+        return out
+
+    def call(self, site: Site) -> Data:
+        """Return the pooled input."""
+        spatial: list[Dim] = site.node.resolved["spatial"]
+        x, _ = self.flat(self.input(site), spatial)
+        if self.mode == "max":
+            y = self._pool(self.masked(site, x, x.tensor.dtype.min), spatial, "MAX")
+        else:
+            ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
+            total = self._pool(self.masked(site, x, 0.0), spatial, "AVG")
+            # Frames that padding by a number adds count as zeros, as in RETURNN.
+            count = self._pool(
+                ones, spatial, "AVG", outside=float(not isinstance(self.padding, str))
+            )
+            y = total / tf.maximum(count, 1e-6)
+        return self.finished(site, x, y, self.new_dims(site, spatial), self.count)
+
+    def _pool(self, x: Data, spatial: list[Dim], kind: str, outside: float = 0.0) -> Any:
+        tensor = self.flat(x, spatial)[1]
+        value = tensor.dtype.min if kind == "MAX" else outside
+        frames, strides = self.padded(tensor, spatial, value), self.stride()
+        rates = self.each(self.dilation_rate)
+        if max(rates) == 1:
+            pool = tf.nn.max_pool if kind == "MAX" else tf.nn.avg_pool
+            return pool(frames, self.size(), strides, "VALID")
+        # TensorFlow has no windows that are both dilated and apart.
+        y = tf.nn.pool(frames, self.size(), kind, padding="VALID", dilations=rates)
+        return y[(slice(None), *(slice(None, None, s) for s in strides))]

@@ -1,0 +1,210 @@
+"""Convolutions over one and two dims, and their transpose: against loops over every window."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, random_parameters, run
+from reference import check
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [7, 1, 4]
+STREAMS = {"data": {"dim": 6}}
+
+
+def convolved(
+    x: Array,
+    weights: Array,
+    *,
+    strides: tuple[int, ...],
+    before: tuple[int, ...],
+    windows: tuple[int, ...],
+    rate: int = 1,
+) -> Array:
+    """Return y [windows, out] of x [spatial dims, in], which is zero outside."""
+    out = np.zeros((*windows, weights.shape[-1]))
+    for place in np.ndindex(windows):
+        for offset in np.ndindex(weights.shape[:-2]):
+            at = [
+                p * s - b + rate * o
+                for p, s, b, o in zip(place, strides, before, offset, strict=True)
+            ]
+            if all(0 <= a < n for a, n in zip(at, x.shape, strict=False)):
+                out[place] += x[tuple(at)] @ weights[offset]
+    return out
+
+
+def layer(**more: Any) -> dict[str, Any]:
+    options = {"class": "conv", "n_out": 4, "filter_size": [3], "padding": "same", "from": "data"}
+    return {"output": {**options, **more}}
+
+
+@pytest.mark.parametrize(
+    ("padding", "before", "count"),
+    [("same", 2, lambda n: n), ("valid", 0, lambda n: n - 4), (1, 1, lambda n: n - 2)],
+)
+def test_dilated(padding: Any, before: int, count: Any) -> None:
+    network = Network(layer(dilation_rate=2, padding=padding), extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        sizes = {"strides": (1,), "before": (before,), "rate": 2}
+        return [
+            convolved(x[:n], p["output/W"], windows=(max(count(n), 0),), **sizes) + p["output/bias"]
+            for x, n in zip(data, LENGTHS, strict=True)
+        ]
+
+    check(network, {"data": dense(LENGTHS, 6)}, formula)
+
+
+def test_dilated_windows_apart_are_every_other_window() -> None:
+    options = {"dilation_rate": 2, "padding": "valid", "with_bias": False}
+    batch = {"data": dense([9, 6], 6)}
+    found = []
+    for strides in (1, 2):
+        network = Network(layer(strides=strides, **options), extern_data=STREAMS)
+        random_parameters(network)
+        found.append(run(network, batch)["output"].canonical())
+    np.testing.assert_allclose(found[1], found[0][:, ::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 6])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_groups(groups: int, strides: int) -> None:
+    options = {"groups": groups, "n_out": 12, "strides": strides, "with_bias": False}
+    network = Network(layer(**options), extern_data=STREAMS)
+    assert network.param_shapes() == {"output/W": (3, 6 // groups, 12)}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            parts = zip(
+                np.split(x[:n], groups, axis=-1),
+                np.split(p["output/W"], groups, axis=-1),
+                strict=True,
+            )
+            sizes = {
+                "strides": (strides,),
+                "before": ((3 - strides) // 2,),
+                "windows": (-(-n // strides),),
+            }
+            found.append(np.concatenate([convolved(*part, **sizes) for part in parts], axis=-1))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 6)}, formula)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "same_static"])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 3)])
+def test_two_dims(strides: tuple[int, int], padding: str) -> None:
+    """Over time and over the features, which the options make a dim."""
+    options = {"input_add_feature_dim": True, "filter_size": [3, 2], "strides": list(strides)}
+    network = Network(layer(**options, padding=padding), extern_data=STREAMS)
+    assert network.param_shapes()["output/W"] == (3, 2, 1, 4)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            windows = [-(-n // strides[0]), -(-6 // strides[1])]
+            over = (windows[1] - 1) * strides[1] + 2 - 6
+            before = (3 - strides[0]) // 2, max(over, 0) // 2
+            if padding == "valid":
+                windows, before = [(n - 3) // strides[0] + 1, 4 // strides[1] + 1], (0, 0)
+            sizes = {
+                "strides": strides,
+                "before": before,
+                "windows": tuple(max(w, 0) for w in windows),
+            }
+            found.append(convolved(x[:n, :, None], p["output/W"], **sizes) + p["output/bias"])
+        return found
+
+    check(network, {"data": dense(LENGTHS, 6)}, formula)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"input_split_feature_dim": 3, "filter_size": [3, 2]}, (3, 2, 3, 4)),
+        ({"input_expand_dims": 1, "filter_size": [3, 1]}, (3, 1, 6, 4)),
+        ({"input_expand_dims": 1, "in_spatial_dims": ["T"]}, (3, 6, 4)),
+    ],
+)
+def test_added_dims(options: dict[str, Any], shape: tuple[int, ...]) -> None:
+    network = Network(layer(**options), extern_data=STREAMS)
+    assert network.param_shapes()["output/W"] == shape
+    p = random_parameters(network)
+    x, _ = dense(LENGTHS, 6)
+    y = run(network, {"data": (x, LENGTHS)})["output"].canonical()
+    for b, n in enumerate(LENGTHS):
+        frames = x[b, :n].reshape(n, 6 // shape[-2], shape[-2])
+        weights = p["output/W"] if len(shape) == 4 else p["output/W"][:, None]
+        sizes = {"strides": (1, 1), "before": (1, 0), "windows": frames.shape[:2]}
+        np.testing.assert_allclose(
+            y[b, :n], convolved(frames, weights, **sizes) + p["output/bias"], atol=1e-5
+        )
+
+
+def transposed(**more: Any) -> dict[str, Any]:
+    return layer(**{"class": "transposed_conv", "filter_size": [3], "strides": [2], **more})
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, lambda n: 2 * n),
+        ({"padding": "valid"}, lambda n: 2 * n + 1),
+        ({"padding": "valid", "output_padding": 1}, lambda n: 2 * n + 2),
+        ({"remove_padding": 1}, lambda n: 2 * n - 2),
+        ({"strides": None}, lambda n: 3 * n),
+    ],
+)
+def test_transposed(options: dict[str, Any], count: Any) -> None:
+    network = Network(transposed(**options), extern_data=STREAMS)
+    assert network.param_shapes()["output/W_native_transposed_conv"] == (3, 1, 4, 6)
+    stride = 3 if options.get("strides", 2) is None else 2
+    valid = options.get("padding") == "valid"
+    off = options.get("remove_padding", 0) + (0 if valid else max(3 - stride, 0) // 2)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            y = np.zeros((3 * n + 12, 4))
+            for t, k in itertools.product(range(n), range(3)):
+                y[t * stride + k] += p["output/W_native_transposed_conv"][k, 0] @ x[t]
+            found.append(y[off : off + count(n)] + p["output/bias"])
+        return found
+
+    check(network, {"data": dense(LENGTHS, 6)}, formula)
+
+
+def test_transposed_undoes_the_lengths_of_a_convolution() -> None:
+    net = {
+        "split": layer(input_add_feature_dim=True, filter_size=[3, 3], strides=2)["output"],
+        "output": transposed(filter_size=[4, 4], strides=[2, 2], **{"from": "split"})["output"],
+    }
+    network = Network(net, extern_data=STREAMS)
+    out = run(network, {"data": dense([8, 4], 6)})["output"]
+    assert out.canonical().shape == (2, 8, 6, 4)
+    assert next(iter(out.lengths.values())).tolist() == [8, 4]
+    assert not out.canonical()[1, 4:].any()
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (layer(filter_size=[3, 3]), r"found 1 spatial dims in .*, needed 2; try in_spatial_dims"),
+        (layer(groups=4), r"found 4 groups, 6 inputs and n_out 4, needed a number that divides"),
+        (layer(input_split_feature_dim=4), r"needed a feature dim that 4 divides"),
+        (layer(padding="sames"), r"unknown padding 'sames'; did you mean 'same'\?"),
+        (layer(strides=[1, 2]), r"needed a number for each dim"),
+        (transposed(strides=[1, 2]), r"needed one or two dims, and as many numbers in every"),
+        (transposed(padding="full"), r"option 'padding': found 'full', needed 'same' or 'valid'"),
+    ],
+)
+def test_wrong_options(net: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)
