@@ -30,11 +30,17 @@ def check_sequences(
         check.fail(where, "blank", str(blank), f"0 to {vocabulary - 1} (the logits' last axis)")
     check.lengths(where, "logit_lengths", logit_lengths, time, "logits' time axis")
     check.lengths(where, "label_lengths", label_lengths, labels.shape[1], "labels' second axis")
+    check_labels(where, labels, label_lengths, vocabulary, blank)
+    return xp
+
+
+def check_labels(where: str, labels: Any, label_lengths: Any, vocabulary: int, blank: int) -> None:
+    """Check that the labels are in the vocabulary, and none is the blank."""
+    xp = check.array_module(where, labels=labels)
     used = xp.arange(labels.shape[1]) < label_lengths[:, None]
     wrong = used & ((labels < 0) | (labels >= vocabulary) | (labels == blank))
     needed = f"0 to {vocabulary - 1} without the blank {blank}"
     check.outside(where, "labels", labels, wrong, needed)
-    return xp
 
 
 def feasible(logit_lengths: Any, labels: Any, label_lengths: Any, repetition: bool) -> Any:

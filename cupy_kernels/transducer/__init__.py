@@ -1,0 +1,13 @@
+"""Transducer full-sum and best path in the label topologies RNN-T, RNA and CTC."""
+
+from cupy_kernels.transducer.align import transducer_align, transducer_compact_align
+from cupy_kernels.transducer.arguments import TransducerScores
+from cupy_kernels.transducer.op import transducer_compact_loss, transducer_loss
+
+__all__ = [
+    "TransducerScores",
+    "transducer_align",
+    "transducer_compact_align",
+    "transducer_compact_loss",
+    "transducer_loss",
+]

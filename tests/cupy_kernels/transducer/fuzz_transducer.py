@@ -1,0 +1,27 @@
+"""Transducers: losses and best paths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cupy_kernels.transducer import transducer_align, transducer_loss
+from cupy_kernels.transducer.arguments import TOPOLOGIES
+
+
+def results(rng: np.random.Generator) -> list[Any]:
+    """Those of one random problem in all topologies."""
+    batch, time, width = (int(x) for x in rng.integers(0, [5, 13, 9]))
+    vocabulary = int(rng.integers(2, 20))
+    case = (
+        rng.standard_normal((batch, time, width + 1, vocabulary), np.float32) * 20,
+        rng.integers(0, time + 1, batch, dtype=np.int32),
+        rng.integers(1, vocabulary, (batch, width), dtype=np.int32),
+        rng.integers(0, width + 1, batch, dtype=np.int32),
+    )
+    found: list[Any] = []
+    for topology in TOPOLOGIES:
+        options: dict[str, Any] = {"blank": 0, "topology": topology, "threads": 2}
+        found += [*transducer_loss(*case, **options), *transducer_align(*case, **options)]
+    return found
