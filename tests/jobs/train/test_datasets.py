@@ -18,9 +18,11 @@ from returnn_lite.datasets.dataset import Stream
 from returnn_lite.engine.options import TrainOptions
 from returnn_lite.hdf import HdfReader
 
+NETWORK = {"output": {"class": "copy"}}
+
 
 def test_features_are_normalised_and_targets_joined_by_name(task: Task) -> None:
-    params = Params(network={}, options=TrainOptions(epochs=1))
+    params = Params(network=NETWORK, options=TrainOptions(epochs=1))
     data = dataset(task.features("train"), task.targets("train"), task.train_inputs(), params)
     assert data.tags[:2] == ["train-0", "train-1"] and len(data.tags) == 48
     read = [data.read(i) for i in range(48)]
@@ -33,7 +35,7 @@ def test_features_are_normalised_and_targets_joined_by_name(task: Task) -> None:
 
 def test_the_end_is_put_behind_labels_and_before_them_as_delayed(tmp_path: Path) -> None:
     path = write_sequences(tmp_path / "a.hdf", {"u": np.array([3, 2]), "v": np.array([4])}, LABELS)
-    params = Params(network={}, options=TrainOptions(epochs=1), end_label=0)
+    params = Params(network=NETWORK, options=TrainOptions(epochs=1), end_label=0)
     data = dataset(path, None, Inputs(train=path, dev=path), params)
     found = [{key: x.tolist() for key, x in data.read(i).items()} for i in range(2)]
     assert found == [
@@ -52,7 +54,7 @@ def test_an_end_that_is_no_label(task: Task, label: int, kind: str) -> None:
             path,
             None,
             Inputs(train=path, dev=path),
-            Params(network={}, options=TrainOptions(epochs=1), end_label=label),
+            Params(network=NETWORK, options=TrainOptions(epochs=1), end_label=label),
         )
 
 

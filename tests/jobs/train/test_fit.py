@@ -17,6 +17,7 @@ from returnn_lite.engine.options import TrainOptions
 from returnn_lite.hdf import HdfReader
 from returnn_lite.network import Network
 
+NETWORK = {"output": {"class": "copy"}}
 Caplog = pytest.LogCaptureFixture
 
 
@@ -102,7 +103,7 @@ def test_what_is_left_out_is_not_trained_on(task: Task, tmp_path: Path) -> None:
         inputs.train,
         inputs.train_targets,
         inputs,
-        Params(network={}, options=TrainOptions(epochs=1)),
+        Params(network=NETWORK, options=TrainOptions(epochs=1)),
     )
     network = Network(CTC, extern_data=data.extern_data, train=True)
     log = logging.getLogger("job")
