@@ -7,6 +7,8 @@ A job is one module, `jobs/<family>/<name>.py`, that defines
   `Outputs` (fields `Path`, made by `file(...)` or `folder(...)`), and `Params` (JSON values or
   nested dataclasses; a ValueError from `__post_init__` is shown before anything runs);
 - `resources(params) -> Resources`;
+- where it reads files that no job makes, `external(params) -> list[Path]`: those that are small
+  enough to be read where a recipe is planned; where their content changes, the stage is another;
 - `run(inputs, outputs, params, log) -> None`.
 
 Importing the module costs milliseconds: heavy libraries are imported inside `run`.

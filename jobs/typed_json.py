@@ -82,6 +82,9 @@ def _convert(kind: Any, value: Any, path: str, errors: list[str]) -> Any:
 def _mismatch(kind: Any, value: Any, path: str, errors: list[str]) -> None:
     if dataclasses.is_dataclass(kind):
         name = "an object with keys and values"
+    elif typing.get_origin(kind) is typing.Literal:
+        *most, last = map(repr, typing.get_args(kind))
+        name = f"{', '.join(most)} or {last}" if most else last
     elif isinstance(kind, type) and not typing.get_args(kind):
         name = kind.__name__.replace("NoneType", "null")
     else:

@@ -59,8 +59,13 @@ class Node:
         return [output for value in values for output in value if output]
 
 
-def make_node(name: str, job: Job, params: Any, inputs: Mapping[str, Input]) -> Node:
-    """Make a node and its hash: over what changes the outputs, and nothing else."""
+def make_node(
+    name: str, job: Job, params: Any, inputs: Mapping[str, Input], data: str | None = None
+) -> Node:
+    """Make a node and its hash: over what changes the outputs, and nothing else.
+
+    data: what `{data}` stands for in the paths of external files.
+    """
     identity = {
         "job": job.NAME,
         "version": job.VERSION,
@@ -68,9 +73,23 @@ def make_node(name: str, job: Job, params: Any, inputs: Mapping[str, Input]) -> 
         # Without inputs that are not given: a job may get a new optional one, and keep its hashes.
         "inputs": {key: _input_identity(value) for key, value in inputs.items() if value},
     }
+    if contents := _external_contents(job, params, data):
+        identity["external"] = contents
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Node(name=name, job=job, params=params, inputs=inputs, hash=digest)
+
+
+def _external_contents(job: Job, params: Any, data: str | None) -> list[list[str]]:
+    """Return name and digest of each external file that is there; what is not, the job tells."""
+    if not hasattr(job, "external"):
+        return []
+    values = {f.name: getattr(params, f.name) for f in dataclasses.fields(params)}
+    texts = {k: v for k, v in values.items() if isinstance(v, str)}
+    placed = {k: v.replace("{data}", data or "{data}") for k, v in texts.items()}
+    paths = job.external(dataclasses.replace(params, **placed))
+    files = [p for p in paths if p.is_file()]
+    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:16]] for p in files]
 
 
 def _input_identity(value: Output | tuple[Output, ...]) -> Any:
@@ -79,8 +98,8 @@ def _input_identity(value: Output | tuple[Output, ...]) -> Any:
     return [value.node.hash, value.name]
 
 
-def resolve(recipe: Recipe) -> dict[str, Node]:
-    """Check all stages of a recipe and return their nodes.
+def resolve(recipe: Recipe, data: str | None = None) -> dict[str, Node]:
+    """Check all stages of a recipe and return their nodes; data: see `make_node`.
 
     Raises JobError, one line for each mistake, with the file and line of its stage.
     """
@@ -101,7 +120,7 @@ def resolve(recipe: Recipe) -> dict[str, Node]:
         raise JobError("\n".join(errors))
     nodes: dict[str, Node] = {}
     for name in order:
-        nodes[name] = drafts[name].node(nodes)
+        nodes[name] = drafts[name].node(nodes, data)
     return {name: nodes[name] for name in recipe.stages}
 
 
@@ -178,7 +197,7 @@ class _Draft:
     def _error(self, text: str) -> None:
         self.errors.append(f"{self.where}: {text}")
 
-    def node(self, nodes: Mapping[str, Node]) -> Node:
+    def node(self, nodes: Mapping[str, Node], data: str | None) -> Node:
         """Return the node, once those it reads are there."""
         assert self.job
 
@@ -190,7 +209,7 @@ class _Draft:
         inputs: dict[str, Input] = {f.name: typing.cast(Input, f.default) for f in fields}
         for key, value in self.stage.inputs.items():
             inputs[key] = output(value) if isinstance(value, str) else tuple(map(output, value))
-        return make_node(self.name, self.job, self.params, inputs)
+        return make_node(self.name, self.job, self.params, inputs, data)
 
 
 def _split(reference: str) -> tuple[str, str]:

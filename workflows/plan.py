@@ -29,8 +29,8 @@ class Plan:
         return sorted({node.job.NAME for node in self.nodes.values()})
 
 
-def make_plan(names: Sequence[str]) -> Plan:
-    """Load and resolve recipes, by name or path.
+def make_plan(names: Sequence[str], data: str | None = None) -> Plan:
+    """Load and resolve recipes, by name or path; data: what `{data}` in them stands for.
 
     Raises JobError, which tells all that is wrong with any stage of any recipe.
     """
@@ -41,7 +41,7 @@ def make_plan(names: Sequence[str]) -> Plan:
     errors: list[str] = []
     for recipe in recipes.values():
         try:
-            stages[recipe.name] = resolve(recipe)
+            stages[recipe.name] = resolve(recipe, data)
         except JobError as error:
             errors.append(str(error))
     if errors:

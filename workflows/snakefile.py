@@ -36,7 +36,7 @@ class Workflow:
             check_config(config)
             self.work = Path(config["work"])
             self.data = os.path.normpath(Path(folder, config["data"]))
-            self.plan = make_plan(_names(config["recipes"]))
+            self.plan = make_plan(_names(config["recipes"]), self.data)
             write_plan(self.plan, self.work, Path(TABLE).parent)
         except JobError as error:
             raise PlanError(str(error)) from None
@@ -80,6 +80,8 @@ class JobRule:
         self.name = job.replace(".", "_")
         self.folder = f"{self.work}/{job}/{{hash}}"
         self.spec = f"{self.folder}/{SPEC}"
+        # What is wrong with data is told before any training, whatever could begin first.
+        self.priority = 0 if job.startswith("train.") and job != "train.check" else 1
 
     @property
     def outputs(self) -> list[str]:

@@ -16,6 +16,7 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 
 # The largest value that 16 bits hold, as a fraction of full scale.
 LARGEST = np.float32(1 - 2**-15)
+_AGAIN = "try to fetch it again"
 
 
 def read_audio(path: Path, sample_rate: int) -> Samples:
@@ -35,19 +36,41 @@ def read_raw(path: Path) -> tuple[Samples, int]:
     """
     if not path.is_file():
         raise JobError(f"audio {path}: found no such file, needed a recording; check the manifest")
+    if path.stat().st_size == 0:
+        raise JobError(f"audio {path}: found an empty file, needed wav or FLAC; {_AGAIN}")
+    if missing := _missing_bytes(path):
+        raise JobError(
+            f"audio {path}: found {missing} bytes less than its header says, needed all; {_AGAIN}"
+        )
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         raise JobError(
-            f"audio {path}: unreadable: {reason}; needed wav or FLAC, try to fetch it again"
+            f"audio {path}: unreadable: {reason}; needed wav or FLAC, {_AGAIN}"
         ) from None
     time, channels = samples.shape
     if channels != 1:
         raise JobError(f"audio {path}: found {channels} channels, needed 1; try to split them")
     if time == 0:
-        raise JobError(f"audio {path}: found no samples, needed a recording; try to fetch it again")
+        raise JobError(f"audio {path}: found no samples, needed a recording; {_AGAIN}")
     return samples[:, 0], int(rate)
+
+
+def _missing_bytes(path: Path) -> int:
+    """Return how many bytes of samples a wav file lacks, which its reader would not tell."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return 0
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                unknown = length in (0, 2**32 - 1)  # as of a program that wrote into a pipe
+                return 0 if unknown else max(0, file.tell() + length - size)
+            file.seek(length + length % 2, 1)
+    return 0
 
 
 def resample(samples: Samples, found: int, wanted: int) -> Samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +57,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     Raises JobError, naming some, where utterances are bad and may not be skipped, and where no
     good one is left.
     """
+    from jobs.corpus.audio import duration
+
     utterances = read_manifest(inputs.corpus)
     if not utterances:
         raise JobError(f"{inputs.corpus}: found no utterances, needed at least one")
@@ -71,7 +73,10 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
         if reason is not None:
             skipped.reasons[u.utt] = reason  # all are counted, so not `add`, which ends early
     skipped.finish(outputs.skipped, len(utterances), log)
-    write_manifest(outputs.corpus, [u for u in utterances if u.utt not in skipped.reasons])
+    good = [u for u in utterances if u.utt not in skipped.reasons]
+    # A recording that could not be read when its manifest was made, and now can.
+    mended = [u if u.duration else replace(u, duration=duration(u.audio)) for u in good]
+    write_manifest(outputs.corpus, mended)
 
 
 def _alphabet(reference: Path | None) -> set[str] | None:

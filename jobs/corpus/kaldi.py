@@ -46,6 +46,11 @@ class Params:
     strip_punctuation: bool = True
 
 
+def external(params: Params) -> list[Path]:
+    """Return the tables of the directory."""
+    return [Path(params.path, name) for name in ("text", "wav.scp", "utt2spk", "segments")]
+
+
 def resources(params: Params) -> Resources:
     return Resources(threads=1, mem_mb=2000, minutes=60)
 

@@ -39,6 +39,11 @@ class Params:
     strip_punctuation: bool = True
 
 
+def external(params: Params) -> list[Path]:
+    """Return the transcripts."""
+    return sorted(Path(params.path).rglob("*.trans.txt"))
+
+
 def resources(params: Params) -> Resources:
     return Resources(threads=1, mem_mb=2000, minutes=60)
 

@@ -53,5 +53,6 @@ def read_manifest(path: Path) -> list[Utterance]:
             if u.utt in seen:
                 raise JobError(f"{path}:{number}: utterance {u.utt!r} is there twice")
             seen.add(u.utt)
-            utterances.append(replace(u, audio=path.parent / u.audio))
+            audio = os.path.normpath(path.parent.resolve() / u.audio)
+            utterances.append(replace(u, audio=Path(audio)))
     return utterances

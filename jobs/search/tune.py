@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import Resources, file
+from jobs.job import Resources, file, nearest
 from jobs.network_check import check_network
 
 NAME = "search.tune"
@@ -49,6 +50,12 @@ class Params:
         if not self.values:
             raise ValueError("found no values, needed at least one to try")
         check_network(self.network, search=True, layer=self.layer)
+        asked = set(re.findall(r"typed_value\(\s*['\"]([^'\"]+)", json.dumps(self.network)))
+        if self.name not in asked:
+            raise ValueError(
+                f"found name {self.name!r}, for which the network does not ask"
+                f"{nearest(self.name, asked)}"
+            )
 
 
 def resources(params: Params) -> Resources:

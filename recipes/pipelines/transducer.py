@@ -136,6 +136,7 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
                 "num_mel_bins": sizes.features,
                 "frame_shift": FRAME_SHIFT,
                 "sample_rate": sizes.sample_rate,
+                "on_bad": training.on_bad,
             },
         )
         if name != "test":

@@ -141,6 +141,25 @@ def test_a_default_written_out_has_the_same_hash() -> None:
     assert len(base["corpus"]) == 16 and int(base["corpus"], 16) >= 0
 
 
+def test_an_external_file_is_part_of_the_hash(jobs: dict[str, Any], tmp_path: Path) -> None:
+    """Its content, not its place; what a user mends is made again, with all that follows."""
+    before = hashes(corpus=corpus(), train=train())
+    jobs["corpus.make"].external = lambda params: [Path(params.folder, "table")]
+    made = recipe(corpus=corpus(), train=train())
+
+    def found(content: str | None) -> dict[str, str]:
+        (tmp_path / "x").mkdir(exist_ok=True)
+        (tmp_path / "x" / "table").unlink(missing_ok=True)
+        if content is not None:
+            (tmp_path / "x" / "table").write_text(content)
+        return {name: node.hash for name, node in resolve(made, str(tmp_path)).items()}
+
+    assert found(None) == before == hashes(corpus=corpus(), train=train())
+    first, second = found("a"), found("b")
+    assert not set(first.values()) & set(second.values()) and first == found("a")
+    del jobs["corpus.make"].external
+
+
 def test_a_hash_is_pinned_so_that_it_is_the_same_on_every_machine() -> None:
     assert hashes(corpus=corpus(), train=train()) == {
         "corpus": "dd8f7a91308f3148",

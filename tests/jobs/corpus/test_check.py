@@ -52,17 +52,33 @@ def run(
     return read_manifest(outputs.corpus), {row["utt"]: row["reason"] for row in rows}
 
 
+def cut_off(path: Path) -> None:
+    """Write a recording whose last 800 samples are missing."""
+    write(NOISE)(path)
+    path.write_bytes(path.read_bytes()[:-1600])
+
+
 AUDIO: dict[str, tuple[Make, str]] = {
     "missing": (lambda path: None, "found no such file"),
     "unreadable": (lambda path: path.write_bytes(b"RIFF, but no more") and None, "unreadable"),
     "empty": (write(NOISE[:0]), "found no samples"),
-    "bytes0": (lambda path: path.touch(), "unreadable"),
+    "bytes0": (lambda path: path.touch(), "found an empty file, needed wav or FLAC"),
+    "cut": (cut_off, "found 1600 bytes less than its header says, needed all; try to fetch it"),
     "silent": (write(np.zeros(RATE)), "found silence"),
     "dithered": (write(np.where(NOISE > 0, 1, -1) / 2**15), "found silence"),
     "stereo": (write(np.stack([NOISE, NOISE], 1)), "found 2 channels, needed 1"),
     "short": (write(NOISE[:400]), r"found 0.050 s, needed at least 0.1 s"),
     "nan": (write(np.append(NOISE, np.nan), "FLOAT"), "samples that are no numbers"),
 }
+
+
+def test_what_could_not_be_read_and_now_can_has_its_duration(tmp_path: Path) -> None:
+    manifest = corpus(tmp_path, "corpus.jsonl", {}, {"a": "a", "b": "b"})
+    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    rows[1]["duration"] = 0.0
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    good, _ = run(tmp_path, manifest, "error")
+    assert [u.duration for u in good] == [1.0, len(NOISE) / RATE]
 
 
 @pytest.mark.parametrize("kind", AUDIO)

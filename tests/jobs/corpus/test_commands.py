@@ -126,7 +126,7 @@ def test_sample_rate(tmp_path: Path) -> None:
         ({"accents": ["en-uk"]}, r"unknown accent 'en-uk'; did you mean 'en-us'\?"),
         ({"accents": []}, r"found accents \(\), needed one or more"),
         ({"snr_db": []}, r"found snr_db \(\), needed one or more"),
-        ({"noises": ["brown"]}, r"noises\[0\]: found 'brown', needed .*'white', 'pink', 'speech'"),
+        ({"noises": ["brown"]}, r"noises\[0\]: found 'brown', needed 'white', 'pink' or 'speech'"),
         ({"pitch": {"low": 70, "high": 60}}, "pitch: found low 70, high 60, needed low <= high"),
         ({"rate": {"low": 20, "high": 60}}, r"found rate .*, needed 80 to 450"),
         ({"test": {"utterances": 3, "speakers": 4}}, "test: found 4 speakers and 3 utterances"),

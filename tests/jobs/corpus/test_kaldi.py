@@ -97,3 +97,9 @@ def test_tables_that_do_not_fit(tmp_path: Path, directory: Path) -> None:
         read(tmp_path, path=str(directory))
     with pytest.raises(JobError, match=r"found no folder .*, needed a Kaldi data directory"):
         read(tmp_path, path=str(tmp_path / "none"))
+
+
+def test_its_tables_are_part_of_the_stage() -> None:
+    found = kaldi.external(Params(path="folder"))
+    assert [str(p.parent) for p in found] == ["folder"] * 4
+    assert [p.name for p in found] == ["text", "wav.scp", "utt2spk", "segments"]

@@ -44,3 +44,9 @@ def test_other_folders(tmp_path: Path) -> None:
         read(tmp_path, tmp_path)
     with pytest.raises(JobError, match=r"found no folder .*none, needed one in LibriSpeech"):
         read(tmp_path, tmp_path / "none")
+
+
+def test_its_transcripts_are_part_of_the_stage(tmp_path: Path) -> None:
+    (tmp_path / "1" / "2").mkdir(parents=True)
+    (tmp_path / "1" / "2" / "1-2.trans.txt").write_text("1-2-0 A\n")
+    assert librispeech.external(Params(path=str(tmp_path))) == [tmp_path / "1/2/1-2.trans.txt"]
