@@ -40,20 +40,22 @@ def fit_lengths(
     log: logging.Logger,
     *,
     skip: bool,
-) -> None:
+) -> dict[str, str]:
     """Check targets against the frames that the network makes of the data.
 
     targets: the file of the target stream. skip: whether to leave out sequences with too many
-    labels for CTC, and list them in the log. Raises JobError for these otherwise, and where a
-    frame-wise loss has not a label for each frame.
+    labels for CTC; returned is why, by utterance, and the log lists them. Raises JobError for these
+    otherwise, and where a frame-wise loss has not a label for each frame.
     """
+    left_out: dict[str, str] = {}
     for node in network.loss_nodes:
         if targets is None or node.common.target != stream:
             continue
         if node.common.loss == "ctc":
-            _fit_ctc(data, targets, _frames(network, node, data), log, skip=skip)
+            left_out |= _fit_ctc(data, targets, _frames(network, node, data), log, skip=skip)
         elif node.common.loss == "ce":
             _check_frame_wise(data, targets, stream, network, node)
+    return left_out
 
 
 def _frames(network: Network, node: Node, data: HdfDataset) -> Array:
@@ -64,25 +66,27 @@ def _frames(network: Network, node: Node, data: HdfDataset) -> Array:
 
 def _fit_ctc(
     data: HdfDataset, targets: Path, frames: Array, log: logging.Logger, *, skip: bool
-) -> None:
+) -> dict[str, str]:
     with HdfReader(targets) as reader:
         labels = (reader.read(reader.index(tag)) for tag in data.tags)
         needed = np.array([frames_needed(x) for x in labels])
     bad = np.flatnonzero(needed > frames)
-    if not len(bad):
-        return
-    reasons = [
-        f"{data.tags[i]}: found {frames[i]} frames after pooling, needed {needed[i]} for its labels"
+    reasons = {
+        data.tags[i]: f"found {frames[i]} frames after pooling, needed {needed[i]} for its labels"
         for i in bad
-    ]
+    }
+    if not reasons:
+        return {}
     text = f"{targets}: found {len(bad)} of {len(frames)} sequences with more labels than frames"
     if not skip or len(bad) == len(frames):
         advice = 'try on_long_targets="skip", or less pooling'
-        raise JobError("\n".join([f"{text}, such as", *reasons[:5], advice]))
+        shown = [f"{utt}: {reason}" for utt, reason in list(reasons.items())[:5]]
+        raise JobError("\n".join([f"{text}, such as", *shown, advice]))
     log.warning("%s; they are left out", text)
-    for reason in reasons:
-        log.info("left out: %s", reason)
+    for utt, reason in reasons.items():
+        log.info("left out: %s: %s", utt, reason)
     data.keep(np.flatnonzero(needed <= frames))
+    return reasons
 
 
 def frames_needed(labels: Array) -> int:

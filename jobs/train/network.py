@@ -23,7 +23,8 @@ class Inputs:
     """train, dev: files of the stream `data`; train_targets, dev_targets: of the target stream.
 
     statistics: mean and deviation by which `data` is normalised. init: a trained model whose
-    parameters of the same name and shape are the first values.
+    parameters of the same name and shape are the first values. checked: what `train.check` found,
+    here so that it is looked for before any training begins; it is not read.
     """
 
     train: Path
@@ -32,6 +33,7 @@ class Inputs:
     dev_targets: Path | None = None
     statistics: Path | None = None
     init: Path | None = None
+    checked: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,31 @@ class Outputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class CheckParams:
+    """What of a training's parameters its data must fit.
+
+    network: the dict. target: name of the target stream. end_label: a label put behind every
+    sequence of `data`, and, as `delayed`, before it: what a language model needs. on_long_targets:
+    what to do with sequences whose target has more labels than the output has frames: "error", or
+    "skip" them. on_missing_targets: the same with sequences that have no target, such as those that
+    an alignment left out.
+    """
+
+    network: dict[str, Any]
+    target: str = "classes"
+    end_label: int | None = None
+    on_long_targets: Literal["error", "skip"] = "error"
+    on_missing_targets: Literal["error", "skip"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.target in ("data", "delayed"):
+            raise ValueError(f"found target {self.target!r}, needed another name than the input's")
+        delayed = {"delayed"} if self.end_label is not None else set()
+        check_network(self.network, streams={"data", self.target, *delayed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(CheckParams):
     """network: the dict. target: name of the target stream. options: see `TrainOptions`.
 
     end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a
@@ -52,22 +78,11 @@ class Params:
     that have no target, such as those that an alignment left out.
     """
 
-    network: dict[str, Any]
     options: TrainOptions
-    target: str = "classes"
-    end_label: int | None = None
-    on_long_targets: Literal["error", "skip"] = "error"
-    on_missing_targets: Literal["error", "skip"] = "error"
     checkpoint_seconds: float = unhashed(60.0)
     threads: int = unhashed(2)
     mem_mb: int = unhashed(3000)
     minutes: int = unhashed(600)
-
-    def __post_init__(self) -> None:
-        if self.target in ("data", "delayed"):
-            raise ValueError(f"found target {self.target!r}, needed another name than the input's")
-        delayed = {"delayed"} if self.end_label is not None else set()
-        check_network(self.network, streams={"data", self.target, *delayed})
 
 
 def resources(params: Params) -> Resources:

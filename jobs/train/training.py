@@ -17,7 +17,8 @@ from returnn_lite.network import Network
 from returnn_lite.parameters import load_checkpoint
 
 if TYPE_CHECKING:
-    from jobs.train.network import Inputs, Params
+    from jobs.train.check import Inputs as CheckInputs
+    from jobs.train.network import CheckParams, Inputs, Params
 
 
 @dataclass(frozen=True)
@@ -34,32 +35,57 @@ class Trained:
         save_model(folder, self.network, self.extern_data, self.statistics)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Data and a network that fit each other.
+
+    left_out: utterances that are not trained on, and why.
+    """
+
+    train: HdfDataset
+    dev: HdfDataset
+    network: Network
+    left_out: dict[str, str]
+
+
 def train(inputs: Inputs, params: Params, checkpoints: Path, log: logging.Logger) -> Trained:
     """Train as the parameters say. Raises JobError for data that do not fit."""
     options = params.options
+    found = fitted(inputs, params, log, seed=options.seed)
+    network = found.network
+    for line in network.describe().splitlines():
+        log.debug(line)
+    if inputs.init is not None:
+        _init(network, Model.load(inputs.init), log)
+    every = params.checkpoint_seconds
+    trainer = Trainer(network, found.train, found.dev, options, checkpoints, log, save_every=every)
+    scores = trainer.run()
+    return Trained(network, dict(found.train.extern_data), inputs.statistics, scores)
+
+
+def fitted(
+    inputs: Inputs | CheckInputs, params: CheckParams, log: logging.Logger, *, seed: int = 1
+) -> Fitted:
+    """Open the data and build the network. Raises JobError for data that do not fit."""
     data = dataset(inputs.train, inputs.train_targets, inputs, params)
     dev = dataset(inputs.dev, inputs.dev_targets, inputs, params)
     check_same_streams(data, dev)
-    network = Network(params.network, extern_data=data.extern_data, train=True, seed=options.seed)
+    network = Network(params.network, extern_data=data.extern_data, train=True, seed=seed)
     skip = params.on_long_targets == "skip"
+    left_out: dict[str, str] = {}
     for which, targets in ((data, inputs.train_targets), (dev, inputs.dev_targets)):
         if which.missing:
             log.warning("%s: %d sequences have no target; left out", targets, len(which.missing))
         for tag in which.missing:
             log.info("left out: %s: found no target", tag)
-        fit_lengths(which, targets, params.target, network, log, skip=skip)
-    for line in network.describe().splitlines():
-        log.debug(line)
-    if inputs.init is not None:
-        _init(network, Model.load(inputs.init), log)
-    trainer = Trainer(
-        network, data, dev, options, checkpoints, log, save_every=params.checkpoint_seconds
-    )
-    scores = trainer.run()
-    return Trained(network, dict(data.extern_data), inputs.statistics, scores)
+            left_out[tag] = "found no target"
+        left_out |= fit_lengths(which, targets, params.target, network, log, skip=skip)
+    return Fitted(data, dev, network, left_out)
 
 
-def dataset(path: Path, targets: Path | None, inputs: Inputs, params: Params) -> HdfDataset:
+def dataset(
+    path: Path, targets: Path | None, inputs: Inputs | CheckInputs, params: CheckParams
+) -> HdfDataset:
     """Return the dataset of a file and its targets, normalised. Raises JobError as open_dataset."""
     dim = statistics_dim(inputs.statistics) if inputs.statistics is not None else None
     end = params.end_label

@@ -157,22 +157,24 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
 
 def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
     """Return the CTC training and its alignments."""
+    data = {
+        "train": "features_train.features",
+        "dev": "features_dev.features",
+        "train_targets": "targets_train.targets",
+        "dev_targets": "targets_dev.targets",
+        "statistics": "statistics.statistics",
+    }
+    params = {
+        "network": ctc(sizes.encoder(), dropout=sizes.dropout),
+        "on_long_targets": training.on_bad,
+    }
     found = {
+        "check_fit": Stage(job="train.check", inputs=data, params=params),
         "ctc": Stage(
             job="train.network",
-            inputs={
-                "train": "features_train.features",
-                "dev": "features_dev.features",
-                "train_targets": "targets_train.targets",
-                "dev_targets": "targets_dev.targets",
-                "statistics": "statistics.statistics",
-            },
-            params={
-                "network": ctc(sizes.encoder(), dropout=sizes.dropout),
-                "options": dict(training.ctc),
-                "on_long_targets": training.on_bad,
-            },
-        )
+            inputs={**data, "checked": "check_fit.skipped"},
+            params={**params, "options": dict(training.ctc)},
+        ),
     }
     for name in ("train", "dev"):
         found[f"align_{name}"] = Stage(
@@ -218,7 +220,11 @@ def _lm(sizes: Sizes, training: Training) -> dict[str, Stage]:
         ),
         "lm": Stage(
             job="train.network",
-            inputs={"train": "lm_text.targets", "dev": "targets_dev.targets"},
+            inputs={
+                "train": "lm_text.targets",
+                "dev": "targets_dev.targets",
+                "checked": "check_fit.skipped",
+            },
             params={
                 "network": lstm_lm(
                     labels=sizes.labels,

@@ -12,6 +12,7 @@ from jobs.typed_json import from_json
 TYPO = {"output": {"class": "softmax", "dropuot": 0.1, "n_out": 3}}
 OTHERS: dict[str, dict[str, Any]] = {
     "train.network": {"options": {"epochs": 1}},
+    "train.check": {},
     "search.tune": {"values": [0.1], "layer": "output"},
     "search.beam": {"layer": "output"},
     "align.search": {},

@@ -103,7 +103,7 @@ def test_wrong_options(task: Task, tmp_path: Path, options: dict[str, Any], mess
     ("params", "message"),
     [
         ({"target": "data"}, "found target 'data', needed another name than the input's"),
-        ({"on_long_targets": "drop"}, "on_long_targets: found 'drop', needed Literal"),
+        ({"on_long_targets": "drop"}, "on_long_targets: found 'drop', needed 'error' or 'skip'"),
         ({"optoins": {}}, "unknown key 'optoins'; did you mean 'options'?"),
     ],
 )
