@@ -97,14 +97,26 @@ class Training:
     on_bad: str = "error"
 
 
-def stages(corpus: Stage, sizes: Sizes, training: Training) -> dict[str, Stage]:
-    """Return the stages from a corpus job with outputs train, dev, test and lm to the scores."""
+def stages(
+    corpus: Stage | Mapping[str, Stage], sizes: Sizes, training: Training
+) -> dict[str, Stage]:
+    """Return the stages from a corpus to the scores.
+
+    corpus: a job with outputs train, dev, test and lm; or a job with an output corpus, such as
+    corpus.kaldi, for each of train, dev and test, and the language model learns the text of train.
+    """
+    if isinstance(corpus, Stage):
+        found = {"corpus": corpus}
+        sources = {name: f"corpus.{name}" for name in (*SETS, "lm")}
+    else:
+        found = {f"corpus_{name}": corpus[name] for name in SETS}
+        sources = {name: f"corpus_{name}.corpus" for name in SETS} | {"lm": "check_train.corpus"}
     return {
-        "corpus": corpus,
-        **_data(sizes, training),
+        **found,
+        **_data(sources, sizes, training),
         **_ctc(sizes, training),
         **_transducer(sizes, training),
-        **_lm(sizes, training),
+        **_lm(sources["lm"], sizes, training),
         **_searches(sizes, training),
         **_alignments(sizes, training),
     }
@@ -118,14 +130,14 @@ SCORES = (
 )
 
 
-def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
+def _data(sources: Mapping[str, str], sizes: Sizes, training: Training) -> dict[str, Stage]:
     """Return checks, features, units, and the labels of all sets."""
     found: dict[str, Stage] = {}
     for name in SETS:
         reference = {"reference": "check_train.corpus"} if name != "train" else {}
         found[f"check_{name}"] = Stage(
             job="corpus.check",
-            inputs={"corpus": f"corpus.{name}", **reference},
+            inputs={"corpus": sources[name], **reference},
             params={"on_bad": training.on_bad},
         )
         found[f"features_{name}"] = Stage(
@@ -149,7 +161,7 @@ def _data(sizes: Sizes, training: Training) -> dict[str, Stage]:
     )
     found["units"] = Stage(
         job="units.train",
-        inputs={"text": ("check_train.corpus", "corpus.lm")},
+        inputs={"text": tuple(dict.fromkeys(["check_train.corpus", sources["lm"]]))},
         params={"kind": training.units, "vocab_size": sizes.labels},
     )
     return found
@@ -212,12 +224,10 @@ def _transducer(sizes: Sizes, training: Training) -> dict[str, Stage]:
     }
 
 
-def _lm(sizes: Sizes, training: Training) -> dict[str, Stage]:
+def _lm(text: str, sizes: Sizes, training: Training) -> dict[str, Stage]:
     """Return the training of the language model."""
     return {
-        "lm_text": Stage(
-            job="units.encode", inputs={"corpus": "corpus.lm", "units": "units.units"}
-        ),
+        "lm_text": Stage(job="units.encode", inputs={"corpus": text, "units": "units.units"}),
         "lm": Stage(
             job="train.network",
             inputs={
