@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,14 @@ class Config:
 
 @dataclass(frozen=True)
 class EvalSelf:
-    """What `self` is in an eval string: `self.network.get_config()`."""
+    """What `self` is in an eval string: `self.network.get_config()` and the like.
+
+    train_flag: whether the network is trained. global_train_step: int32, the training step.
+    """
 
     config: Config
+    train_flag: bool
+    global_train_step: Any
 
     @property
     def network(self) -> EvalSelf:
@@ -36,3 +41,7 @@ class EvalSelf:
     def get_config(self) -> Config:
         """Return the config."""
         return self.config
+
+    def cond_on_train(self, fn_train: Callable[[], Any], fn_eval: Callable[[], Any]) -> Any:
+        """Return what the first function gives in training, else the second."""
+        return fn_train() if self.train_flag else fn_eval()

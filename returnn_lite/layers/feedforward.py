@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from returnn_lite.data import Data
-from returnn_lite.layers.activations import OVER_FEATURES, activation
+from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
 
@@ -31,8 +33,8 @@ def affine(x: Data, weights: Any, bias: Any | None) -> Any:
 class Linear(Layer):
     """f(x W + b) over the feature dim; sparse input is an embedding lookup.
 
-    in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], b
-    [n_out].
+    in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], or
+    [n_out, in] with use_transposed_weights, and b [n_out]. out_type: see `typed`.
     """
 
     sized_by_target = True
@@ -41,11 +43,14 @@ class Linear(Layer):
     with_bias: bool = True
     forward_weights_init: Any = "glorot_uniform"
     bias_init: Any = 0.0
+    use_transposed_weights: bool = False
+    out_type: dict[str, Any] = field(default_factory=dict)
 
     def size(self, site: Site) -> int:
         """Return the number of outputs."""
-        if self.n_out is not None:
-            return self.n_out
+        size = self.n_out or self.out_type.get("dim")
+        if size is not None:
+            return int(size)
         if site.node.target is None:
             raise site.error("found neither n_out nor a target, needed one of them")
         classes = site.target.classes
@@ -60,20 +65,25 @@ class Linear(Layer):
         if x.classes is None or x.classes.size is None:
             raise site.error(f"found source {x}, needed a feature dim of fixed size or sparse data")
         size = self.size(site)
-        site.param("W", (x.classes.size, size), self.forward_weights_init)
+        shape = (x.classes.size, size)
+        stored = shape[::-1] if self.use_transposed_weights else shape
+        site.param("W", stored, self.forward_weights_init)
         if self.with_bias:
             site.param("b", (size,), self.bias_init)
-        return x.with_feature(site.feature(size))
+        return typed(site, x.with_feature(site.feature(size)), self.out_type)
 
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
         x = site.source
-        template = site.node.out
-        assert template is not None and template.feature_dim is not None
-        out = x.with_feature(template.feature_dim)
+        size = self.size(site)
         weights = site.param("W", (), None)
+        if self.use_transposed_weights:
+            weights = tf.transpose(weights)
         y = affine(x, weights, site.param("b", (), None) if self.with_bias else None)
-        return activated(site, replace(out, tensor=y), self.activation)
+        out = activated(
+            site, replace(x.with_feature(site.feature(size)), tensor=y), self.activation
+        )
+        return replace(typed(site, out, self.out_type), tensor=out.tensor)
 
 
 @register("softmax")
@@ -87,24 +97,34 @@ class Softmax(Linear):
 @register("activation")
 @dataclass(frozen=True, kw_only=True)
 class Activation(Layer):
-    """f(x), elementwise or, for softmax and log_softmax, over the feature dim."""
+    """f(x), elementwise or, for softmax and log_softmax, over the feature dim.
 
-    activation: str
+    activation: a name, or an expression such as "5.0 * sigmoid". opts: further arguments of the
+    function, such as eps of safe_log.
+    """
+
+    activation: str | None
+    opts: dict[str, Any] | None = None
+    n_out: int | None = None
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
-        activation(self.activation)
-        return site.source
+        activation(self.activation, self.opts)
+        x = site.source
+        if self.n_out is not None and (x.classes is None or x.classes.size != self.n_out):
+            raise site.error(f"found n_out {self.n_out}, needed that of {x}")
+        over = "softmax" in (self.activation or "")
+        return x.last(x.feature_dim) if over and x.feature_dim is not None else x
 
     def call(self, site: Site) -> Data:
         """Return f(x)."""
-        return activated(site, site.source, self.activation)
+        return activated(site, site.source, self.activation, self.opts)
 
 
-def activated(site: Site, x: Data, name: str | None) -> Data:
+def activated(site: Site, x: Data, name: str | None, opts: Mapping[str, Any] | None = None) -> Data:
     """Return f(x), and remember x, from which some losses are computed with less error."""
-    if name in OVER_FEATURES and x.feature_dim is not None:
+    if name is not None and "softmax" in name and x.feature_dim is not None:
         x = x.last(x.feature_dim)
     if name is not None and site.frame is not None:
         site.frame.before_activation[site.node] = (name, x)
-    return replace(x, tensor=activation(name)(x.tensor))
+    return replace(x, tensor=activation(name, opts)(x.tensor))

@@ -183,8 +183,8 @@ def make(**layer: Any) -> dict[str, Any]:
             r"output \(eval\): found no expression in 'eval': .*: source\(0$",
         ),
         (
-            make(**{"class": "eval", "eval": "source(0)", "out_type": {"shape": 1}}),
-            r"output \(eval\): unknown out_type 'shape'; there are: dim, dtype",
+            make(**{"class": "eval", "eval": "source(0)", "out_type": {"shapes": 1}}),
+            r"output \(eval\): unknown out_type 'shapes'; did you mean 'shape'\?",
         ),
         (
             make(**{"class": "copy", "from": ["data", "data:classes"]}),

@@ -26,6 +26,13 @@ ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
     "exp": np.exp,
     "swish": lambda x: x * sigmoid(x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "abs": np.abs,
+    "neg": np.negative,
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "square": np.square,
+    "identity + 1": lambda x: x + 1,
+    "10.000000*sigmoid": lambda x: 10 * sigmoid(x),
+    "1 + 2 * softmax / 3": lambda x: 1 + 2 * softmax(x) / 3,
 }
 
 
@@ -79,7 +86,7 @@ def test_relu_is_zero_below_zero_and_safe_log_finite_at_zero() -> None:
     x, lengths = dense(LENGTHS, 3)
     out = run(network, {"data": (x, lengths)})
     np.testing.assert_array_equal(out["relu"].values[0], np.maximum(x[0], 0))
-    np.testing.assert_allclose(out["log"].values, np.log(1.1754944e-38), rtol=1e-5)
+    np.testing.assert_allclose(out["log"].values, np.log(1e-20), rtol=1e-5)
 
 
 def test_several_sources_are_joined_and_sparse_ones_looked_up() -> None:
@@ -135,6 +142,65 @@ def test_input_without_features() -> None:
     with pytest.raises(
         NetworkError, match=r"output \(linear\): found source \[B\], int32, needed a feature dim"
     ):
+        Network(net, extern_data=STREAMS)
+
+
+def test_transposed_weights_and_the_bias() -> None:
+    layer = {"class": "linear", "activation": None, "n_out": 2, "from": "data"}
+    network = Network({"output": {**layer, "use_transposed_weights": True}}, extern_data=STREAMS)
+    assert network.param_shapes()["output/W"] == (2, 3)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        y = data @ p["output/W"].T + p["output/b"]
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(network, {"data": dense(LENGTHS, 3)}, formula)
+
+
+def test_safe_log_has_the_gradient_of_log_below_its_limit() -> None:
+    import tensorflow as tf
+
+    from returnn_lite.layers.activations import activation
+
+    x = tf.constant([1e-30, 0.5])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = activation("safe_log", {"eps": 1e-3})(x)
+    np.testing.assert_allclose(y, np.log([1e-3, 0.5]), rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(y, x), [1e3, 2.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "needed"), [("softmax", -100.0), ("exp", -100.0)])
+def test_safe_log_of_what_a_graph_has_just_made_is_exact(name: str, needed: float) -> None:
+    net = {
+        "far": {"class": "eval", "from": "data"},
+        "p": {"class": "activation", "activation": name, "from": "far"},
+        "output": {"class": "activation", "activation": "safe_log", "from": "p"},
+    }
+    net["far"]["eval"] = "0.0 * source(0) + tf.constant([-100.0, 0.0, -1000.0])"
+    network = Network(net, extern_data=STREAMS)
+    out = network.run({"data": dense(LENGTHS, 3)})["output"].values[0, 0]
+    np.testing.assert_allclose(out, [needed, 0.0, 10 * needed], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({"activation": "sigmod"}, r"unknown activation 'sigmod'; did you mean 'sigmoid'\?"),
+        ({"activation": "2 * sigmod"}, r"unknown activation 'sigmod'; did you mean 'sigmoid'\?"),
+        ({"activation": "2 *"}, r"unknown activation '2 \*'"),
+        ({"activation": "f(1)"}, r"found 'f\(1\)' in activation 'f\(1\)', needed names, numbers"),
+        (
+            {"activation": "safe_log", "opts": {"epsilon": 1}},
+            r"unknown option 'epsilon' of the activation 'safe_log'",
+        ),
+        ({"activation": "2 * relu", "opts": {"a": 1}}, r"found opts of the expression '2 \* relu'"),
+        ({"activation": None, "n_out": 2}, r"found n_out 2, needed that of \[B,"),
+    ],
+)
+def test_mistakes_in_activations(layer: dict[str, Any], text: str) -> None:
+    net = {"output": {"class": "activation", "from": "data", **layer}}
+    with pytest.raises(NetworkError, match=r"output \(activation\): " + text):
         Network(net, extern_data=STREAMS)
 
 

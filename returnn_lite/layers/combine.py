@@ -1,0 +1,198 @@
+"""Layers that combine their sources entry by entry: combine, and eval with any expression."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from returnn_lite.config import EvalSelf
+from returnn_lite.data import Data, common
+from returnn_lite.dim import BATCH
+from returnn_lite.errors import nearest
+from returnn_lite.layers.activations import activation, safe_log
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.elementwise import broadcast
+from returnn_lite.layers.feedforward import activated
+from returnn_lite.layers.out_type import typed
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+_KINDS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "pow": operator.pow,
+    "average": operator.add,
+    "maximum": lambda a, b: tf.maximum(a, b),
+    "minimum": lambda a, b: tf.minimum(a, b),
+    "logical_and": lambda a, b: tf.logical_and(a, b),
+    "logical_or": lambda a, b: tf.logical_or(a, b),
+    "logical_xor": lambda a, b: tf.math.logical_xor(a, b),
+    "squared_difference": lambda a, b: tf.math.squared_difference(a, b),
+    "logaddexp": lambda a, b: tf.maximum(a, b) + tf.math.softplus(-tf.abs(a - b)),
+}
+_SYMBOLS = {
+    "+": "add",
+    "-": "sub",
+    "subtract": "sub",
+    "*": "mul",
+    "multiply": "mul",
+    "/": "truediv",
+    "//": "floordiv",
+}
+
+
+def _aligned(datas: list[Data], out: Data) -> list[Data]:
+    """Return the data with equal dims, in the order of those of out where these are the same."""
+    aligned = common(datas)
+    if set(aligned[0].dims) != set(out.dims) or aligned[0].dims == out.dims:
+        return aligned
+    order = [aligned[0].dims.index(d) for d in out.dims]
+    return [replace(d, dims=out.dims, tensor=tf.transpose(d.tensor, order)) for d in aligned]
+
+
+def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
+    """Return the tensor that an expression, or a function of `source` and `self`, gives."""
+    aligned = _aligned(datas, out)
+
+    def source(
+        i: int,
+        auto_convert: bool = True,
+        enforce_batch_major: bool = False,
+        as_data: bool = False,
+    ) -> Any:
+        x = (aligned if auto_convert else datas)[i]
+        if enforce_batch_major and x.has_batch:
+            x = x.first(BATCH)
+        return x if as_data else x.tensor
+
+    view = EvalSelf(site.run.config, site.run.mode.train, site.run.step)
+    names = {**names, "source": source, "self": view}
+    if callable(text):
+        return text(**names)
+    known = ("log_sigmoid", "sigmoid", "tanh", "relu", "softmax")
+    shown = {**{k: activation(k) for k in known}, "safe_log": safe_log, "tf": tf}
+    return eval(text, {**shown, **names})  # noqa: S307 - networks are code, as the docs say
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Combined(Layer):
+    """What combine and eval share.
+
+    n_out: size of the feature dim, for the reader and to begin recurrences with. activation: of the
+    result. with_bias: adds b [n_out] before. eval, eval_locals, out_type: see `Eval`.
+    allow_broadcast_all_sources: False raises an error where no source has all dims.
+    """
+
+    n_out: int | None = None
+    activation: str | None = None
+    with_bias: bool = False
+    eval: Any = None
+    eval_locals: dict[str, Any] = field(default_factory=dict)
+    out_type: dict[str, Any] = field(default_factory=dict)
+    allow_broadcast_all_sources: bool = True
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the dims of all sources, changed by out_type."""
+        activation(self.activation)
+        if self.eval is not None:
+            self._check_expression(site)
+        out = self._out(site, site.sources)
+        size = out.classes.size if out.classes is not None else None
+        if self.n_out not in (None, size) and not site.partial:
+            raise site.error(f"found n_out {self.n_out}, needed that of {out}")
+        if self.with_bias:
+            if out.feature_dim is None:
+                raise site.error(f"found with_bias for {out}, needed a feature dim")
+            site.param("b", (out.feature_size,), 0.0)
+        return out
+
+    def _check_expression(self, site: Site) -> None:
+        if callable(self.eval):
+            return
+        try:
+            compile(self.eval, str(site.node), "eval")
+        except (SyntaxError, TypeError) as error:
+            text = getattr(error, "msg", error)
+            raise site.error(f"found no expression in 'eval': {text}: {self.eval}") from None
+
+    def _out(self, site: Site, datas: list[Data]) -> Data:
+        out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
+        return typed(site, out, self.out_type)
+
+    def combined(self, site: Site, datas: list[Data], out: Data) -> Any:
+        """Return the tensor, with the dims of out."""
+        try:
+            tensor = evaluated(site, self.eval, self.eval_locals, datas, out)
+        except Exception as error:
+            raise site.error(f"found {error!s} in {self.eval!r}") from error
+        found, needed = (tensor.shape.rank, tensor.dtype.name), (len(out.dims), out.dtype)
+        if found != needed:
+            raise site.error(
+                f"found {found[0]} axes of {found[1]} from {self.eval!r}, "
+                f"needed {needed[0]} of {needed[1]}; try out_type"
+            )
+        return tensor
+
+    def call(self, site: Site) -> Data:
+        """Return the result."""
+        datas = site.sources
+        out = self._out(site, datas)
+        x = replace(out, tensor=self.combined(site, datas, out))
+        if self.with_bias:
+            x = x.last(x.feature)
+            x = replace(x, tensor=x.tensor + site.param("b", (), None)).ordered(out.dims)
+        return activated(site, x, self.activation).ordered(out.dims)
+
+
+@register("combine")
+@dataclass(frozen=True, kw_only=True)
+class Combine(_Combined):
+    """One operation on all sources, from the first to the last.
+
+    kind: add, sub, mul, truediv, floordiv, mod, pow, average, maximum, minimum, logical_and,
+    logical_or, logical_xor, squared_difference, logaddexp, or eval with an expression, see `Eval`.
+    """
+
+    kind: str
+
+    @property
+    def _name(self) -> str:
+        return _SYMBOLS.get(self.kind, self.kind)
+
+    def open(self, node: Any) -> None:
+        """Check the kind."""
+        if self._name != "eval" and self._name not in _KINDS:
+            known = [*_KINDS, "eval"]
+            raise Site(node).error(f"unknown kind {self.kind!r}{nearest(self.kind, known)}")
+        if (self.kind == "eval") != (self.eval is not None):
+            raise Site(node).error(
+                f"found kind {self.kind!r}, needed 'eval' and an expression in 'eval', or neither"
+            )
+
+    def combined(self, site: Site, datas: list[Data], out: Data) -> Any:
+        """Return the tensor, with the dims of out."""
+        if self.kind == "eval":
+            return super().combined(site, datas, out)
+        tensor = reduce(_KINDS[self._name], [d.tensor for d in _aligned(datas, out)])
+        return tensor / len(datas) if self._name == "average" else tensor
+
+
+@register("eval")
+@dataclass(frozen=True, kw_only=True)
+class Eval(_Combined):
+    """A Python expression of the sources, `source(0)`, `source(1)`, ... with TensorFlow as `tf`.
+
+    eval: the expression, or a function of `source` and `self`; recipes and configs are code, and so
+    is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`.
+    source(i, auto_convert=False) has the source's own dims, not those of all. `self.network` has
+    get_config(), cond_on_train(function, function), train_flag and global_train_step.
+    """
+
+    eval: Any

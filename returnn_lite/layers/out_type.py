@@ -1,0 +1,82 @@
+"""The option out_type: what of a layer's template is other than would be inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from returnn_lite.data import Data, next_time
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import nearest
+from returnn_lite.site import Site
+
+_AXES = ("batch_dim_axis", "time_dim_axis", "feature_dim_axis")
+_KEYS = ("dtype", "dim", "sparse", "shape", *_AXES)
+
+
+def typed(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
+    """Return the template x, changed as out_type says.
+
+    opts: dtype; dim: number of features or, for sparse data, of classes; sparse; shape: the sizes
+    without batch, None for a dynamic one; batch_dim_axis, time_dim_axis, feature_dim_axis: places
+    in that shape, the batch counted. Raises NetworkError for an unknown key, or a shape with more
+    dynamic dims than x has.
+    """
+    for key in opts:
+        if key not in _KEYS:
+            raise site.error(f"unknown out_type {key!r}{nearest(key, _KEYS)}")
+    if not isinstance(opts.get("shape", ()), list | tuple):
+        raise site.error(f"found shape {opts['shape']!r} in out_type, needed a list of sizes")
+    x = replace(x, dtype=opts.get("dtype", x.dtype), tensor=None)
+    classes = x.classes
+    sparse = opts.get("sparse", x.sparse_dim is not None)
+    if "dim" in opts and (classes is None or classes.size != opts["dim"]):
+        classes = site.feature(opts["dim"])
+    if sparse:
+        if classes is None:
+            raise site.error(f"found out_type sparse of {x}, needed 'dim' in it")
+        x = replace(x, sparse_dim=classes, feature_dim=None)
+    elif x.sparse_dim is not None:
+        x = replace(x, sparse_dim=None, vocab=None)
+    elif classes is not None and x.feature_dim is not None:
+        x = x.renamed(x.feature_dim, classes)
+    if "shape" in opts or any(key in opts for key in _AXES):
+        x = _shaped(site, x, opts)
+    return x
+
+
+def _shaped(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
+    """Return the template with the dims that shape and the axes say."""
+    dims = [d for d in x.dims if d is not BATCH]
+    if "shape" in opts:
+        dims = _dims(site, x, list(opts["shape"]))
+    batch = opts.get("batch_dim_axis", 0 if x.has_batch else None)
+    if batch is not None:
+        dims.insert(batch, BATCH)
+    time, feature = next_time(dims), None
+    if x.sparse_dim is None and dims and dims[-1].size is not None:
+        feature = dims[-1]
+    if "time_dim_axis" in opts:
+        time = None if opts["time_dim_axis"] is None else dims[opts["time_dim_axis"]]
+    if "feature_dim_axis" in opts:
+        feature = None if opts["feature_dim_axis"] is None else dims[opts["feature_dim_axis"]]
+    return replace(x, dims=tuple(dims), time_dim=time, feature_dim=feature)
+
+
+def _dims(site: Site, x: Data, shape: list[int | None]) -> list[Dim]:
+    """Return a dim for each size: one of x that is not taken yet, else a new one."""
+    free = [d for d in x.dims if d is not BATCH]
+    found: list[Dim] = []
+    for place, size in enumerate(shape):
+        same = next((d for d in free if d.size == size), None)
+        if same is not None:
+            free.remove(same)
+            found.append(same)
+        elif size is None:
+            raise site.error(f"found shape {shape} in out_type, needed the dynamic dims of {x}")
+        elif place == len(shape) - 1 and x.sparse_dim is None:
+            found.append(site.feature(size))
+        else:
+            found.append(site.node.dim("spatial", f"axis{place}", size))
+    return found

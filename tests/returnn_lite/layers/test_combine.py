@@ -1,0 +1,132 @@
+"""All kinds of combine and compare, out_type, and what an expression may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, run
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [3, 1]
+STREAMS = {"data": {"dim": 2}, "same": {"dim": 2, "same_dim_tags_as": {"t": "data"}}}
+BATCH = {"data": dense(LENGTHS, 2), "same": dense(LENGTHS, 2, seed=1)}
+# Above zero, and not whole.
+POSITIVE = {
+    "a": {"class": "eval", "eval": "tf.abs(source(0)) + 0.3", "from": "data"},
+    "b": {"class": "eval", "eval": "tf.abs(source(0)) + 0.3", "from": "data:same"},
+}
+
+
+def result(layer: dict[str, Any], **more: Any) -> Array:
+    net = {**POSITIVE, "output": layer}
+    return run(Network(net, extern_data=STREAMS), BATCH, **more)["output"].values[0]
+
+
+A, B = (np.abs(BATCH[k][0][0]) + np.float32(0.3) for k in ("data", "same"))
+KINDS: dict[str, Callable[[Array, Array], Array]] = {
+    "+": np.add,
+    "floordiv": np.floor_divide,
+    "//": np.floor_divide,
+    "mod": np.mod,
+    "pow": np.power,
+    "average": lambda a, b: (a + b) / 2,
+    "squared_difference": lambda a, b: (a - b) ** 2,
+    "logaddexp": np.logaddexp,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_combine(kind: str) -> None:
+    found = result({"class": "combine", "kind": kind, "from": ["a", "b"]})
+    np.testing.assert_allclose(found, KINDS[kind](A, B), rtol=1e-5)
+
+
+def test_combine_with_an_expression_a_bias_and_an_activation() -> None:
+    layer = {
+        "class": "combine",
+        "kind": "eval",
+        "eval": "source(0) - k * source(1)",
+        "eval_locals": {"k": 2.0},
+        "with_bias": True,
+        "activation": "2 * tanh",
+        "from": ["a", "b"],
+    }
+    network = Network({**POSITIVE, "output": layer}, extern_data=STREAMS)
+    network.set_params({"output/b": [0.5, -1.0]})
+    found = run(network, BATCH)["output"].values[0]
+    np.testing.assert_allclose(found, 2 * np.tanh(A - 2 * B + [0.5, -1.0]), rtol=1e-5)
+
+
+def test_compare_is_a_chain_up_to_the_value() -> None:
+    layer = {"class": "compare", "kind": "<", "value": 1.0, "from": ["a", "b"]}
+    np.testing.assert_array_equal(result(layer), (A < B) & (B < 1.0))
+
+
+def test_eval_may_be_a_function_and_asks_whether_it_trains() -> None:
+    def scaled(source: Any, self: Any, by: float) -> Any:
+        return self.network.cond_on_train(lambda: source(0) * by, lambda: source(0))
+
+    layer = {"class": "eval", "eval": scaled, "eval_locals": {"by": 3.0}, "from": "a"}
+    np.testing.assert_allclose(result(layer, train=True), 3 * A)
+    np.testing.assert_allclose(result(layer), A)
+
+
+def test_a_source_with_its_own_dims() -> None:
+    layer = {
+        "class": "eval",
+        "eval": "source(0) + tf.cast(tf.size(source(1, auto_convert=False)), 'float32')",
+        "from": ["a", "frames"],
+    }
+    net = {**POSITIVE, "frames": {"class": "length", "from": "data"}, "output": layer}
+    found = run(Network(net, extern_data=STREAMS), BATCH)["output"].values[0]
+    np.testing.assert_allclose(found, A + 2)
+
+
+def test_out_type_with_a_shape_of_other_axes() -> None:
+    layer = {
+        "class": "eval",
+        "eval": "tf.argmax(source(0), axis=-1, output_type=tf.int32)",
+        "out_type": {"shape": (None,), "sparse": True, "dim": 2, "dtype": "int32"},
+        "from": "a",
+    }
+    embed = {"class": "linear", "n_out": 3, "activation": None, "from": "best"}
+    network = Network({**POSITIVE, "best": layer, "output": embed}, extern_data=STREAMS)
+    assert network.param_shapes()["output/W"] == (2, 3)
+    np.testing.assert_array_equal(run(network, BATCH, ["best"])["best"].values[0], A.argmax(-1))
+
+
+def test_out_type_with_a_shape_orders_the_axes() -> None:
+    first = {"class": "rec", "from": "a", "unit": {"output": {"class": "copy", "from": "data"}}}
+    layer = {"class": "eval", "eval": "source(0)", "from": "first"}
+    net = {**POSITIVE, "first": first, "output": {**layer, "out_type": {"shape": (None, 2)}}}
+    network = Network(net, extern_data=STREAMS)
+    assert str(network.template("output")).startswith("[B,T|")
+    np.testing.assert_allclose(run(network, BATCH)["output"].values[0], A)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({"kind": "eval"}, r"found kind 'eval', needed 'eval' and an expression in 'eval'"),
+        ({"kind": "add", "eval": "source(0)"}, r"found kind 'add', needed 'eval' and an expr"),
+        (
+            {"kind": "add", "from": ["a", "count"], "allow_broadcast_all_sources": False},
+            r"found \[B,.*, needed one that has all dims; try allow_broadcast_all_sources",
+        ),
+        (
+            {"kind": "add", "out_type": {"shape": (None, None)}},
+            r"found shape \[None, None\] in out_type, needed the dynamic dims of \[B,",
+        ),
+        ({"kind": "add", "out_type": {"shape": 1}}, r"found shape 1 in out_type, needed a list"),
+    ],
+)
+def test_mistakes(layer: dict[str, Any], text: str) -> None:
+    other = {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data:other"}
+    net = {**POSITIVE, "count": other, "output": {"class": "combine", "from": "a", **layer}}
+    with pytest.raises(NetworkError, match=r"output \(combine\): " + text):
+        Network(net, extern_data={**STREAMS, "other": {"dim": 2}})
