@@ -26,7 +26,8 @@ class Run:
     params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values
     that eval strings ask for. seed, step: what random numbers depend on. lengths: int32 [batch] of
     each dynamic dim. positions: of a dim of selected frames, the dim they are from, and which they
-    are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search.
+    are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search. updates:
+    what parameters become after a step of training, other than by gradients.
     """
 
     mode: Mode
@@ -38,6 +39,7 @@ class Run:
     lengths: dict[Dim, Data] = field(default_factory=dict)
     positions: dict[Dim, tuple[Dim, Any]] = field(default_factory=dict)
     beams: dict[Loop, Beam] = field(default_factory=dict)
+    updates: dict[str, Any] = field(default_factory=dict)
 
     def rng(self, path: str) -> Any:
         """Return the seed of a place in the network: int32 [2]."""
@@ -143,6 +145,9 @@ class Frame:
         """Compute the output of a node that belongs to this frame."""
         with tf.name_scope(_scope_name(node.path) + "/"):
             out = node.layer.call(Site(node, self))
+            if node.common.batch_norm:
+                out = node.resolved["batch_norm"].normalised(Site(node, self), out)
+                self.before_activation.pop(node, None)
         return replace(out, name=node.path)
 
     def axis(self, node: Node) -> Dim | None:

@@ -10,6 +10,7 @@ from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError
 
 if TYPE_CHECKING:
+    from returnn_lite.layers.batch_norm import BatchNorm
     from returnn_lite.loop import Loop
     from returnn_lite.node import Node
 
@@ -48,15 +49,26 @@ def _infer(node: Node) -> tuple[Data, bool]:
     if node.layer.layer_class == "prev" and node.sources[0].out is None:
         raise Unknown(node.sources[0])
     node.params.clear()
+    node.shapes.clear()
     site = Site(node)
     try:
         out = node.layer.infer(site)
+        if node.common.batch_norm:
+            out = _batch_norm(node).declare(site, out)
     except NetworkError as error:
         if not error.located and not str(error).startswith(str(node)):
             error = NetworkError(f"{node}: {error}")
         error.located = True
         raise error from None
     return replace(out, name=node.path, tensor=None), site.partial
+
+
+def _batch_norm(node: Node) -> BatchNorm:
+    """Return the batch normalisation that the common option of a layer asks for."""
+    from returnn_lite.layers.batch_norm import batch_norm_of
+
+    node.resolved["batch_norm"] = found = batch_norm_of(node)
+    return found
 
 
 def infer_loop(loop: Loop) -> None:

@@ -18,6 +18,7 @@ from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame, Run
 from returnn_lite.infer import infer_loop, template_of
+from returnn_lite.initialisers import check_initialiser, initial_value
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
 from returnn_lite.load_on_init import loaded_names, loaded_on_init
@@ -26,11 +27,10 @@ from returnn_lite.output import Outputs, collect, output_tensors
 from returnn_lite.parameters import (
     STEP_COUNTER,
     Array,
-    check_initialiser,
-    initial_value,
     load_checkpoint,
     save_checkpoint,
 )
+from returnn_lite.reuse import check_reuse
 from returnn_lite.scope import Scope, default_outputs
 
 
@@ -86,6 +86,7 @@ class Network:
             template_of(node)
         for node in self.nodes():
             check_initial(node)
+            check_reuse(node)
         for path, spec in self.param_specs().items():
             check_initialiser(path, spec.init)
         if self._variables is not None:
@@ -132,7 +133,9 @@ class Network:
         for node in self.nodes():
             values.update(loaded_on_init(node, values))
         for name, value in values.items():
-            known[name] = tf.Variable(value, name=name, trainable=specs[name].trainable)
+            spec = specs[name]
+            with tf.device(f"/device:{spec.device}:*" if spec.device else None):
+                known[name] = tf.Variable(value, name=name, trainable=spec.trainable)
 
     def get_params(self) -> dict[str, Array]:
         """Return the values of all parameters."""
@@ -146,7 +149,8 @@ class Network:
             found, needed = tuple(np.shape(value)), tuple(self.variables[name].shape)
             if found != needed:
                 raise NetworkError(f"parameter {name}: found shape {found}, needed {needed}")
-            self.variables[name].assign(np.asarray(value, dtype=np.float32))
+            dtype = self.variables[name].dtype.as_numpy_dtype
+            self.variables[name].assign(np.asarray(value, dtype=dtype))
 
     def save(self, path: str | Path) -> None:
         """Write all parameters to a checkpoint; `path` is the prefix of its files."""
@@ -197,7 +201,8 @@ class Network:
 
     def losses(self, frame: Frame, *, errors: bool = False) -> dict[str, losses.Loss]:
         """Return the loss of every layer that has one."""
-        return {n.path: losses.compute(n, frame, errors=errors) for n in self.loss_nodes}
+        nodes = [n for n in self.loss_nodes if not (n.common.only_on_eval and frame.run.mode.train)]
+        return {n.path: losses.compute(n, frame, errors=errors) for n in nodes}
 
     def run(self, batch: Batch, fetch: Sequence[str] = ()) -> Outputs:
         """Return outputs, losses and search results of a batch as numpy arrays.

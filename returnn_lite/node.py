@@ -11,6 +11,7 @@ from returnn_lite.dim import Dim, Kind
 if TYPE_CHECKING:
     from returnn_lite.layers.base import Layer
     from returnn_lite.loop import Loop
+    from returnn_lite.reuse import Reuse
     from returnn_lite.scope import Scope
 
 
@@ -24,31 +25,54 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True)
 class ParamSpec:
-    """A parameter: its shape, its initialiser, and whether training changes it."""
+    """A parameter: its shape and dtype, its initialiser, and whether training changes it.
+
+    device: where it is kept, such as "CPU"; None for TensorFlow's choice.
+    """
 
     shape: tuple[int, ...]
     init: Any
     trainable: bool = True
+    dtype: str = "float32"
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """The options that every layer has; the network handles them, no layer does.
 
-    dropout: share of the input that is dropped in training. initial_output: what `prev:` of the
-    layer is in the first step: a number, "zeros", "ones", or the name of a layer. loss, loss_opts,
-    loss_scale, target: see `losses`. L2: weight of the squared parameters in the objective.
+    dropout: share of the input that is dropped in training; dropout_on_forward: and otherwise, too.
+    dropout_noise_shape, dropout_axis: along which axes the input is dropped as a whole, see
+    `dropout`. initial_output: what `prev:` of the layer is in the first step: a number, "zeros",
+    "ones", or the name of a layer. loss, loss_opts, loss_scale, target: see `losses`.
+    loss_only_on_non_search: no loss in a search. L2: weight of the squared parameters in the
+    objective. trainable: False freezes the parameters, those of a subnetwork too. reuse_params:
+    other layers' parameters in place of its own, see `reuse`. param_device: where its parameters
+    are kept, such as "CPU". batch_norm: True or the options of the layer batch_norm, which is then
+    applied to the output. register_as_extern_data: the name under which `data:` and targets find
+    the output. only_on_search: in no other mode it is an output of the network; only_on_eval: in
+    training it has no loss.
     """
 
     loss: str | None = None
     loss_opts: dict[str, Any] = field(default_factory=dict)
     loss_scale: float = 1.0
     target: str | None = None
+    loss_only_on_non_search: bool = False
     dropout: float = 0.0
-    L2: float = 0.0
+    dropout_noise_shape: dict[Any, Any] | tuple[int | None, ...] | None = None
+    dropout_axis: str | tuple[str, ...] | None = None
+    dropout_on_forward: bool = False
+    L2: float | None = 0.0
     initial_output: str | float | None = None
     trainable: bool = True
+    reuse_params: str | dict[str, Any] | None = None
+    param_device: str | None = None
+    batch_norm: bool | dict[str, Any] = False
+    register_as_extern_data: str | None = None
     is_output_layer: bool = False
+    only_on_search: bool = False
+    only_on_eval: bool = False
 
 
 class Node:
@@ -56,8 +80,10 @@ class Node:
 
     path: full name, such as `output/rec/s`; param_path: the prefix of its parameters. sources,
     refs: the layers that `from` and the layer's other options name. inner: the scope of its
-    subnetwork. loop: the rec layer's loop that it lies in. resolved: what the layer found out while
-    it was inferred. wanted: layers in the layer's loop whose outputs are used outside.
+    subnetwork. loop: the rec layer's loop that it lies in. params: what it declared, by full name;
+    shapes: of all parameters that it uses, by the layer's own name for them; reuse: where others
+    come from. resolved: what the layer found out while it was inferred. wanted: layers in the
+    layer's loop whose outputs are used outside.
     """
 
     def __init__(self, name: str, layer: Layer, common: Common, scope: Scope, path: str):
@@ -75,6 +101,8 @@ class Node:
         self.inner: Scope | None = None
         self.out: Data | None = None
         self.params: dict[str, ParamSpec] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.reuse: Reuse | None = None
         self.resolved: dict[str, Any] = {}
         self.wanted: set[Node] = set()
         self._dims: dict[tuple[Any, ...], Dim] = {}
@@ -88,6 +116,12 @@ class Node:
         if key not in self._dims:
             self._dims[key] = Dim(kind, f"{kind}:{self.path}:{name}", size)
         return self._dims[key]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change its parameters: those around it may forbid it."""
+        owner = self.scope.owner
+        return self.common.trainable and (owner is None or owner.trainable)
 
     def depends(self, mode: Mode) -> list[Node]:
         """Return the layers whose outputs this layer needs in a mode."""

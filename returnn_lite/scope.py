@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.base import find_class, split_options
 from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
 from returnn_lite.node import Common, Mode, Node
+from returnn_lite.reuse import opened
 
 if TYPE_CHECKING:
     from returnn_lite.layers.base import Layer
@@ -20,7 +21,8 @@ class Scope:
 
     layers: the network dict. path: the prefix of the layers' names. param_path: that of the names
     of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
-    layer's loop in which it lies. inputs: what `data:<key>` means.
+    layer's loop in which it lies. inputs: what `data:<key>` means. registered: layers that take the
+    place of streams, by the names of these.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Scope:
         self.inputs: dict[str, Node] = {}
         self.nodes: dict[str, Node] = {}
         self._views: dict[tuple[str, Node], Node] = {}
+        self._opening: set[str] = set()
+        self.registered = _registered(layers, mode) if parent is None else {}
 
     @property
     def is_body(self) -> bool:
@@ -55,7 +59,7 @@ class Scope:
         if not isinstance(name, str):
             raise NetworkError(f"{asker}: found {name!r}, needed the name of a layer")
         if name in self.layers:
-            return self.nodes.get(name) or self._build(name)
+            return self.nodes.get(name) or self._opened(name)
         if name == "data" or name.startswith("data:"):
             return self._data(name.removeprefix("data").lstrip(":") or "data", asker)
         if name.startswith("base:"):
@@ -88,6 +92,9 @@ class Scope:
         return body.nodes[":i"]
 
     def _data(self, key: str, asker: str) -> Node:
+        registered = self.registered.get(key)
+        if registered is not None and registered not in self._opening:
+            return self.get(registered, asker)
         if key in self.inputs:
             return self.inputs[key]
         if self.parent is None:
@@ -103,6 +110,14 @@ class Scope:
             self._views[kind, of] = node
             self._register(node)
         return self._views[kind, of]
+
+    def _opened(self, name: str) -> Node:
+        """Build a layer; meanwhile, `data:` is the stream that it registers itself as."""
+        self._opening.add(name)
+        try:
+            return self._build(name)
+        finally:
+            self._opening.discard(name)
 
     def _build(self, name: str) -> Node:
         """Build a layer and, through their names, the layers that it depends on."""
@@ -128,6 +143,9 @@ class Scope:
             found = [self.get(n, where) for n in names if isinstance(n, str) and n not in _WORDS]
             if found:
                 node.refs[key] = found
+        if common.reuse_params is not None:
+            node.reuse = opened(common.reuse_params, lambda n: self.get(n, where), where)
+            node.refs["reuse_params"] = node.reuse.outputs()
         if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
             node.initial = self.get(common.initial_output, where)
             if node.initial.loop is not None and node.initial.loop is self.loop:
@@ -145,7 +163,8 @@ class Scope:
         sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
         if node.common.loss is None and node.layer.layer_class != "choice" and not sized:
             return False
-        return not self.mode.search or target in self._root().inputs
+        root = self._root()
+        return not self.mode.search or target in root.inputs or target in root.registered
 
     def _target(self, name: str, asker: str) -> Node:
         """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""
@@ -187,6 +206,32 @@ class Scope:
 _WORDS = frozenset({"zeros", "ones"})
 
 
+def is_output(opts: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether the dict of a layer says that it is computed in a mode even if no other needs it."""
+    has_loss = opts.get("loss") and not mode.search
+    return bool(opts.get("is_output_layer") or has_loss) and not left_out(opts, mode)
+
+
+def left_out(opts: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether a layer is no output in a mode."""
+    return bool(opts.get("only_on_search")) and not mode.search
+
+
+def _registered(layers: dict[str, Any], mode: Mode) -> dict[str, str]:
+    """Return the names of layers by the streams whose place they take."""
+    found: dict[str, str] = {}
+    for name, opts in layers.items():
+        key = opts.get("register_as_extern_data") if isinstance(opts, dict) else None
+        if key is None or left_out(opts, mode):
+            continue
+        if key in found:
+            raise NetworkError(
+                f"{name}: found register_as_extern_data {key!r}, which {found[key]} has, too"
+            )
+        found[key] = name
+    return found
+
+
 def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
     """Return the layers that a network is for: `output`, losses, and those with is_output_layer.
 
@@ -195,9 +240,8 @@ def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
     names = [
         name
         for name, opts in layers.items()
-        if name == "output"
-        or (isinstance(opts, dict) and opts.get("is_output_layer"))
-        or (isinstance(opts, dict) and opts.get("loss") and not mode.search)
+        if (name == "output" or (isinstance(opts, dict) and is_output(opts, mode)))
+        and not (isinstance(opts, dict) and left_out(opts, mode))
     ]
     if not names:
         raise NetworkError("found no layer 'output', no loss and no is_output_layer, needed one")

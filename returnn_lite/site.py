@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from returnn_lite import random
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data, fitted, join_features
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dropout import dropped
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import Unknown, template_for, template_of
 from returnn_lite.lazy import tf
@@ -49,7 +49,7 @@ class Site:
         if self.frame is None:
             return self._known_sources()
         datas = [self.data(n) for n in self.node.sources]
-        return [self._dropped(d, i) for i, d in enumerate(datas)]
+        return [dropped(self, d, i) for i, d in enumerate(datas)]
 
     def _known_sources(self) -> list[Data]:
         """Return the templates that are known; in a loop, `prev:` may not yet be."""
@@ -91,40 +91,6 @@ class Site:
                     "try reinterpret_data with size_base where the lengths are equal"
                 )
 
-    def _dropped(self, x: Data, index: int) -> Data:
-        """Apply the dropout that the layer's common options ask for; scale up what stays."""
-        rate = self.node.common.dropout
-        if self.frame is None or not rate or not self.run.mode.train or x.sparse_dim is not None:
-            return x
-        loop = self.node.loop
-        if loop is None or not loop.varies(self.node.sources[index]):
-            noise = random.uniform(x.sizes(), self._seed(index))
-        else:
-            x = x if self.axis is None else self.over(x, self.axis)
-            noise = self._noise_by_steps(x, index)
-        keep = tf.cast(noise >= rate, x.dtype) / (1.0 - rate)
-        return replace(x, tensor=x.tensor * keep)
-
-    def _seed(self, index: int) -> Any:
-        return self.run.rng(f"{self.node.path}/dropout{index}")
-
-    def _noise_by_steps(self, x: Data, index: int) -> Any:
-        """Return random numbers for x, for a step the same in the loop and out of it."""
-        sizes = dict(zip(x.dims, x.sizes(), strict=True))
-        # One order of the dims, whatever that of the tensor is.
-        order = sorted((d for d in x.dims if d is not self.axis), key=lambda d: (d.kind, d.name))
-        shape = [sizes[d] for d in order]
-        if self.axis is None:
-            noise = random.uniform_steps(shape, self._seed(index), self.index, 1)[0]
-            return replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
-        whole, selected = self.run.steps_of(self.axis)
-        noise = random.uniform_steps(shape, self._seed(index), 0, self.run.entries(whole))
-        noisy = replace(x, dims=(whole, *order), tensor=noise)
-        if selected is not None:
-            noisy = noisy.first(BATCH, whole).renamed(whole, self.axis)
-            noisy = replace(noisy, tensor=tf.gather(noisy.tensor, selected, batch_dims=1))
-        return noisy.ordered(x.dims).tensor
-
     def ref(self, option: str) -> Data:
         """Return the output of the layer that an option names."""
         return self.data(self.node.refs[option][0])
@@ -148,14 +114,44 @@ class Site:
         dim: Dim = self.node.resolved["axis"]
         return dim
 
-    def param(self, name: str, shape: tuple[int, ...], init: Any) -> Any:
-        """Declare a parameter while inferring; return it while computing."""
-        path = f"{self.node.param_path}/{name}"
-        if self.frame is None:
-            trainable = self.node.common.trainable
-            self.node.params[path] = ParamSpec(shape=shape, init=init, trainable=trainable)
-            return None
-        return self.run.params[path]
+    def param(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        init: Any,
+        *,
+        trainable: bool = True,
+        dtype: str = "float32",
+    ) -> Any:
+        """Declare a parameter while inferring; return it while computing.
+
+        trainable: False for what training changes other than by gradients, see `update`.
+        """
+        node = self.node
+        path = f"{node.param_path}/{name}"
+        part = node.reuse.source(name) if node.reuse is not None else None
+        if self.frame is not None:
+            if part is not None:
+                return part.value(self, name, node.shapes[name])
+            return self.run.params[path]
+        node.shapes[name] = shape
+        if part is None:
+            node.params[path] = ParamSpec(
+                shape=shape,
+                init=init,
+                trainable=trainable and node.trainable,
+                dtype=dtype,
+                device=node.common.param_device,
+            )
+        return None
+
+    def update(self, name: str, value: Any) -> None:
+        """Set what a parameter becomes after this run; a trainer does so after each step."""
+        part = self.node.reuse.source(name) if self.node.reuse is not None else None
+        if part is not None and part.layer is not None:
+            self.of(part.layer).update(name, value)
+        elif self.node.trainable:
+            self.run.updates[f"{self.node.param_path}/{name}"] = value
 
     # -- values
 

@@ -118,8 +118,14 @@ class Trainer:
         if self.options.clip:
             dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
         named = dict(zip(used, dense, strict=True))
-        tf.cond(finite, lambda: self.adam.apply(named, rate), tf.no_op)
+        tf.cond(finite, lambda: self._apply(named, rate, frame.run.updates), tf.no_op)
         return tf.concat([self._sums(found), [tf.cast(finite, tf.float32)]], axis=0)
+
+    def _apply(self, gradients: Any, rate: Any, updates: Any) -> Any:
+        """Change the parameters by their gradients, and those that layers update, such as means."""
+        for name, value in updates.items():
+            self.network.variables[name].assign(value)
+        return self.adam.apply(gradients, rate)
 
     def _penalty(self) -> Any:
         """Return the sum of the layers' L2 terms."""

@@ -36,14 +36,27 @@ def broadcast(datas: list[Data], *, any_dims: bool = True) -> Data:
 @register("copy")
 @dataclass(frozen=True, kw_only=True)
 class Copy(Layer):
-    """The input itself; several sources are concatenated in the feature dim."""
+    """The input itself; several sources are concatenated in the feature dim.
+
+    extra_deps: layers that are computed whenever this one is. n_out: size of the feature dim, for
+    the reader.
+    """
+
+    refs = ("extra_deps",)
+    extra_deps: str | tuple[str, ...] = ()
+    n_out: int | None = None
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
-        return site.source
+        x = site.source
+        if self.n_out is not None and (x.classes is None or x.classes.size != self.n_out):
+            raise site.error(f"found n_out {self.n_out}, needed that of {x}")
+        return x
 
     def call(self, site: Site) -> Data:
         """Return the input."""
+        for node in site.node.refs.get("extra_deps", []):
+            site.data(node)
         return site.source
 
 

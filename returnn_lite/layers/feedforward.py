@@ -75,7 +75,7 @@ class Linear(Layer):
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
         x = site.source
-        size = self.size(site)
+        size = site.node.shapes["W"][0 if self.use_transposed_weights else 1]
         weights = site.param("W", (), None)
         if self.use_transposed_weights:
             weights = tf.transpose(weights)

@@ -16,7 +16,7 @@ from returnn_lite.loop import Loop
 from returnn_lite.node import Common, Node
 from returnn_lite.rec.placement import Placement, place_nodes
 from returnn_lite.rec.steps import run_steps
-from returnn_lite.scope import Scope
+from returnn_lite.scope import Scope, is_output
 from returnn_lite.site import Site
 
 
@@ -58,7 +58,7 @@ class Rec(Layer):
             scope.get("end", str(node))
             node.resolved["max_len"] = self._max_len(node)
         for name, opts in self.unit.items():
-            if opts.get("is_output_layer") or (opts.get("loss") and not node.scope.mode.search):
+            if is_output(opts, node.scope.mode):
                 scope.get(name)
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:

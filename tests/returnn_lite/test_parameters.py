@@ -10,9 +10,10 @@ import pytest
 from models import FEATURES, transducer_net, transducer_streams
 
 from returnn_lite.errors import NetworkError
+from returnn_lite.initialisers import initial_value
 from returnn_lite.network import Network
 from returnn_lite.node import ParamSpec
-from returnn_lite.parameters import initial_value, load_checkpoint, save_checkpoint
+from returnn_lite.parameters import load_checkpoint, save_checkpoint
 
 STREAMS = {"data": {"dim": 40}}
 
@@ -31,11 +32,73 @@ def test_initialisers_have_their_moments() -> None:
     assert np.abs(value("glorot_uniform", (5, 10, 20))).max() == pytest.approx(0.2, rel=0.02)
     normal = value("random_normal_initializer(mean=1.0, stddev=0.2)")
     assert (normal.mean(), normal.std()) == pytest.approx((1.0, 0.2), abs=0.01)
-    assert value("random_normal").std() == pytest.approx(0.05, abs=0.002)
+    assert value("random_normal").std() == pytest.approx(1.0, abs=0.02)
     uniform = value("random_uniform(-0.5, maxval=0.1)")
     assert (uniform.min(), uniform.max()) == pytest.approx((-0.5, 0.1), abs=0.01)
     assert np.all(value("zeros") == 0) and np.all(value("ones_initializer") == 1)
     assert np.all(value(0.25) == np.float32(0.25))
+
+
+# From the variance, with which a uniform or a normal distribution cut off at two deviations has it.
+SCALED: dict[str, tuple[Any, float, bool]] = {
+    "string": ("variance_scaling_initializer(mode='fan_in', scale=0.78)", 0.78 / 300, False),
+    "dict": (
+        {"class": "VarianceScaling", "scale": 2.0, "mode": "fan_out", "distribution": "uniform"},
+        2.0 / 200,
+        True,
+    ),
+    "average": ("VarianceScaling(6.0, 'fan_avg', distribution='uniform')", 6.0 / 250, True),
+    "xavier": ("xavier", 1.0 / 250, True),
+    "glorot_normal": ("glorot_normal", 1.0 / 250, False),
+    "unit_scaling": ("uniform_unit_scaling(factor=2)", 4.0 / 300, True),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_scaled_initialisers_have_their_variance_and_their_limit(name: str) -> None:
+    init, variance, is_uniform = SCALED[name]
+    x = value(init)
+    assert x.std() == pytest.approx(np.sqrt(variance), rel=0.02)
+    far = np.sqrt(3.0 if is_uniform else 4.0 / 0.87962566103423978**2)
+    assert 0.97 * far < np.abs(x).max() / np.sqrt(variance) < 1.001 * far
+
+
+def test_other_initialisers() -> None:
+    x = value("orthogonal(gain=2.0)", (3, 4, 7)).reshape(12, 7)
+    np.testing.assert_allclose(x.T @ x, 4 * np.eye(7), atol=1e-5)
+    x = value("Orthogonal", (5, 7))
+    np.testing.assert_allclose(x @ x.T, np.eye(5), atol=1e-5)
+    np.testing.assert_array_equal(value("Identity(gain=3)", (2, 2)), 3 * np.eye(2))
+    assert np.all(value("constant_initializer(value=-2)") == -2)
+    x = value("random_normal_initializer(mean=0.0, stddev=1.0 / sqrt(512))")
+    assert x.std() == pytest.approx(512**-0.5, rel=0.02)
+    assert np.abs(value("truncated_normal(stddev=0.1)")).max() < 0.2
+    array = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(value(array, (2, 3)), array)
+    seeded = {"class": "RandomNormal", "seed": 3}
+    np.testing.assert_array_equal(value(seeded, seed=1), value(seeded, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("init", "text"),
+    [
+        (
+            "variance_scaling(mode='fan')",
+            "found mode 'fan', needed one of fan_in, fan_out",
+        ),
+        ("variance_scaling(distribution='gamma')", "found distribution 'gamma', needed uniform"),
+        ("variance_scaling(mode=3)", "found mode 3, needed a name"),
+        ("orthogonal", r"found shape \(5,\), needed two axes or more"),
+        (np.zeros(3), r"found an initial value of shape \(3,\), needed \(5,\)"),
+        (
+            {"class": "VarianceScalng"},
+            "unknown initialiser 'variance_scalng'; did you",
+        ),
+    ],
+)
+def test_mistakes_in_initialisers_of_a_shape(init: Any, text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        value(init, (5,))
 
 
 def test_first_values_depend_on_seed_and_name_alone() -> None:

@@ -1,0 +1,83 @@
+"""Dropout on the input of a layer, which every layer may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from returnn_lite import random
+from returnn_lite.axes import resolve
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+
+if TYPE_CHECKING:
+    from returnn_lite.site import Site
+
+
+def dropped(site: Site, x: Data, index: int) -> Data:
+    """Return a source with the dropout that the layer's common options ask for; scale what stays.
+
+    dropout_noise_shape: {axis: 1} for one draw for all entries of an axis, {axis: None} for one
+    each; "*" for all axes; or a list, one for each axis. dropout_axis: the axes whose entries have
+    a draw each, the others share it.
+    """
+    common = site.node.common
+    active = common.dropout_on_forward or site.run.mode.train
+    if not common.dropout or not active or x.sparse_dim is not None:
+        return x
+    x, noise = _noise(site, x, index)
+    keep = tf.cast(noise >= common.dropout, x.dtype) / (1.0 - common.dropout)
+    return replace(x, tensor=x.tensor * keep)
+
+
+def shared_dims(node: Node, x: Data) -> list[Dim]:
+    """Return the dims of a source along which one draw is for all entries."""
+    if node.common.dropout_axis is not None:
+        own = resolve(node.common.dropout_axis, x, str(node))
+        return [d for d in x.dims if d not in own]
+    shape: Any = node.common.dropout_noise_shape
+    if shape is None:
+        return []
+    if not isinstance(shape, Mapping):
+        return [d for d, size in zip(x.dims, shape, strict=True) if size == 1]
+    found = {d: shape.get("*") for d in x.dims}
+    for word, size in shape.items():
+        if word != "*":
+            found |= dict.fromkeys(resolve(word, x, str(node)), size)
+    return [d for d, size in found.items() if size in (1, "x")]
+
+
+def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
+    """Return the source, and random numbers that broadcast against it.
+
+    In a loop they are for a step the same whether the layer is moved out of it or not.
+    """
+    node = site.node
+    seed = site.run.rng(f"{node.path}/dropout{index}")
+    loop = node.loop
+    if loop is None or not loop.varies(node.sources[index]):
+        shared = shared_dims(node, x)
+        pairs = zip(x.dims, x.sizes(), strict=True)
+        return x, random.uniform([1 if d in shared else n for d, n in pairs], seed)
+    x = x if site.axis is None else site.over(x, site.axis)
+    step = x if site.axis is None else x.without(site.axis)
+    shared = shared_dims(node, step)
+    sizes = {d: 1 if d in shared else n for d, n in zip(x.dims, x.sizes(), strict=True)}
+    # One order of the dims, whatever that of the tensor is.
+    order = sorted((d for d in x.dims if d is not site.axis), key=lambda d: (d.kind, d.name))
+    shape = [sizes[d] for d in order]
+    if site.axis is None:
+        noise = random.uniform_steps(shape, seed, site.index, 1)[0]
+        return x, replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
+    whole, selected = site.run.steps_of(site.axis)
+    noise = random.uniform_steps(shape, seed, 0, site.run.entries(whole))
+    noisy = replace(x, dims=(whole, *order), tensor=noise)
+    if selected is not None:
+        noisy = noisy.first(BATCH, whole).renamed(whole, site.axis)
+        batch = tf.shape(selected)[0]
+        every = tf.broadcast_to(noisy.tensor, tf.concat([[batch], tf.shape(noisy.tensor)[1:]], 0))
+        noisy = replace(noisy, tensor=tf.gather(every, selected, batch_dims=1))
+    return x, noisy.ordered(x.dims).tensor

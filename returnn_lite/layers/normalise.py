@@ -1,0 +1,132 @@
+"""Normalisation of features by their own mean and variance, and gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.data import Data
+from returnn_lite.layers.activations import activation
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+@register("layer_norm")
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm(Layer):
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias, over the features of each frame.
+
+    in, out: float [..., n]. Parameters scale [n], bias [n]. Ba et al. (2016).
+    """
+
+    epsilon: float = 1e-6
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        x = site.source
+        if x.feature_dim is None or x.feature_dim.size is None:
+            raise site.error(f"found source {x}, needed a feature dim of fixed size")
+        site.param("scale", (x.feature_size,), 1.0)
+        site.param("bias", (x.feature_size,), 0.0)
+        return x
+
+    def call(self, site: Site) -> Data:
+        """Return the normalised input."""
+        source = site.source
+        x = source.last(source.feature)
+        mean, variance = tf.nn.moments(x.tensor, axes=[-1], keepdims=True)
+        factor = tf.math.rsqrt(variance + self.epsilon) * site.param("scale", (), None)
+        y = (x.tensor - mean) * factor + site.param("bias", (), None)
+        return replace(x, tensor=y).ordered(source.dims)
+
+
+@register("gating")
+@dataclass(frozen=True, kw_only=True)
+class Gating(Layer):
+    """f(a) * g(b), where a and b are the two halves of the features, or two sources.
+
+    in: float [..., 2 n]; out: float [..., n]. activation: f; gate_activation: g. Dauphin et al.
+    (2017).
+    """
+
+    activation: str | None
+    gate_activation: str | None = "sigmoid"
+    n_out: int | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with half of the features."""
+        activation(self.activation)
+        activation(self.gate_activation)
+        x = site.source
+        if x.feature_dim is None or x.feature_size % 2:
+            raise site.error(f"found source {x}, needed an even number of features")
+        if self.n_out not in (None, x.feature_size // 2):
+            raise site.error(f"found n_out {self.n_out}, needed half of the features of {x}")
+        return x.with_feature(site.feature(x.feature_size // 2))
+
+    def call(self, site: Site) -> Data:
+        """Return the gated half."""
+        x = site.source
+        x = x.last(x.feature)
+        a, b = tf.split(x.tensor, 2, axis=-1)
+        y = activation(self.activation)(a) * activation(self.gate_activation)(b)
+        return replace(x.with_feature(site.feature(x.feature_size // 2)), tensor=y)
+
+
+@register("accumulate_mean")
+@dataclass(frozen=True, kw_only=True)
+class AccumulateMean(Layer):
+    """A running mean of the features over all frames of all sequences that training has seen.
+
+    in: float [batch, time, n]; out: the mean [n], as it is before this batch. exp_average: the
+    share of this batch's mean in the new one. initial_value: by default 0 or, with
+    is_prob_distribution, 1 / n. axes: "bt". Parameter mean [n].
+    """
+
+    exp_average: float
+    axes: str = "bt"
+    initial_value: float | None = None
+    is_prob_distribution: bool = False
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [n]."""
+        x = site.source
+        dims = [d for d in x.dims if d is not x.feature_dim]
+        if site.node.loop is not None:
+            raise site.error("found it in the unit of a rec layer, needed all frames; move it out")
+        if self.axes != "bt" or x.feature_dim is None or x.time_dim is None or len(dims) != 2:
+            raise site.error(f"found axes {self.axes!r} of {x}, needed 'bt' of [batch, time, n]")
+        first = self.initial_value
+        if first is None:
+            first = 1.0 / x.feature_size if self.is_prob_distribution else 0.0
+        site.param("mean", (x.feature_size,), first, trainable=False)
+        return self._out(x)
+
+    def _out(self, x: Data) -> Data:
+        return Data(name=x.name, dims=(x.feature,), feature_dim=x.feature_dim)
+
+    def call(self, site: Site) -> Data:
+        """Return the running mean, and update it in training."""
+        mean = tf.convert_to_tensor(site.param("mean", (), None))
+        x = site.source
+        x = x.last(x.feature)
+        if site.run.mode.train:
+            new, _ = masked_moments(site, x)
+            site.update("mean", mean + self.exp_average * (tf.stop_gradient(new) - mean))
+        return replace(self._out(x), tensor=mean)
+
+
+def masked_moments(site: Site, x: Data) -> tuple[Any, Any]:
+    """Return mean and variance float [n] over all axes of x but the last, without padding."""
+    axes = list(range(len(x.dims) - 1))
+    if x.time_dim is None or not x.time_dim.dynamic or not x.has_batch:
+        mean, variance = tf.nn.moments(x.tensor, axes=axes)
+        return mean, variance
+    weights = tf.cast(site.run.mask(x.time_dim, x), x.tensor.dtype)
+    weights = tf.broadcast_to(weights, [*x.sizes()[:-1], 1])
+    frames = tf.where(weights > 0, x.tensor, tf.zeros_like(x.tensor))
+    count = tf.maximum(tf.reduce_sum(weights), 1.0)
+    mean = tf.reduce_sum(frames, axis=axes) / count
+    variance = tf.reduce_sum(weights * tf.square(frames - mean), axis=axes) / count
+    return mean, variance

@@ -1,0 +1,63 @@
+"""A parameter as a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+@register("variable")
+@dataclass(frozen=True, kw_only=True)
+class Variable(Layer):
+    """A parameter: float [*shape], the same for all sequences; its last axis is the feature dim.
+
+    add_batch_axis, add_time_axis: a batch axis, and an axis of size 1, in front. init: its first
+    value, see `initialisers`; param_name: its name, by default that of the layer.
+    """
+
+    default_from: ClassVar[Any] = ()
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "float64", "int32", "int64"] = "float32"
+    add_batch_axis: bool = False
+    add_time_axis: bool = False
+    init: Any = 0
+    param_name: str | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template, and declare the parameter."""
+        if min(self.shape, default=1) < 1:
+            raise site.error(f"found shape {tuple(self.shape)}, needed sizes of 1 or more")
+        init = 0 if self.init is None else self.init
+        site.param(self._name(site), tuple(self.shape), init, dtype=self.dtype)
+        return self._out(site)
+
+    def _name(self, site: Site) -> str:
+        return self.param_name or site.node.name
+
+    def _out(self, site: Site) -> Data:
+        dims: list[Dim] = [
+            site.node.dim("spatial", f"axis{i}", size) for i, size in enumerate(self.shape[:-1])
+        ]
+        dims += [site.feature(self.shape[-1])] if self.shape else []
+        time = site.node.dim("spatial", "time", 1) if self.add_time_axis else None
+        front = ([BATCH] if self.add_batch_axis else []) + ([time] if time else [])
+        return Data(
+            name=site.node.path,
+            dims=(*front, *dims),
+            dtype=self.dtype,
+            time_dim=time,
+            feature_dim=dims[-1] if dims else None,
+        )
+
+    def call(self, site: Site) -> Data:
+        """Return the parameter."""
+        out = self._out(site)
+        value = tf.convert_to_tensor(site.param(self._name(site), tuple(self.shape), None))
+        sizes = [site.size(d) for d in out.dims]
+        return replace(out, tensor=tf.broadcast_to(value, sizes))

@@ -1,0 +1,160 @@
+"""Normalisation: against numpy over ragged lengths, and the running values of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, frame_of, run
+from reference import check, sigmoid
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [4, 2]
+STREAMS = {"data": {"dim": 4}}
+
+
+def make(layer: dict[str, Any]) -> Network:
+    return Network({"output": {"from": "data", **layer}}, extern_data=STREAMS)
+
+
+def test_layer_norm_is_its_formula() -> None:
+    def formula(p: Any, data: Array) -> list[Array]:
+        centred = data - data.mean(axis=-1, keepdims=True)
+        scale = np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + 1e-6)
+        y = centred / scale * p["output/scale"] + p["output/bias"]
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(make({"class": "layer_norm"}), {"data": dense(LENGTHS, 4)}, formula)
+
+
+def test_gating_is_its_formula() -> None:
+    def formula(p: Any, data: Array) -> list[Array]:
+        y = np.tanh(data[..., :2]) * sigmoid(data[..., 2:])
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(make({"class": "gating", "activation": "tanh"}), {"data": dense(LENGTHS, 4)}, formula)
+
+
+def test_gating_of_two_sources() -> None:
+    net = {
+        "a": {"class": "eval", "eval": "2.0 * source(0)", "from": "data"},
+        "output": {"class": "gating", "activation": None, "gate_activation": "relu"},
+    }
+    net["output"]["from"] = ["data", "a"]
+    x = dense([3], 4)[0]
+    found = run(Network(net, extern_data=STREAMS), {"data": (x, [3])})["output"].values
+    np.testing.assert_allclose(found, x * np.maximum(2 * x, 0), rtol=1e-6)
+
+
+def frames(x: Array) -> Array:
+    return np.concatenate([row[:n] for row, n in zip(x, LENGTHS, strict=True)]).astype(np.float64)
+
+
+def test_batch_norm_in_training_is_its_formula_without_padding() -> None:
+    net = {
+        "shifted": {"class": "eval", "eval": "source(0) + 3.0", "from": "data"},
+        "output": {"class": "batch_norm", "from": "shifted", "param_version": 2},
+    }
+    network = Network(net, extern_data=STREAMS, train=True)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        x = data + 3.0
+        mean, variance = frames(x).mean(axis=0), frames(x).var(axis=0)
+        y = (x - mean) / np.sqrt(variance + 1e-3)
+        y = y * p["output/batch_norm/v2_gamma"] + p["output/batch_norm/v2_beta"]
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(network, {"data": dense(LENGTHS, 4)}, formula)
+
+
+RUNNING = {"mean": 0.5, "variance": 2.0}
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("delayed", [True, False])
+@pytest.mark.parametrize("only", [True, False])
+def test_running_values(*, train: bool, delayed: bool, only: bool) -> None:
+    layer = {
+        "class": "batch_norm",
+        "param_version": 1,
+        "momentum": 0.25,
+        "use_std": False,
+        "use_shift": False,
+        "delay_sample_update": delayed,
+        "update_sample_only_in_training": only,
+        "epsilon": 0.1,
+    }
+    network = make(layer)
+    name = "output/batch_norm/{}".format
+    assert network.param_shapes() == {name(n): (1, 1, 4) for n in RUNNING}
+    assert not any(v.trainable for v in network.variables.values())
+    network.set_params({name(n): np.full((1, 1, 4), v) for n, v in RUNNING.items()})
+    data = dense(LENGTHS, 4)
+    frame = frame_of(network, {"data": data}, train=train)
+    found = frame.value(network.scope.get("output")).tensor.numpy()
+    own = {"mean": frames(data[0]).mean(axis=0), "variance": frames(data[0]).var(axis=0)}
+    new = {n: v + 0.25 * (own[n] - v) for n, v in RUNNING.items()}
+    updates = train or not only
+    for n in RUNNING if updates else []:
+        np.testing.assert_allclose(frame.run.updates[name(n)].numpy()[0, 0], new[n], rtol=1e-5)
+    assert len(frame.run.updates) == (2 if updates else 0)
+    used = own if train else new if updates and not delayed else RUNNING
+    x = frames(data[0])
+    needed = (x - used["mean"]) / np.sqrt(used["variance"] + 0.1)
+    np.testing.assert_allclose(frames(found), needed, rtol=1e-4, atol=1e-6)
+
+
+def test_names_of_the_versions() -> None:
+    layer = {"class": "batch_norm"}
+    names = [list(make({**layer, "param_version": v}).param_shapes()) for v in range(3)]
+    assert [n[-1] for n in names] == [
+        "output/batch_norm/output_output_output_variance",
+        "output/batch_norm/variance",
+        "output/batch_norm/v2_variance",
+    ]
+
+
+def test_batch_norm_as_an_option_of_a_layer() -> None:
+    layer = {"class": "activation", "activation": "relu"}
+    network = make({**layer, "batch_norm": {"param_version": 2, "masked_time": True}})
+    other = {"class": "batch_norm", "param_version": 2, "from": "relu"}
+    net = {"relu": {**layer, "from": "data"}, "output": other}
+    batch = {"data": dense(LENGTHS, 4)}
+    found = run(network, batch, train=True)["output"].canonical()
+    needed = run(Network(net, extern_data=STREAMS), batch, train=True)["output"].canonical()
+    np.testing.assert_allclose(found, needed, rtol=1e-5)
+
+
+def test_a_running_mean_of_probabilities() -> None:
+    network = make({"class": "accumulate_mean", "exp_average": 0.1, "is_prob_distribution": True})
+    data = dense(LENGTHS, 4)
+    frame = frame_of(network, {"data": data}, train=True)
+    np.testing.assert_allclose(frame.value(network.scope.get("output")).tensor, [0.25] * 4)
+    needed = 0.25 + 0.1 * (frames(data[0]).mean(axis=0) - 0.25)
+    np.testing.assert_allclose(frame.run.updates["output/mean"], needed, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({"class": "gating", "activation": None, "n_out": 3}, "found n_out 3, needed half of"),
+        ({"class": "layer_norm", "from": "n"}, r"found source \[B\], int32, needed a feature dim"),
+        ({"class": "batch_norm", "from": "n"}, r"found \[B\], int32, needed a feature dim"),
+        ({"class": "accumulate_mean", "exp_average": 0.1, "axes": "t"}, "found axes 't' of"),
+        (
+            {"class": "copy", "batch_norm": {"momentun": 0.1}},
+            "batch_norm: unknown option 'momentun'; did you mean 'momentum'?",
+        ),
+        (
+            {"class": "rec", "unit": {"output": {"class": "batch_norm", "from": "data:source"}}},
+            "found batch_norm in the unit of a rec layer",
+        ),
+    ],
+)
+def test_mistakes(layer: dict[str, Any], text: str) -> None:
+    net = {"n": {"class": "length", "from": "data"}, "output": {"from": "data", **layer}}
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)

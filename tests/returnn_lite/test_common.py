@@ -1,0 +1,252 @@
+"""The options that every layer has, and the network handles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, random_parameters, run, sparse
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [4, 2]
+STREAMS = {
+    "data": {"dim": 3},
+    "classes": {"dim": 4, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+}
+BATCH = {"data": dense(LENGTHS, 3), "classes": sparse(LENGTHS, 4)}
+LINEAR = {"class": "linear", "activation": None}
+
+
+def make(net: dict[str, Any], **more: Any) -> Network:
+    return Network(net, extern_data=STREAMS, **more)
+
+
+# -- reuse_params
+
+
+def test_a_layer_reuses_all_parameters_of_another() -> None:
+    first = {**LINEAR, "n_out": 3, "from": "data"}
+    network = make({"a": first, "output": {**LINEAR, "n_out": 3, "from": "a", "reuse_params": "a"}})
+    assert list(network.param_shapes()) == ["a/W", "a/b"]
+    p = random_parameters(network)
+    x = BATCH["data"][0][0]
+    found = run(network, BATCH)["output"].values[0]
+    np.testing.assert_allclose(
+        found, (x @ p["a/W"] + p["a/b"]) @ p["a/W"] + p["a/b"], rtol=1e-4, atol=1e-5
+    )
+
+
+TIED: dict[str, dict[str, Any]] = {
+    "transposed": {
+        "reuse_params": {"map": {"W": "embed", "b": None}},
+        "use_transposed_weights": True,
+    },
+    "custom": {
+        "reuse_params": {
+            "map": {
+                "W": {
+                    "reuse_layer": "embed",
+                    "custom": lambda reuse_layer, **_: transposed(reuse_layer.params["W"]),
+                },
+                "b": None,
+            }
+        }
+    },
+    "the missing are made": {
+        "reuse_params": {"reuse_layer": "embed", "auto_create_missing": True},
+        "use_transposed_weights": True,
+    },
+    "the output of a layer": {"reuse_params": {"map": {"W": {"layer_output": "w"}, "b": None}}},
+}
+
+
+def transposed(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.transpose(x)
+
+
+@pytest.mark.parametrize("how", TIED)
+def test_an_output_layer_is_tied_to_the_embedding(how: str) -> None:
+    embed = {**LINEAR, "n_out": 3, "with_bias": False, "from": "data:classes"}
+    net = {"embed": embed, "output": {**LINEAR, "n_out": 4, "from": "embed", **TIED[how]}}
+    if "output of" in how:
+        net["w"] = {"class": "variable", "shape": (3, 4)}
+    network = make(net)
+    own = ["embed/W", "output/b", *(["w/w"] if "w" in net else [])]
+    assert list(network.param_shapes()) == own
+    p = random_parameters(network)
+    weights = p["w/w"] if "w" in net else p["embed/W"].T
+    needed = p["embed/W"][BATCH["classes"][0][0]] @ weights + p["output/b"]
+    np.testing.assert_allclose(run(network, BATCH)["output"].values[0], needed, rtol=1e-4)
+
+
+def test_a_layer_in_a_loop_reuses_one_outside() -> None:
+    unit = {
+        "output": {**LINEAR, "n_out": 3, "from": "data:source", "reuse_params": "base:a"},
+    }
+    net = {
+        "a": {**LINEAR, "n_out": 3, "from": "data"},
+        "output": {"class": "rec", "from": "data", "unit": unit},
+    }
+    network = make(net, outputs=["a", "output"])
+    assert list(network.param_shapes()) == ["a/W", "a/b"]
+    out = run(network, BATCH)
+    np.testing.assert_allclose(out["output"].canonical(), out["a"].canonical(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reuse", "text"),
+    [
+        ("a", r"found 'W' of \(3, 2\) in a, needed \(3, 4\)"),
+        ("embed", r"found no parameter 'b' in embed"),
+        (
+            {"map": {"W": None}},
+            r"found no parameter 'b' in reuse_params, needed it; try auto_create",
+        ),
+        ({"mab": {}}, r"unknown key 'mab' in reuse_params; did you mean 'map'\?"),
+        ({"map": {"b": None, "W": {"layer_output": "a"}}}, r"found 'W' of \(None, None, 2\) in a"),
+        ("c", r"no layer 'c'"),
+    ],
+)
+def test_mistakes_in_reuse_params(reuse: Any, text: str) -> None:
+    net = {
+        "a": {**LINEAR, "n_out": 2, "from": "data"},
+        "embed": {**LINEAR, "n_out": 4, "with_bias": False, "from": "data"},
+        "output": {**LINEAR, "n_out": 4, "from": "data", "reuse_params": reuse},
+    }
+    with pytest.raises(NetworkError, match=r"output \(linear\): " + text):
+        make(net)
+
+
+# -- parameters
+
+
+def test_a_frozen_subnetwork_and_where_parameters_are_kept() -> None:
+    sub = {"output": {**LINEAR, "n_out": 2}}
+    net = {
+        "sub": {"class": "subnetwork", "subnetwork": sub, "from": "data", "trainable": False},
+        "output": {**LINEAR, "n_out": 2, "from": "sub", "param_device": "CPU"},
+    }
+    network = make(net)
+    assert {n: v.trainable for n, v in network.variables.items()} == {
+        "output/W": True,
+        "output/b": True,
+        "sub/output/W": False,
+        "sub/output/b": False,
+    }
+    assert "CPU" in network.variables["output/W"].device
+
+
+# -- dropout
+
+
+def dropped(**layer: Any) -> Array:
+    net = {"output": {"class": "dropout", "dropout": 0.5, "from": "data", **layer}}
+    batch = {"data": (np.ones((4, 9, 3), np.float32), [9] * 4)}
+    return run(make(net), batch, train=True, step=1)["output"].canonical()
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({"dropout_noise_shape": {"*": None}}, ()),
+        ({"dropout_noise_shape": {"T": 1}}, (1,)),
+        ({"dropout_noise_shape": {"*": 1, "F": None}}, (0, 1)),
+        ({"dropout_noise_shape": (1, None, None)}, (0,)),
+        ({"dropout_axis": "F"}, (0, 1)),
+        ({"dropout_axis": ("B", "T")}, (2,)),
+    ],
+)
+def test_one_draw_for_all_entries_of_an_axis(options: Any, same: tuple[int, ...]) -> None:
+    x = dropped(**options)
+    for axis in range(3):
+        first = np.take(x, [0], axis=axis)
+        assert bool(np.all(x == first)) == (axis in same)
+
+
+def test_dropout_without_training() -> None:
+    layer = {"class": "dropout", "dropout": 0.5, "from": "data"}
+    net = {"output": {**layer, "dropout_on_forward": True}}
+    batch = {"data": (np.ones((4, 9, 3), np.float32), [9] * 4)}
+    assert set(np.unique(run(make(net), batch)["output"].values)) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_shared_draw_in_a_loop(moved: bool) -> None:
+    unit = {
+        "output": {
+            "class": "dropout",
+            "dropout": 0.5,
+            "dropout_noise_shape": {"B": 1},
+            "from": "data:source",
+        }
+    }
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    batch = {"data": (np.ones((4, 9, 3), np.float32), [9] * 4)}
+    x = run(make({"output": rec}), batch, train=True)["output"].canonical()
+    np.testing.assert_array_equal(x, np.broadcast_to(x[:1], x.shape))
+    assert 0.2 < np.mean(x[0] == 0) < 0.8
+    if not moved:
+        rec = {**rec, "optimize_move_layers_out": True}
+        again = run(make({"output": rec}), batch, train=True)["output"].canonical()
+        np.testing.assert_array_equal(x, again)
+
+
+# -- outputs and streams
+
+
+def test_a_registered_layer_takes_the_place_of_a_stream() -> None:
+    net = {
+        "shifted": {
+            "class": "eval",
+            "eval": "tf.minimum(source(0) + 1, 3)",
+            "from": "data:classes",
+            "register_as_extern_data": "classes",
+        },
+        "new": {"class": "copy", "from": "data", "register_as_extern_data": "more"},
+        "output": {"class": "softmax", "from": "data:more", "target": "classes", "loss": "ce"},
+        "seen": {"class": "copy", "from": "data:classes", "is_output_layer": True},
+    }
+    network = make(net)
+    random_parameters(network)
+    out = run(network, BATCH)
+    shifted = np.minimum(BATCH["classes"][0][0] + 1, 3)
+    np.testing.assert_array_equal(out["seen"].values[0], shifted)
+    picked = np.log(out["output"].values[0, np.arange(4), shifted])
+    np.testing.assert_allclose(out.losses["output"].value[0], -picked.sum(), rtol=1e-5)
+
+
+def test_two_layers_in_the_place_of_one_stream() -> None:
+    copy = {"class": "copy", "from": "data", "register_as_extern_data": "more"}
+    with pytest.raises(NetworkError, match="output: found register_as_extern_data 'more', which a"):
+        make({"a": copy, "output": copy})
+
+
+def test_outputs_of_a_search_and_losses_of_an_evaluation() -> None:
+    loss = {"class": "softmax", "from": "data", "target": "classes", "loss": "ce"}
+    net = {
+        "output": loss,
+        "dev": {**loss, "only_on_eval": True},
+        "searched": {"class": "copy", "from": "data", "is_output_layer": True},
+    }
+    net["searched"]["only_on_search"] = True
+    network = make(net)
+    assert set(run(network, BATCH).losses) == {"output", "dev"}
+    assert set(run(network, BATCH, train=True).losses) == {"output"}
+    assert [n.path for n in network.outputs] == ["output", "dev"]
+    assert [n.path for n in make(net, search=True).outputs] == ["output", "searched"]
+
+
+def test_extra_deps_are_computed_too() -> None:
+    seen: list[Any] = []
+    net = {
+        "effect": {"class": "eval", "eval": "note(source(0))", "from": "data"},
+        "output": {"class": "copy", "from": "data", "extra_deps": "effect"},
+    }
+    net["effect"]["eval_locals"] = {"note": lambda x: (seen.append(1), x)[1]}
+    run(make(net), BATCH)
+    assert seen == [1]
