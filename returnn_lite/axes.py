@@ -15,13 +15,17 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     """Return the dims of x that an axis word, a position, or a list of them means.
 
     Words: "B", "T", "F" (or "batch", "time", "feature"), "spatial", "dynamic", "static" (the last
-    three with ":<n>" for one of them), "except_batch", "except_time", "except_feature", "all".
-    Raises NetworkError where x has no such axis.
+    three with ":<n>" for one of them), "except_batch", "except_time", "except_feature", "all",
+    "dim:<size>", and "stag:<part of a dim's name>". None and the empty word mean no axis. Raises
+    NetworkError where x has no such axis, except for a word that ends with "?".
     """
+    if word is None or word == "":
+        return []
     if isinstance(word, list | tuple):
         return list(dict.fromkeys(d for w in word for d in resolve(w, x, where)))
-    found = _find(word, x)
-    if not found:
+    optional = isinstance(word, str) and word.endswith("?")
+    found = _find(word[:-1] if optional else word, x)
+    if not found and not optional:
         raise NetworkError(f"{where}: found no axis {word!r} in {x}; try one of {_words(x)}")
     return found
 
@@ -34,6 +38,10 @@ def _find(word: Any, x: Data) -> list[Dim]:
     if not isinstance(word, str):
         return []
     name, _, index = word.lower().partition(":")
+    if name == "dim" and index:
+        return [d for d in x.dims if str(d.size) == index]
+    if name == "stag" and index:
+        return [d for d in x.dims if index in d.name.lower()]
     dims = _GROUPS[name](x) if name in _GROUPS else []
     if not index:
         return dims

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from returnn_lite.beam import latest
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.frame import StepFrame
@@ -204,7 +205,8 @@ class MaskedComputation(Layer):
         for node, name in frame.states_before:
             if site.node.inner.contains(node):
                 value = frame.value(node) if name == "output" else frame.states[node, name]
-                frame.set_state(node, name, _where(mask, value, frame.state(node, name)))
+                old = _as_long(frame.state(node, name), value)
+                frame.set_state(node, name, _where(mask, value, old))
         return held
 
 
@@ -212,6 +214,16 @@ def _where(mask: Data, new: Data, old: Data) -> Data:
     """Return new where the mask is true, else old."""
     mask, new, old = common([mask, new, old])
     return replace(new, tensor=tf.where(mask.tensor, new.tensor, old.tensor))
+
+
+def _as_long(old: Data, new: Data) -> Data:
+    """Return a state with zeros for the entries by which it grows in a step."""
+    if not any(d.dynamic for d in new.dims):
+        return old
+    old = old.in_beam(latest([old.beam, new.beam]))
+    more = tf.shape(new.tensor) - tf.shape(old.tensor)
+    paddings = [[0, more[i] if d.dynamic else 0] for i, d in enumerate(new.dims)]
+    return replace(old, tensor=tf.pad(old.tensor, paddings))
 
 
 def _zeros(x: Data) -> Data:

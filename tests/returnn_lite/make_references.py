@@ -31,7 +31,7 @@ def reference(case: Case) -> dict[str, Array]:
             # No network has dropout; without train_flag, a loop has no gradient.
             network = TFNetwork(
                 config=config,
-                train_flag=not case.search,
+                train_flag=not case.search if case.train is None else case.train,
                 eval_flag=True,
                 search_flag=case.search,
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import returnn_attention_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
 
 from recipes.networks.lm import lstm_lm, step_lm
@@ -20,8 +21,9 @@ Net = dict[str, Any]
 class Case:
     """A network, the lengths of its streams, and what of it is compared.
 
-    search: whether its choices search. outputs: layers. config: what eval strings ask for.
-    returnn: what RETURNN's dict has besides or differently, by path, such as
+    search: whether its choices search. train: whether it is in training; by default, RETURNN is,
+    which has no gradient of loops otherwise, and this project is not. outputs: layers. config: what
+    eval strings ask for. returnn: what RETURNN's dict has besides or differently, by path, such as
     {"output/unit/output/length_normalization": False}.
     """
 
@@ -32,6 +34,7 @@ class Case:
     search: bool = False
     config: dict[str, float] = field(default_factory=dict)
     returnn: dict[str, Any] = field(default_factory=dict)
+    train: bool | None = None
 
     def net_for_returnn(self) -> Net:
         """Return the dict with RETURNN's differences."""
@@ -61,10 +64,11 @@ class Case:
 def parameters(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     """Return random parameters by name."""
     rng = np.random.default_rng(2)
-    return {
+    found = {
         name: (0.8 * rng.standard_normal(shape)).astype(np.float32)
         for name, shape in sorted(shapes.items())
     }
+    return {n: np.abs(x) if n.endswith("variance") else x for n, x in found.items()}
 
 
 def _blstm() -> Case:
@@ -257,6 +261,7 @@ def _convolutions() -> Case:
     return Case(net, {"data": {"dim": 4}}, {"data": [8, 8]}, outputs=("output", *outputs))
 
 
+TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
     "conv": _conv(),
@@ -270,4 +275,8 @@ CASES = {
     "ctc": _ctc(),
     "masked": _masked(),
     "fusion": _fusion(),
+    **{
+        name: Case(*parts, train=TRAIN.get(name))
+        for name, parts in returnn_attention_cases.PARTS.items()
+    },
 }

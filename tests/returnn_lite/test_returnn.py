@@ -67,7 +67,7 @@ def check(name: str, folder: Path) -> None:
     """Compare a case with the references in a folder."""
     case, stored = CASES[name], reference(folder, name)
     network = loaded(case, stored)
-    out = run(network, batch(stored), case.outputs)
+    out = run(network, batch(stored), case.outputs, train=case.train)
     lengths = part(stored, "output_lengths")
     if case.search:
         scores = stored["scores:output"]

@@ -35,6 +35,7 @@ COMMON: Net = {
     "half": {"class": "eval", "from": "count", "eval": "source(0) // 2"},
     "mask": {"class": "compare", "from": "data:classes", "value": 1, "kind": "not_equal"},
     "column": {"class": "linear", "from": "in", "n_out": 1, "activation": "tanh"},
+    "last": {"class": "gather", "position": "half", "from": "in"},
 }
 LSTM: Net = {"class": "rec", "unit": "lstm", "n_out": 3, "from": "in"}
 STEPS: Net = {"output": {"class": "linear", "from": ["prev:output", "data:source"], "n_out": 2}}
@@ -47,6 +48,7 @@ OVER_FEATURES = {"filter_size": [3, 2], "input_add_feature_dim": True}
 DILATED = {"dilation_rate": 2, "groups": 2}
 TRANSPOSED = {"class": "transposed_conv", "filter_size": [3], "n_out": 2, "activation": "tanh"}
 WINDOWS = {"padding": "same", "from": "in"}
+ATTENTION: Net = {"class": "self_attention", "num_heads": 2, "total_key_dim": 4, "n_out": 6}
 NESTED: Net = {"output": {"class": "linear", "activation": "tanh", "n_out": 3}}
 MASKED = {"class": "masked_computation", "mask": "mask"}
 
@@ -96,6 +98,39 @@ CASES: dict[str, Net] = {
     "gather": {"class": "gather", "position": "half", "from": "in"},
     "spec_augment": {"class": "spec_augment", "time_size": 2, "feature_size": 1, "from": "in"},
     "vtlp": {"class": "vtlp", "from": "in"},
+    "layer_norm": {"class": "layer_norm", "from": "in"},
+    "gating": {"class": "gating", "activation": "tanh", "from": "in"},
+    "batch_norm": {"class": "batch_norm", "update_sample_only_in_training": True, "from": "in"},
+    "accumulate_mean": {"class": "accumulate_mean", "exp_average": 0.1, "from": "in"},
+    "variable": {"class": "variable", "shape": [2, 3], "add_batch_axis": True},
+    "softmax_over_spatial": {"class": "softmax_over_spatial", "from": "in"},
+    "softmax_window": {
+        "class": "softmax_over_spatial",
+        "start": "half",
+        "window_start": 1,
+        "window_size": 2,
+        "from": "in",
+    },
+    "dot": {"class": "dot", "reduce": "F", "from": ["in", "in"], "var1": "T", "var2": "T"},
+    "dot_time": {"class": "dot", "reduce": "T", "from": ["in", "column"]},
+    "generic_attention": {"class": "generic_attention", "weights": "column", "base": "in"},
+    "dot_attention": {"class": "dot_attention", "base": "in", "base_ctx": "in", "from": "last"},
+    "self_attention": {**ATTENTION, "from": "in"},
+    "self_attention_left": {
+        **ATTENTION,
+        "attention_left_only": True,
+        "attention_dropout": 0.3,
+        "from": "in",
+    },
+    "self_attention_shift": {**ATTENTION, "key_shift": "relative_encoding", "from": "in"},
+    "positional_encoding": {"class": "positional_encoding", "add_to_input": True, "from": "in"},
+    "positions": {"class": "positional_encoding", "n_out": 5, "offset": "half", "from": "in"},
+    "relative_encoding": {
+        "class": "relative_positional_encoding",
+        "n_out": 2,
+        "clipping": 2,
+        "from": "in",
+    },
 }
 # A layer with as many frames as the stream `labels` has.
 CASES["pool_to"] = {"class": "pool", "mode": "max", "pool_size": [2], **WINDOWS}
@@ -103,21 +138,27 @@ WHOLE_NUMBERS = (
     *("eval_type", "compare", "length", "masked_labels"),
     *("choice", "decide", "reinterpret_data"),
 )
+WITHOUT_BATCH = ("accumulate_mean", "relative_encoding")
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
 OF_A_STEP = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
     *("linear_sparse", "softmax", "rec", "rec_sparse", "subnetwork", "masked_computation"),
-    *("masked_labels", "reduce_out", "reinterpret_data", "vtlp"),
+    *("masked_labels", "reduce_out", "reinterpret_data", "vtlp", "layer_norm", "gating"),
+    *("variable", "self_attention_left", "positional_encoding", "positions"),
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
-    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid", "spec_augment"),
+    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
+    *("spec_augment", "self_attention", "self_attention_left"),
 )
 OF_A_SEQUENCE = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
     *("softmax", "rec", "rec_back", "rec_net", "subnetwork", "pool", "pool_mean", "pool_valid"),
     *("conv", "conv_strides", "reduce_out", "length", "gather", "spec_augment", "vtlp"),
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
+    *("layer_norm", "gating", "softmax_over_spatial", "softmax_window", "dot", "dot_time"),
+    *("generic_attention", "dot_attention", "self_attention", "self_attention_left"),
+    *("positional_encoding", "positions"),
 )
 
 
@@ -145,9 +186,12 @@ def entries(out: Output, b: int) -> Array:
     """Return what a layer gives for a sequence: all its hypotheses, without padding."""
     beam = out.beam_size or 1
     x = out.canonical()[b * beam : (b + 1) * beam]
-    if out.time_dim is None:
-        return x
-    return x[:, : max(out.lengths[out.time_dim.name][b * beam : (b + 1) * beam])]
+    others = [d for d in out.dims if d.kind != "batch" and d not in (out.time_dim, out.feature_dim)]
+    for axis, dim in enumerate([*([out.time_dim] if out.time_dim else []), *others], start=1):
+        if dim.name in out.lengths:
+            longest = max(out.lengths[dim.name][b * beam : (b + 1) * beam])
+            x = np.take(x, np.arange(longest), axis=axis)
+    return x
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +237,7 @@ def test_the_template_is_that_of_the_output(built: Network, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n for n in CASES if n not in WITHOUT_BATCH])
 def test_a_sequence_alone_gives_what_it_gives_in_a_batch(
     outputs: Outputs, rows: list[Outputs], name: str
 ) -> None:
@@ -202,7 +246,7 @@ def test_a_sequence_alone_gives_what_it_gives_in_a_batch(
         np.testing.assert_allclose(entries(alone[name], 0), together, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in WHOLE_NUMBERS])
+@pytest.mark.parametrize("name", [n for n in CASES if n not in WHOLE_NUMBERS + WITHOUT_BATCH])
 def test_gradients_of_a_batch_are_those_of_its_sequences(
     built: Network, outputs: Outputs, name: str
 ) -> None:
@@ -266,6 +310,7 @@ def in_a_loop(name: str, inputs: Net, *, moved: bool) -> Network:
         "mask": {**COMMON["mask"], "initial_output": 1},
         "column": COMMON["column"],
         "half": {"class": "eval", "from": "base:count", "eval": "source(0) // 2"},
+        "last": COMMON["last"],
         "x": layer,
         "output": {"class": "copy", "from": "s"},
     }

@@ -1,0 +1,75 @@
+"""Products of two tensors, summed over dims that both have: by names, not by positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from returnn_lite.beam import latest
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.lazy import tf
+
+if TYPE_CHECKING:
+    from returnn_lite.site import Site
+
+
+def contract(
+    site: Site, a: Data, b: Data, *, names: Mapping[Dim, Dim], over: list[Dim], out: Data
+) -> Data:
+    """Return the sum over some dims of a * b, with the dims of a template.
+
+    names: the dims of b by what they are called in the result, which may be dims of a; those that
+    are not in it have their own name. over: dims of a that are summed over, in both; padding does
+    not count. Dims that a or b have besides, such as that of a loop, come first.
+    """
+    beam = latest([a.beam, b.beam])
+    a, b = a.in_beam(beam), b.in_beam(beam)
+    # At once, since a dim may be one of the old and of the new names.
+    old = b.dims
+    b = replace(b, dims=tuple(names.get(d, d) for d in old), time_dim=None, feature_dim=None)
+    for dim in old:
+        new = names.get(dim, dim)
+        if new is not dim and dim.dynamic and new in a.dims:
+            b = _checked(site, b, dim, new)
+    # The smaller one of the two is masked.
+    small = a if len(a.dims) <= len(b.dims) else b
+    masked = small
+    for dim in over:
+        if dim.dynamic and small.has_batch:
+            mask = site.run.mask(dim, masked)
+            masked = replace(
+                masked, tensor=tf.where(mask, masked.tensor, tf.zeros_like(masked.tensor))
+            )
+    a, b = (masked, b) if small is a else (a, masked)
+    every = dict.fromkeys([*a.dims, *b.dims])
+    letters = {d: chr(ord("a") + i) for i, d in enumerate(every)}
+    dims = [d for d in every if d not in out.dims and d not in over] + list(out.dims)
+    left, right, result = ("".join(letters[d] for d in x) for x in (a.dims, b.dims, dims))
+    tensor = tf.einsum(f"{left},{right}->{result}", a.tensor, b.tensor)
+    return replace(out, dims=tuple(dims), beam=beam, tensor=tensor)
+
+
+def _checked(site: Site, b: Data, found: Dim, needed: Dim) -> Data:
+    """Return b, whose dim was another before: the lengths must be the same."""
+    old = replace(b, dims=tuple(found if d is needed else d for d in b.dims))
+    checked: Data = site.run.with_dim(old, found, needed, str(site.node))
+    return checked
+
+
+def matched(found: list[Dim], among: list[Dim]) -> dict[Dim, Dim] | None:
+    """Return for each dim the same one among others, or else one of equal fixed size; None if not.
+
+    Every dim of both has to have its partner.
+    """
+    result = {d: d for d in found if d in among}
+    for dim in found:
+        if dim in result:
+            continue
+        free = [d for d in among if d not in result.values() and d.size is not None]
+        same = next((d for d in free if d.size == dim.size), None)
+        if same is None:
+            return None
+        result[dim] = same
+    return result if len(result) == len(among) else None

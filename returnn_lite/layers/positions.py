@@ -1,0 +1,187 @@
+"""Encodings of positions in a sequence, or in a loop, as sinusoids or learnt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.beam import latest
+from returnn_lite.data import Data, common, fitted
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+def sinusoids(position: Any, channels: int) -> Any:
+    """Return float [..., channels]: sin and then cos of position / 10000^(i / (channels/2 - 1)).
+
+    position: int [...]. Vaswani et al. (2017), section 3.5, with sine and cosine not interleaved.
+    """
+    scales = channels // 2
+    step = math.log(1e4) / max(scales - 1, 1)
+    inverse = tf.exp(-step * tf.range(scales, dtype=tf.float32))
+    angle = tf.cast(position, tf.float32)[..., None] * inverse
+    parts = [tf.sin(angle), tf.cos(angle)]
+    if channels % 2:
+        parts.append(tf.zeros_like(tf.cast(position, tf.float32))[..., None])
+    return tf.concat(parts, axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Positions(Layer):
+    """What layers of positions share: they count frames of a sequence, or steps of a loop."""
+
+    def steps(self, node: Node) -> bool:
+        """Return whether it counts the steps of a loop, rather than frames of its input."""
+        return node.resolved.get("over") is None
+
+    def counted(self, site: Site, x: Data) -> None:
+        """Find out what is counted. Raises NetworkError where there is nothing."""
+        if x.time_dim is None and site.node.loop is None:
+            raise site.error(f"found source {x}, needed a time dim")
+        site.node.resolved["over"] = x.time_dim
+
+
+@register("positional_encoding")
+@dataclass(frozen=True, kw_only=True)
+class PositionalEncoding(_Positions):
+    """Sinusoids of the position in time, or of the step of a loop; see `sinusoids`.
+
+    in: float [..., time, ..., n]; out: float [..., time, ..., n_out]. add_to_input: added to the
+    input, with its size. constant: this position everywhere, where it is not negative. offset: an
+    int layer that is added to positions.
+    """
+
+    refs = ("offset",)
+    n_out: int | None = None
+    add_to_input: bool = False
+    constant: int = -1
+    offset: str | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [..., n_out]."""
+        x = site.source
+        self.counted(site, x)
+        size = x.feature_dim.size if x.feature_dim is not None else None
+        if self.n_out is None and size is None:
+            raise site.error(f"found neither n_out nor a feature dim of {x}, needed one of them")
+        if self.add_to_input:
+            if size is None or self.n_out not in (None, size):
+                raise site.error(f"found n_out {self.n_out} to add to {x}, needed its feature dim")
+            return x
+        out = x.with_feature(site.feature(self.n_out or int(size or 0)))
+        return out if out.has_batch else replace(out, dims=(BATCH, *out.dims))
+
+    def initial_state(self, site: Site) -> dict[str, Data]:
+        """Return the position before the first step, where it counts steps."""
+        if not self.steps(site.node) or self.constant >= 0:
+            return {}
+        like = Data(name=site.node.path, dims=(BATCH,), dtype="int32")
+        return {"position": site.constant(-1, like)}
+
+    def call(self, site: Site) -> Data:
+        """Return the encoding of every position, or that of a step."""
+        x = site.source
+        over = site.node.resolved["over"] or site.axis
+        if over is not None:
+            x = site.over(x, over)
+        position = self._position(site, x, over)
+        if self.offset is not None:
+            aligned = common([site.ref("offset"), position])
+            tensor = aligned[0].tensor + aligned[1].tensor
+            position = replace(aligned[0], tensor=tensor)
+        template = site.node.out
+        assert template is not None and template.feature_dim is not None
+        feature = template.feature
+        signal = Data(
+            name=x.name,
+            dims=(*position.dims, feature),
+            feature_dim=feature,
+            beam=position.beam,
+            tensor=sinusoids(position.tensor, feature.size or 0),
+        )
+        if self.add_to_input:
+            first, second = common([x, signal])
+            return replace(first, time_dim=x.time_dim, tensor=first.tensor + second.tensor)
+        x = x if x.has_batch else site.over(x, BATCH)
+        beam = latest([x.beam, signal.beam])
+        x, signal = x.in_beam(beam), signal.in_beam(beam)
+        out = x.with_feature(feature)
+        sizes = dict(zip(x.dims, x.sizes(), strict=True))
+        shape = [sizes.get(d, d.size) for d in out.dims]
+        return replace(out, tensor=tf.broadcast_to(fitted(signal, out).tensor, shape))
+
+    def _position(self, site: Site, x: Data, over: Dim | None) -> Data:
+        """Return the positions: int32 [time] or, in a step, [batch]."""
+        name = site.node.path
+        if self.constant >= 0:
+            return Data(name=name, dims=(), dtype="int32", tensor=tf.constant(self.constant))
+        if over is not None:
+            steps = tf.range(tf.shape(x.tensor)[x.axis(over)])
+            return Data(name=name, dims=(over,), dtype="int32", tensor=steps)
+        before = site.state("position")
+        position = replace(before, tensor=before.tensor + 1)
+        site.set_state("position", position)
+        return position
+
+
+@register("relative_positional_encoding")
+@dataclass(frozen=True, kw_only=True)
+class RelativePositionalEncoding(_Positions):
+    """A vector for each pair of a query and a key, by how far the key is from the query.
+
+    in: float [..., time, ...], of which only the length counts, or in a loop anything; out: float
+    [queries, keys, n_out] or, in a step, [keys, n_out] for this step and those before. clipping:
+    beyond this distance all are alike. fixed: `sinusoids` rather than the parameter encoding_matrix
+    [2 clipping + 1, n_out]. Shaw et al. (2018), section 3.2.
+    """
+
+    n_out: int
+    clipping: int = 16
+    fixed: bool = False
+    forward_weights_init: Any = "glorot_uniform"
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [queries, keys, n_out], or [keys, n_out]."""
+        x = site.source
+        self.counted(site, x)
+        if self.clipping < 0:
+            raise site.error(f"found clipping {self.clipping}, needed 0 or more")
+        if not self.fixed:
+            shape = (2 * self.clipping + 1, self.n_out)
+            site.param("encoding_matrix", shape, self.forward_weights_init)
+        return self._out(site, x.time_dim)
+
+    def _out(self, site: Site, queries: Dim | None) -> Data:
+        keys = site.node.dim("spatial", "keys")
+        feature = site.feature(self.n_out)
+        return Data(
+            name=site.node.path,
+            dims=(keys, feature) if queries is None else (queries, keys, feature),
+            feature_dim=feature,
+            time_dim=keys if queries is None else queries,
+        )
+
+    def call(self, site: Site) -> Data:
+        """Return the vectors."""
+        x = site.sources[0]
+        over = site.node.resolved["over"] or site.axis
+        if self.fixed:
+            matrix = sinusoids(tf.range(2 * self.clipping + 1), self.n_out)
+        else:
+            matrix = site.param("encoding_matrix", (), None)
+        out = self._out(site, over)
+        if over is None:
+            keys = tf.range(site.index + 1)
+            queries: Any = site.index
+        else:
+            count = tf.shape(x.tensor)[x.axis(over)] if over in x.dims else site.run.entries(over)
+            keys = tf.range(count)
+            queries = keys[:, None]
+            if over.dynamic:
+                site.run.lengths[out.dims[1]] = site.run.lengths[over]
+        distance = tf.clip_by_value(keys - queries, -self.clipping, self.clipping)
+        return replace(out, tensor=tf.gather(matrix, distance + self.clipping))

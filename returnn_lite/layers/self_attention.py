@@ -1,0 +1,226 @@
+"""Self-attention over the frames of a sequence, or over the steps of a loop so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite import random
+from returnn_lite.beam import latest
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.feedforward import affine
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+@register("self_attention")
+@dataclass(frozen=True, kw_only=True)
+class SelfAttention(Layer):
+    """Multi-head dot-product attention of every frame to all frames (Vaswani et al., 2017).
+
+    in: float [batch, time, in] or sparse, or in a step of a loop without time, where it attends to
+    this step and those before; out: float [batch, time, n_out]. attention_left_only: frames do not
+    attend to later ones; needed in a loop. key_shift: a layer [queries, keys, key_dim] whose
+    product with the query is added to the energies (Shaw et al., 2018, equation 5).
+    attention_dropout: of the weights. Parameter QKV [in, 2 total_key_dim + n_out]; its columns are,
+    for one head after the other, query, key and value.
+    """
+
+    refs = ("key_shift",)
+    n_out: int
+    num_heads: int
+    total_key_dim: int
+    attention_left_only: bool = False
+    attention_dropout: float = 0.0
+    key_shift: str | None = None
+    forward_weights_init: Any = "glorot_uniform"
+
+    def open(self, node: Node) -> None:
+        """Check the options."""
+        if self.num_heads < 1 or self.total_key_dim % self.num_heads or self.n_out % self.num_heads:
+            raise Site(node).error(
+                f"found total_key_dim {self.total_key_dim} and n_out {self.n_out}, "
+                f"needed multiples of num_heads {self.num_heads}"
+            )
+        if not 0.0 <= self.attention_dropout < 1.0:
+            found = self.attention_dropout
+            raise Site(node).error(f"found attention_dropout {found}, needed 0 or more, below 1")
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """The sizes of the keys and of the values of one head."""
+        return self.total_key_dim // self.num_heads, self.n_out // self.num_heads
+
+    def steps(self, node: Node) -> bool:
+        """Return whether it runs over the loop, rather than over a dim of its input."""
+        return node.resolved.get("over") is None
+
+    def stays(self, node: Node) -> bool:
+        """Return whether it runs over a dim of its input."""
+        return not self.steps(node)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template [batch, time, n_out], or [batch, n_out] in a step."""
+        x = site.source
+        rest = [d for d in x.dims if d is not x.feature_dim and d is not x.time_dim]
+        if x.classes is None or x.classes.size is None or rest != [BATCH]:
+            raise site.error(f"found source {x}, needed batch and feature dims, and perhaps time")
+        if x.time_dim is None and site.node.loop is None:
+            raise site.error(f"found source {x}, needed a time dim")
+        if x.time_dim is None and not self.attention_left_only:
+            raise site.error(
+                "found it in a loop, where later steps are not known; try attention_left_only"
+            )
+        if self.key_shift is not None:
+            shift = site.ref("key_shift")
+            if shift.has_batch or shift.feature_dim is None or shift.feature_size != self._sizes[0]:
+                raise site.error(
+                    f"found key_shift {shift}, needed [queries, keys, {self._sizes[0]}]"
+                )
+        site.node.resolved["over"] = x.time_dim
+        shape = (x.classes.size, 2 * self.total_key_dim + self.n_out)
+        site.param("QKV", shape, self.forward_weights_init)
+        out = x.with_feature(site.feature(self.n_out))
+        front = [BATCH] if x.time_dim is None else [BATCH, x.time_dim]
+        return out.ordered([*front, out.feature])
+
+    def initial_state(self, site: Site) -> dict[str, Data]:
+        """Return no keys and values, where it runs over the loop; "valid": which ones count."""
+        if not self.steps(site.node):
+            return {}
+        history = site.node.dim("spatial", "history")
+        key, value = self._sizes
+        return {
+            "k": self._empty(site, history, key, "float32"),
+            "v": self._empty(site, history, value, "float32"),
+            "valid": self._empty(site, history, None, "bool"),
+        }
+
+    def _empty(self, site: Site, history: Dim, size: int | None, dtype: str) -> Data:
+        """Return data without any entry of the history, whose size the graph does not fix."""
+        node = site.node
+        dims = [BATCH, history]
+        if size is not None:
+            dims += [node.dim("spatial", "heads", self.num_heads), node.dim("feature", "", size)]
+        shape = [d.size for d in dims]
+        zeros = tf.zeros([site.run.batch, 0, *shape[2:]], tf.as_dtype(dtype))
+        tensor = tf.compat.v1.placeholder_with_default(zeros, shape)
+        return Data(name=node.path, dims=tuple(dims), dtype=dtype, tensor=tensor)
+
+    def call(self, site: Site) -> Data:
+        """Return the attended values of all frames, or of one step."""
+        x = site.source
+        over = site.node.resolved["over"]
+        if over is None:
+            over = site.axis
+        if over is None:
+            return self._step(site, x)
+        x = site.over(x, BATCH).first(BATCH)
+        x = site.over(x, over).first(BATCH, over)
+        rest = [d for d in x.dims if d is not x.feature_dim and d not in (BATCH, over)]
+        assert not rest, f"{site.node}: {x}"
+        q, k, v = self._projected(site, x)
+        mask = None
+        if over.dynamic:
+            frames = replace(x, dims=(BATCH, over), tensor=q[:, :, 0, 0])
+            mask = site.run.mask(over, frames)[:, None, None, :]
+        if self.attention_left_only:
+            place = tf.range(tf.shape(q)[1])
+            earlier = (place[None, :] <= place[:, None])[None, None]
+            mask = earlier if mask is None else tf.logical_and(mask, earlier)
+        y = self._attended(site, x, over, (q, k, v), mask)
+        return self._out(x, site, y)
+
+    def _out(self, x: Data, site: Site, y: Any) -> Data:
+        """Return y [batch, time, heads, value] as data with the dims of x."""
+        out = x.with_feature(site.feature(self.n_out))
+        return replace(out, tensor=tf.reshape(y, [*tf.unstack(tf.shape(y)[:2]), self.n_out]))
+
+    def _projected(self, site: Site, x: Data) -> list[Any]:
+        """Return queries, keys and values of x: float [batch, time, heads, size]."""
+        key, value = self._sizes
+        y = affine(x, site.param("QKV", (), None), None)
+        sizes = tf.unstack(tf.shape(y)[:-1])
+        y = tf.reshape(y, [*sizes, self.num_heads, 2 * key + value])
+        q, k, v = tf.split(y, [key, key, value], axis=-1)
+        return [q * key**-0.5, k, v]
+
+    def _step(self, site: Site, x: Data) -> Data:
+        """Attend to this step and those before; keep their keys and values."""
+        before = {n: site.state(n) for n in ("k", "v", "valid")}
+        beam = latest([x.beam, before["k"].beam])
+        x = x.in_beam(beam).first(BATCH)
+        new = self._projected(site, x)
+        before = {n: data.in_beam(beam) for n, data in before.items()}
+        ones = tf.ones([tf.shape(new[0])[0]], tf.bool)
+        entries = {"k": new[1], "v": new[2], "valid": ones}
+        for name, entry in entries.items():
+            data = before[name]
+            tensor = tf.concat([data.tensor, entry[:, None]], axis=1)
+            before[name] = data = replace(data, tensor=tensor)
+            site.set_state(name, data)
+        k, v, valid = (before[n].tensor for n in ("k", "v", "valid"))
+        mask = valid[:, None, None, :]
+        y = self._attended(site, x, None, (new[0][:, None], k, v), mask)
+        out = x.with_feature(site.feature(self.n_out))
+        return replace(out, tensor=tf.reshape(y, [-1, self.n_out]))
+
+    def _attended(
+        self, site: Site, x: Data, over: Dim | None, qkv: tuple[Any, Any, Any], mask: Any
+    ) -> Any:
+        """Return float [batch, queries, heads, value].
+
+        qkv: float [batch, queries or keys, heads, size]. mask: bool, to broadcast against [batch,
+        heads, queries, keys].
+        """
+        q, k, v = qkv
+        energy = tf.einsum("bqhd,bkhd->bhqk", q, k)
+        if self.key_shift is not None:
+            energy += tf.einsum("bqhd,qkd->bhqk", q, self._shift(site, over, tf.shape(k)[1]))
+        if mask is not None:
+            energy = tf.where(mask, energy, energy.dtype.min)
+        weights = tf.nn.softmax(energy)
+        if self.attention_dropout and site.run.mode.train:
+            weights = self._dropped(site, weights, over)
+        return tf.einsum("bhqk,bkhd->bqhd", weights, v)
+
+    def _shift(self, site: Site, over: Dim | None, keys: Any) -> Any:
+        """Return float [queries, keys, key_dim]."""
+        shift = site.ref("key_shift")
+        x = shift.last(shift.feature).tensor
+        if over is None:
+            # What was computed for all steps at once has keys of later steps, too.
+            return (x if x.shape.rank == 3 else x[None])[:, :keys]
+        return x
+
+    def _dropped(self, site: Site, weights: Any, over: Dim | None) -> Any:
+        """Return the weights [batch, heads, queries, keys], some of them zero."""
+        seed = site.run.rng(f"{site.node.path}/attention_dropout")
+        batch, heads, queries, keys = tf.unstack(tf.shape(weights))
+        if not self.steps(site.node):
+            noise = random.uniform([batch, heads, queries, keys], seed)
+        else:
+            noise = self._noise_by_steps(site, seed, over, [batch, heads, keys])
+        keep = tf.cast(noise >= self.attention_dropout, weights.dtype)
+        return weights * keep / (1.0 - self.attention_dropout)
+
+    def _noise_by_steps(self, site: Site, seed: Any, over: Dim | None, sizes: list[Any]) -> Any:
+        """Return random numbers [batch, heads, queries, keys], for a step those of all its keys."""
+        batch, heads, keys = sizes
+        loop = site.node.loop
+        assert loop is not None
+        if over is None:
+            shape = [batch, heads, site.run.entries(loop.dim)]
+            return random.uniform_steps(shape, seed, site.index, 1)[0][:, :, None, :keys]
+        whole, selected = site.run.steps_of(over)
+        steps = site.run.entries(whole)
+        noise = random.uniform_steps([batch, heads, steps], seed, 0, steps)
+        noise = tf.transpose(noise, [1, 2, 0, 3])
+        if selected is None:
+            return noise
+        every = tf.transpose(noise, [0, 2, 3, 1])
+        every = tf.gather(tf.gather(every, selected, batch_dims=1), selected, axis=2, batch_dims=1)
+        return tf.transpose(every, [0, 3, 1, 2])
