@@ -16,8 +16,8 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
 
     Words: "B", "T", "F" (or "batch", "time", "feature"), "spatial", "dynamic", "static" (the last
     three with ":<n>" for one of them), "except_batch", "except_time", "except_feature", "all",
-    "dim:<size>", and "stag:<part of a dim's name>". None and the empty word mean no axis. Raises
-    NetworkError where x has no such axis, except for a word that ends with "?".
+    "dim:<size>", and "stag:<part of a spatial dim's name>". None and the empty word mean no axis.
+    Raises NetworkError where x has no such axis, except for a word that ends with "?".
     """
     if word is None or word == "":
         return []
@@ -41,7 +41,7 @@ def _find(word: Any, x: Data) -> list[Dim]:
     if name == "dim" and index:
         return [d for d in x.dims if str(d.size) == index]
     if name == "stag" and index:
-        return [d for d in x.dims if index in d.name.lower()]
+        return [d for d in x.dims if d.kind == "spatial" and index in d.name.lower()]
     dims = _GROUPS[name](x) if name in _GROUPS else []
     if not index:
         return dims

@@ -64,7 +64,7 @@ class Common:
     dropout_axis: str | tuple[str, ...] | None = None
     dropout_on_forward: bool = False
     L2: float | None = 0.0
-    initial_output: str | float | None = None
+    initial_output: str | float | bool | None = None
     trainable: bool = True
     reuse_params: str | dict[str, Any] | None = None
     param_device: str | None = None

@@ -186,14 +186,16 @@ class DotAttention(Layer):
             raise site.error(f"found source {x} and base_ctx {keys}, needed equal feature dims")
         if self.n_out not in (None, base.feature_size):
             raise site.error(f"found n_out {self.n_out}, needed that of base {base}")
+        # In a loop that they are moved out of, "time" means the steps.
+        site.node.resolved["attention"] = keys.time_dim, base.time_dim
         dims = (BATCH, base.feature)
         return replace(base.template(), dims=dims, time_dim=None)
 
     def call(self, site: Site) -> Data:
         """Return the weighted mean."""
         x, base, keys = site.source, site.ref("base"), site.ref("base_ctx")
-        assert keys.time_dim is not None and base.time_dim is not None and site.node.out is not None
-        time = keys.time_dim
+        time, base_time = site.node.resolved["attention"]
+        assert site.node.out is not None
         energies = replace(keys.template(), dims=(BATCH, time), feature_dim=None)
         energy = contract(
             site, x, keys, names={keys.feature: x.feature}, over=[x.feature], out=energies
@@ -202,5 +204,5 @@ class DotAttention(Layer):
         if time.dynamic:
             scaled = tf.where(site.run.mask(time, energy), scaled, scaled.dtype.min)
         weights = replace(energy, tensor=tf.nn.softmax(scaled, axis=energy.axis(time)))
-        names = {base.time_dim: time}
+        names = {base_time: time}
         return contract(site, weights, base, names=names, over=[time], out=site.node.out)
