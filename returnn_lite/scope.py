@@ -161,7 +161,8 @@ class Scope:
     def _wants_target(self, node: Node, target: str) -> bool:
         """Whether a layer's target is used; in a search it need not exist."""
         sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
-        if node.common.loss is None and node.layer.layer_class != "choice" and not sized:
+        quiet = self.mode.search and node.common.loss_only_on_non_search
+        if (node.common.loss is None or quiet) and node.layer.layer_class != "choice" and not sized:
             return False
         root = self._root()
         return not self.mode.search or target in root.inputs or target in root.registered

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from returnn_lite.beam import latest
 from returnn_lite.data import Data, common, fitted
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -52,10 +53,11 @@ class PositionalEncoding(_Positions):
 
     in: float [..., time, ..., n]; out: float [..., time, ..., n_out]. add_to_input: added to the
     input, with its size. constant: this position everywhere, where it is not negative. offset: an
-    int layer that is added to positions.
+    int layer that is added to positions. out_type: see `typed`.
     """
 
     refs = ("offset",)
+    out_type: dict[str, Any] = field(default_factory=dict)
     n_out: int | None = None
     add_to_input: bool = False
     constant: int = -1
@@ -71,9 +73,10 @@ class PositionalEncoding(_Positions):
         if self.add_to_input:
             if size is None or self.n_out not in (None, size):
                 raise site.error(f"found n_out {self.n_out} to add to {x}, needed its feature dim")
-            return x
+            return typed(site, x, self.out_type)
         out = x.with_feature(site.feature(self.n_out or int(size or 0)))
-        return out if out.has_batch else replace(out, dims=(BATCH, *out.dims))
+        out = out if out.has_batch else replace(out, dims=(BATCH, *out.dims))
+        return typed(site, out, self.out_type)
 
     def initial_state(self, site: Site) -> dict[str, Data]:
         """Return the position before the first step, where it counts steps."""
@@ -148,12 +151,28 @@ class RelativePositionalEncoding(_Positions):
         """Return the template [queries, keys, n_out], or [keys, n_out]."""
         x = site.source
         self.counted(site, x)
+        if self._masked(site.node):
+            raise site.error(
+                "found it in a masked_computation in a loop, where steps are no distances; "
+                "try positional_encoding"
+            )
         if self.clipping < 0:
             raise site.error(f"found clipping {self.clipping}, needed 0 or more")
         if not self.fixed:
             shape = (2 * self.clipping + 1, self.n_out)
             site.param("encoding_matrix", shape, self.forward_weights_init)
         return self._out(site, x.time_dim)
+
+    def _masked(self, node: Node) -> bool:
+        """Whether a masked_computation in the loop selects the steps."""
+        scope = node.scope
+        while node.loop is not None and scope is not node.loop.scope:
+            if scope.owner is None or scope.parent is None:
+                return False
+            if scope.owner.layer.layer_class == "masked_computation":
+                return True
+            scope = scope.parent
+        return False
 
     def _out(self, site: Site, queries: Dim | None) -> Data:
         keys = site.node.dim("spatial", "keys")

@@ -34,7 +34,9 @@ class Variable(Layer):
         if min(self.shape, default=1) < 1:
             raise site.error(f"found shape {tuple(self.shape)}, needed sizes of 1 or more")
         init = 0 if self.init is None else self.init
-        site.param(self._name(site), tuple(self.shape), init, dtype=self.dtype)
+        trainable = self.dtype.startswith("float")
+        shape = tuple(self.shape)
+        site.param(self._name(site), shape, init, trainable=trainable, dtype=self.dtype)
         return self._out(site)
 
     def _name(self, site: Site) -> str:

@@ -9,6 +9,7 @@ Parts = tuple[Net, dict[str, Any], dict[str, list[int]], tuple[str, ...]]
 
 STREAMS = {"data": {"dim": 4}, "classes": {"dim": 5, "sparse": True}}
 LENGTHS = {"data": [6, 3, 5], "classes": [4, 2, 3]}
+SPLIT = "tf.reshape(source(0, auto_convert=False), [3, -1, 2, 2])"
 LINEAR = {"class": "linear", "activation": None}
 
 
@@ -50,7 +51,8 @@ def batch_norms(*lengths: int) -> Parts:
         "output": {"class": "activation", "activation": "relu", "from": "hidden"},
     }
     net["output"]["batch_norm"] = {"param_version": 2, "masked_time": True, "use_shift": False}
-    return net, {"data": {"dim": 4}}, {"data": [*lengths]}, _outputs(net, "old", "late", "unmasked")
+    outputs = _outputs(net, "old", "late", "unmasked")
+    return net, {"data": {"dim": 4}}, {"data": [*lengths]}, outputs
 
 
 def encoder_self_attention() -> Parts:
@@ -130,14 +132,17 @@ def windows() -> Parts:
         "start": {"class": "softmax_over_spatial", "start": "half", "from": "energy"},
         "window": {"class": "softmax_over_spatial", "from": "energy"},
         "best": {"class": "generic_attention", "weights": "window", "base": "data"},
+        "split": {"class": "eval", "eval": SPLIT, "from": "data"},
+        "multi": {"class": "generic_attention", "weights": "start", "base": "split"},
         "gram": {"class": "dot", "from": ["data", "energy"], "reduce": "T"},
         "heads": {"class": "dot", "from": ["start", "data"], "red1": "T", "red2": "T"},
         "output": {"class": "copy", "from": "best"},
     }
     net["window"] |= {"window_start": "half", "window_size": 2}
+    net["split"]["out_type"] = {"shape": (None, 2, 2)}
     net["gram"] |= {"var1": "F", "var2": "F"}
     net["heads"] |= {"var1": "F", "var2": "F"}
-    return net, STREAMS, LENGTHS, _outputs(net, "start", "window", "gram", "heads")
+    return net, STREAMS, LENGTHS, _outputs(net, "start", "window", "gram", "heads", "multi")
 
 
 def tied() -> Parts:

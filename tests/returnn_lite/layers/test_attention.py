@@ -206,6 +206,17 @@ def test_a_search_scores_as_training_does_whatever_leaves_the_loop(masked: bool)
         np.testing.assert_allclose(-loss.value, found.scores[:, 0], rtol=1e-4)
 
 
+def test_relative_positions_of_selected_steps() -> None:
+    layer = {"class": "relative_positional_encoding", "n_out": 2}
+    unit = {
+        "mask": {"class": "compare", "value": 1, "from": ":i"},
+        "output": {"class": "masked_computation", "mask": "mask", "unit": layer},
+    }
+    unit["output"]["from"] = "data:source"
+    with pytest.raises(NetworkError, match="found it in a masked_computation in a loop"):
+        make({"output": {"class": "rec", "from": "data", "unit": unit}})
+
+
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
