@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from returnn_lite import layers
+from returnn_lite import layers, losses
 from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.infer import template_for, template_of
+from returnn_lite.layers.activations import activation
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
 from returnn_lite.node import Common, Mode, Node
@@ -59,6 +60,16 @@ def check_dict(
     for name in default_outputs(network, scope.mode) if outputs is None else outputs:
         scope.get(name, "outputs")
     check_loops(scope)
+    for node in scope.all_nodes():
+        losses.check_name(node)
+        _check_activation(node)
+
+
+def _check_activation(node: Node) -> None:
+    try:
+        activation(getattr(node.layer, "activation", None))
+    except NetworkError as error:
+        raise NetworkError(f"{node}: {error}") from None
 
 
 def check_loops(scope: Scope) -> None:

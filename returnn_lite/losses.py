@@ -42,9 +42,8 @@ def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:
 
 def check(node: Node) -> None:
     """Raise NetworkError where a layer's loss is unknown, lacks a target, or has wrong options."""
+    check_name(node)
     name, opts = str(node.common.loss), node.common.loss_opts
-    if name not in _FUNCTIONS:
-        raise NetworkError(f"{node}: unknown loss {name!r}{nearest(name, _FUNCTIONS)}")
     if node.target is None and name != "as_is":
         raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
     if node.target is not None and name != "as_is":
@@ -58,6 +57,13 @@ def check(node: Node) -> None:
             raise NetworkError(
                 f"{node}: unknown option {key!r} of the loss {name!r}{nearest(key, _OPTIONS[name])}"
             )
+
+
+def check_name(node: Node) -> None:
+    """Raise NetworkError where a layer's loss is unknown."""
+    name = node.common.loss
+    if name is not None and name not in _FUNCTIONS:
+        raise NetworkError(f"{node}: unknown loss {name!r}{nearest(name, _FUNCTIONS)}")
 
 
 def _check_classes(node: Node, name: str, target: Data) -> None:

@@ -61,6 +61,11 @@ def changed(path: str, **options: Any) -> dict[str, Any]:
             changed("probs", target="clases"),
             "probs (softmax): no data stream 'clases'; did you mean 'classes'?",
         ),
+        (changed("probs", loss="cee"), "probs (softmax): unknown loss 'cee'; did you mean 'ce'?"),
+        (
+            changed("hidden", activation="sigmoyd"),
+            "hidden (linear): unknown activation 'sigmoyd'; did you mean 'sigmoid'?",
+        ),
         ({"hidden": {"class": "copy"}}, "found no layer 'output', no loss and no is_output_layer"),
         ({"output": ["copy"]}, "output: found ['copy'], needed a dict with 'class'"),
     ],
