@@ -17,6 +17,7 @@ class Blstm:
     units: int
     batch: int = 20
     time: int = 200
+    precision: str = "float32"
     bar: float = 1.5
 
     def arrays(self) -> tuple[Any, Any]:
@@ -46,7 +47,7 @@ class Blstm:
         each = max(1, threads // 2)
 
         def one(direction: int) -> Any:
-            options = {"direction": direction, "threads": each}
+            options: Any = {"direction": direction, "precision": self.precision, "threads": each}
             y, _, saved = lstm_layer_forward(x, w, bias, *state, **options)
             arrays = (gradient[direction], zeros, saved, y, x, w, *state)
             return lstm_layer_backward(*arrays, **options)

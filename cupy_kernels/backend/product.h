@@ -1,66 +1,37 @@
 // Matrix products on the host with a matrix that is packed once and used many times.
 //
 // The packed matrix is cut into panels of WIDTH columns, four registers wide; a panel holds its
-// rows one after the other. A tile, up to ROWS rows of the result by one panel, is summed in
-// registers alone. Libraries pack such a matrix again at every call.
+// rows one after the other, as words (operand.h). A tile, up to ROWS rows of the result by one
+// panel, is summed in registers alone. Libraries pack such a matrix again at every call.
 #pragma once
 #ifndef __CUDACC__
 
-#include <new>
 #include <vector>
 
+#include "operand.h"
 #include "team.h"
 
-#if defined(__AVX512F__)
-#define LANES 16
-#define ROWS 6
-#elif defined(__AVX__)
-#define LANES 8
-#define ROWS 3
-#elif defined(__aarch64__)
-#define LANES 4
-#define ROWS 6
-#else
-#define LANES 4
-#define ROWS 2
-#endif
-#define WIDTH (4 * LANES)
-
-typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
-DEVICE index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
-
-// Numbers without a value yet, at an address from which registers load at full speed.
-class Space {
- public:
-  explicit Space(index_t count) : data_((float*)operator new(4 * count, std::align_val_t(64))) {}
-  ~Space() { operator delete(data_, std::align_val_t(64)); }
-  Space(const Space&) = delete;
-  float* data() const { return data_; }
-
- private:
-  float* data_;
-};
-
-// What a tile is summed from: number k of row r is rows[r][start + k * stride].
+// What a tile is summed from: word k of row r is rows[r][start + k * stride].
+template <class P>
 struct TileRows {
-  const float* const* rows;
+  const typename P::Word* const* rows;
   index_t start, stride;
 };
 
-// out [R, WIDTH] = (out +) sum over k of number k of each row * panel[k].
-template <int R>
-DEVICE void tile_sum(TileRows x, const float* panel, index_t depth, bool add, float* out) {
+// out [R, WIDTH] = (out +) sum over k of word k of each row * panel[k].
+template <class P, int R>
+DEVICE void tile_sum(TileRows<P> x, const typename P::Word* panel, index_t words, bool add,
+                     float* out) {
   Lanes sum[R][4];
   for (int r = 0; r < R; ++r)
     for (int j = 0; j < 4; ++j) sum[r][j] = add ? ((Lanes*)out)[r * 4 + j] : Lanes{};
   index_t at = x.start;
-  for (index_t k = 0; k < depth; ++k, at += x.stride, panel += WIDTH) {
-    Lanes value[R];  // with few registers it is these that stay, and the panel that is read
-    for (int r = 0; r < R; ++r) value[r] = x.rows[r][at] - Lanes{};
+  for (index_t k = 0; k < words; ++k, at += x.stride, panel += WIDTH) {
+    typename P::Broadcast value[R];  // with few registers it is these that stay, and the panel
+    for (int r = 0; r < R; ++r) value[r] = P::broadcast(x.rows[r][at]);  // that is read
     for (int j = 0; j < 4; ++j) {
-      Lanes w = ((const Lanes*)panel)[j];
-      for (int r = 0; r < R; ++r) sum[r][j] += w * value[r];
+      auto w = P::load(panel + j * LANES);
+      for (int r = 0; r < R; ++r) sum[r][j] = P::multiply_add(sum[r][j], w, value[r]);
     }
   }
   for (int r = 0; r < R; ++r)
@@ -68,134 +39,167 @@ DEVICE void tile_sum(TileRows x, const float* panel, index_t depth, bool add, fl
 }
 
 // As above for a count of rows that is only known when it runs, from 1 to ROWS.
-static void tile_product(int count, TileRows x, const float* panel, index_t depth, bool add,
-                         float* out) {
+template <class P>
+static void tile_product(int count, TileRows<P> x, const typename P::Word* panel, index_t words,
+                         bool add, float* out) {
   switch (count) {
-    case 1: return tile_sum<1>(x, panel, depth, add, out);
-    case 2: return tile_sum<2>(x, panel, depth, add, out);
+    case 1: return tile_sum<P, 1>(x, panel, words, add, out);
+    case 2: return tile_sum<P, 2>(x, panel, words, add, out);
 #if ROWS >= 3
-    case 3: return tile_sum<3>(x, panel, depth, add, out);
+    case 3: return tile_sum<P, 3>(x, panel, words, add, out);
 #endif
 #if ROWS >= 6
-    case 4: return tile_sum<4>(x, panel, depth, add, out);
-    case 5: return tile_sum<5>(x, panel, depth, add, out);
-    case 6: return tile_sum<6>(x, panel, depth, add, out);
+    case 4: return tile_sum<P, 4>(x, panel, words, add, out);
+    case 5: return tile_sum<P, 5>(x, panel, words, add, out);
+    case 6: return tile_sum<P, 6>(x, panel, words, add, out);
 #endif
   }
 }
 
-// out [count, WIDTH] = (out +) rows [count, depth] times a panel; the panel goes through the nearer
+// out [count, WIDTH] = (out +) rows [count, words] times a panel; the panel goes through the nearer
 // cache in blocks, each of which all rows use before the next.
-static void panel_product(const float* const* rows, index_t count, const float* panel,
-                          index_t depth, bool add, float* out) {
+template <class P>
+static void panel_product(const std::vector<const typename P::Word*>& rows,
+                          const typename P::Word* panel, index_t words, bool add, float* out) {
   const index_t most = 512;
+  index_t count = (index_t)rows.size();
   // No tile much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
   index_t height = count ? ceil_div(count, ceil_div(count, ROWS)) : 1;
-  for (index_t k = 0; k < depth; k += most) {
-    index_t block = depth - k < most ? depth - k : most;
+  for (index_t k = 0; k < words; k += most) {
+    index_t block = words - k < most ? words - k : most;
     for (index_t first = 0; first < count; first += height) {
-      TileRows x = {rows + first, k, 1};
+      TileRows<P> x = {rows.data() + first, k, 1};
       int valid = (int)(count - first < height ? count - first : height);
-      tile_product(valid, x, panel + k * WIDTH, block, add || k > 0, out + first * WIDTH);
+      tile_product<P>(valid, x, panel + k * WIDTH, block, add || k > 0, out + first * WIDTH);
     }
   }
 }
 
 // A panel of the rows of a matrix: four pieces of `valid` columns each (the rest is zero), which
 // start `piece` apart.
-DEVICE void pack_rows(const float* matrix, index_t stride, index_t depth, index_t piece,
-                      int valid, float* panel) {
-  for (index_t k = 0; k < depth; ++k, matrix += stride, panel += WIDTH)
-    for (int j = 0; j < 4; ++j)
-      for (int lane = 0; lane < LANES; ++lane)
-        panel[j * LANES + lane] = lane < valid ? matrix[j * piece + lane] : 0.0f;
+template <class P>
+static void pack_rows(const float* matrix, index_t stride, index_t depth, index_t piece,
+                      int valid, typename P::Word* panel) {
+  for (index_t k = 0; k < depth; k += P::NUMBERS, matrix += P::NUMBERS * stride)
+    for (int j = 0; j < 4; ++j, panel += LANES) {
+      const float* row = matrix + j * piece;
+      P::across(row, k + 1 < depth ? row + stride : nullptr, valid, panel);
+      for (int lane = valid; lane < LANES; ++lane) panel[lane] = 0;
+    }
 }
 
 // A panel of the transposed matrix: its columns are `valid` rows of the matrix.
-DEVICE void pack_columns(const float* matrix, index_t stride, index_t depth, int valid,
-                         float* panel) {
-  for (index_t start = 0; start < depth; start += LANES) {
-    int count = (int)(depth - start < LANES ? depth - start : LANES);
-    for (int column = 0; column < WIDTH; ++column)
-      for (int i = 0; i < count; ++i)
-        panel[(start + i) * WIDTH + column] =
-            column < valid ? matrix[column * stride + start + i] : 0.0f;
+template <class P>
+static void pack_columns(const float* matrix, index_t stride, index_t depth, int valid,
+                         typename P::Word* panel) {
+  const index_t most = P::NUMBERS * LANES;
+  for (index_t start = 0; start < depth; start += most, panel += LANES * WIDTH) {
+    index_t block = depth - start < most ? depth - start : most;
+    for (int column = 0; column < WIDTH; ++column) {
+      typename P::Word words[LANES] = {};
+      if (column < valid) P::along(matrix + column * stride + start, block, words);
+      for (index_t i = 0; i < P::words(block); ++i) panel[i * WIDTH + column] = words[i];
+    }
   }
 }
 
+// Rows that lie anywhere, of which a sum a^T b (below) takes `count`; word k of a column is of
+// NUMBERS rows.
+template <class P>
+struct Gathered {
+  const float* const* rows;
+  index_t count;
+
+  index_t words() const { return P::words(count); }
+  void across(index_t k, index_t column, int columns, typename P::Word* out) const {
+    const float* const* row = rows + k * P::NUMBERS;
+    const float* second = k * P::NUMBERS + 1 < count ? row[P::NUMBERS - 1] + column : nullptr;
+    P::across(row[0] + column, second, columns, out);
+  }
+};
+
 // A matrix a, by the addresses of its rows of m numbers: what a sum a^T b (below) is made of.
+template <class P>
 struct Factor {
+  typedef typename P::Word Word;
   index_t m;
   const float* const* rows;
-  float* packed;  // space(m) floats: the columns of a block of rows, ROWS at a time
-  float* out;     // [m, columns of b]
+  Word* packed;  // space(m) words: the columns of a block of rows, ROWS at a time
+  float* out;    // [m, columns of b]
 
-  static const index_t MOST_ROWS = 512;  // summed at once: a panel of b stays in the cache
-  static index_t space(index_t m) { return ceil_div(m, ROWS) * ROWS * MOST_ROWS; }
+  static const index_t MOST_WORDS = 512;  // summed at once: a panel of b stays in the cache
+  static index_t space(index_t m) { return ceil_div(m, ROWS) * ROWS * MOST_WORDS; }
   index_t tiles() const { return ceil_div(m, ROWS); }
 
-  // Packs the tiles begin to end of the rows from `first` on.
-  void pack(Share tiles, index_t first, index_t depth) const {
-    for (index_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      float* to = packed + tile * ROWS * depth;
-      index_t column = tile * ROWS;
-      int valid = (int)(m - column < ROWS ? m - column : ROWS);
-      for (index_t k = 0; k < depth; ++k) {
-        const float* from = rows[first + k] + column;
-        if (valid == ROWS)
-          memcpy(to + k * ROWS, from, ROWS * sizeof(float));
-        else
-          for (int r = 0; r < ROWS; ++r) to[k * ROWS + r] = r < valid ? from[r] : 0.0f;
-      }
+  // Packs the tiles begin to end of `count` rows from `first` on.
+  void pack(Share tiles, index_t first, index_t count) const {
+    const int most = 8;  // words of a column that are written one behind the other
+    Gathered<P> block = {rows + first, count};
+    index_t words = block.words(), begin = tiles.begin * ROWS, width = tiles.end * ROWS - begin;
+    int valid = (int)((m < tiles.end * ROWS ? m : tiles.end * ROWS) - begin);
+    std::vector<Word> space(most * width);
+    for (index_t k = 0; k < words; k += most) {
+      int deep = (int)(words - k < most ? words - k : most);
+      for (int i = 0; i < deep; ++i) block.across(k + i, begin, valid, &space[i * width]);
+      for (index_t tile = tiles.begin; tile < tiles.end; ++tile)
+        for (int i = 0; i < deep; ++i)
+          memcpy(packed + (tile * words + k + i) * ROWS, &space[i * width + tile * ROWS - begin],
+                 ROWS * sizeof(Word));
     }
   }
 
   // Adds the product with a panel of b, of which `valid` columns exist, to out from `column` on.
-  void add_panel(const float* panel, index_t depth, index_t n, index_t column, int valid) const {
+  void add_panel(const Word* panel, index_t words, index_t n, index_t column, int valid) const {
     float sum[ROWS * WIDTH] __attribute__((aligned(64)));
     for (index_t tile = 0; tile < tiles(); ++tile) {
-      const float* tile_rows[ROWS];
-      for (int r = 0; r < ROWS; ++r) tile_rows[r] = packed + tile * ROWS * depth + r;
+      const Word* tile_rows[ROWS];
+      for (int r = 0; r < ROWS; ++r) tile_rows[r] = packed + tile * ROWS * words + r;
       int height = (int)(m - tile * ROWS < ROWS ? m - tile * ROWS : ROWS);
       float* to = out + tile * ROWS * n + column;
       for (int r = 0; r < height; ++r)
         for (int j = 0; j < 4; ++j) __builtin_prefetch(to + r * n + j * LANES, 1);
-      TileRows x = {tile_rows, 0, ROWS};
-      tile_sum<ROWS>(x, panel, depth, false, sum);
+      TileRows<P> x = {tile_rows, 0, ROWS};
+      tile_sum<P, ROWS>(x, panel, words, false, sum);
       for (int r = 0; r < height; ++r, to += n)
         THREADS(i, valid) to[i] += sum[r * WIDTH + i];
     }
   }
 };
 
-// A panel of rows that lie anywhere.
-DEVICE void gather_panel(const float* const* rows, index_t depth, index_t column, int valid,
-                         float* panel) {
-  for (index_t k = 0; k < depth; ++k, panel += WIDTH)
-    if (valid == WIDTH)
-      memcpy(panel, rows[k] + column, WIDTH * sizeof(float));
-    else
-      for (int i = 0; i < WIDTH; ++i) panel[i] = i < valid ? rows[k][column + i] : 0.0f;
+// A panel of gathered rows.
+template <class P>
+static void gather_panel(Gathered<P> b, index_t column, int valid, typename P::Word* panel) {
+  for (index_t k = 0; k < b.words(); ++k, panel += WIDTH)
+    if (valid == WIDTH) {
+      b.across(k, column, WIDTH, panel);
+    } else {
+      b.across(k, column, valid, panel);
+      for (int i = valid; i < WIDTH; ++i) panel[i] = 0;
+    }
 }
 
 // The outs of the factors += a^T b over `depth` rows of b of n numbers; sums [n] += the rows of b.
 // Every member of a team calls it.
-static void add_transposed_products(const std::vector<Factor>& factors, const float* const* b,
+template <class P>
+static void add_transposed_products(const std::vector<Factor<P>>& factors, const float* const* b,
                                     index_t depth, index_t n, float* sums, Team& team) {
+  const index_t most = P::NUMBERS * Factor<P>::MOST_WORDS;
   int size = team_size(), member = team_index();
   Share panels = share(ceil_div(n, WIDTH), member, size);
-  Space panel(Factor::MOST_ROWS * WIDTH);
-  for (index_t first = 0; first < depth; first += Factor::MOST_ROWS) {
-    index_t block = depth - first < Factor::MOST_ROWS ? depth - first : Factor::MOST_ROWS;
-    for (const Factor& a : factors) a.pack(share(a.tiles(), member, size), first, block);
+  Space<typename P::Word> panel(Factor<P>::MOST_WORDS * WIDTH);
+  for (index_t first = 0; first < depth; first += most) {
+    Gathered<P> block = {b + first, depth - first < most ? depth - first : most};
+    for (const Factor<P>& a : factors)
+      a.pack(share(a.tiles(), member, size), first, block.count);
     team.wait(size);
     for (index_t p = panels.begin; p < panels.end; ++p) {
       index_t column = p * WIDTH;
       int valid = (int)(n - column < WIDTH ? n - column : WIDTH);
-      gather_panel(b + first, block, column, valid, panel.data());
-      for (const Factor& a : factors) a.add_panel(panel.data(), block, n, column, valid);
-      for (index_t k = 0; k < block; ++k)
-        THREADS(i, valid) sums[column + i] += panel.data()[k * WIDTH + i];
+      gather_panel(block, column, valid, panel.data());
+      for (const Factor<P>& a : factors)
+        a.add_panel(panel.data(), block.words(), n, column, valid);
+      for (index_t k = 0; k < block.count; ++k)
+        THREADS(i, valid) sums[column + i] += block.rows[k][column + i];
     }
     team.wait(size);
   }

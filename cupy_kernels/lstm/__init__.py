@@ -8,11 +8,13 @@ from cupy_kernels.lstm.low_memory import (
     lstm_low_memory_forward,
 )
 from cupy_kernels.lstm.op import lstm_backward, lstm_forward
+from cupy_kernels.lstm.precision import Precision
 from cupy_kernels.lstm.step import lstm_step
 
 __all__ = [
     "LstmSaved",
     "LstmStates",
+    "Precision",
     "lstm_backward",
     "lstm_forward",
     "lstm_layer_backward",

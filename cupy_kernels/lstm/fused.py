@@ -8,13 +8,22 @@ import numpy as np
 
 from cupy_kernels.backend.launch import launch
 from cupy_kernels.lstm.arguments import Sizes
+from cupy_kernels.lstm.precision import Precision
 from cupy_kernels.lstm.source import SOURCE
 
 State = tuple[Any, Any, Any, Any]  # w_re, lengths, y0, c0
 
 
 def forward(
-    sizes: Sizes, z: Any, x: Any, w: Any, bias: Any, state: State, direction: int, threads: int
+    sizes: Sizes,
+    z: Any,
+    x: Any,
+    w: Any,
+    bias: Any,
+    state: State,
+    direction: int,
+    precision: Precision,
+    threads: int,
 ) -> tuple[Any, Any, Any, Any]:
     """y, c_final, gates and cells, from either z or x, w and bias (the others are None)."""
     time, batch, units, inputs = sizes
@@ -22,7 +31,7 @@ def forward(
     gates = np.empty((time, batch, 4 * units), np.float32)
     c_final = np.empty((batch, units), np.float32)
     arrays = (z, x, w, bias, *state, y, c_final, gates, cells)
-    numbers = (time, batch, units, inputs, direction)
+    numbers = (time, batch, units, inputs, direction, int(precision == "bfloat16"))
     launch(SOURCE, "lstm_forward", *arrays, *numbers, workers=threads, xp=np)
     return y, c_final, gates, cells
 
@@ -34,6 +43,7 @@ def backward(
     w: Any,
     state: State,
     direction: int,
+    precision: Precision,
     threads: int,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any]:
     """dz, dx, dw, dbias, dw_re, dy0 and dc0, from dy, dc_final, gates, cells and y.
@@ -49,6 +59,6 @@ def backward(
     dc = dc_final.copy()
     arrays = (dy, x, w, w_re, lengths, y, y0, c0, gates, cells)
     grads = (dz, dx, dw, dbias, dw_re, dy0, dc)
-    numbers = (time, batch, units, inputs, direction)
+    numbers = (time, batch, units, inputs, direction, int(precision == "bfloat16"))
     launch(SOURCE, "lstm_backward", *arrays, *grads, *numbers, workers=threads, xp=np)
     return grads

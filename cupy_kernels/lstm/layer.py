@@ -18,6 +18,7 @@ from cupy_kernels.lstm.arguments import (
     module_of,
 )
 from cupy_kernels.lstm.op import lstm_backward, lstm_forward
+from cupy_kernels.lstm.precision import Precision, check_precision, operand
 from cupy_kernels.lstm.source import SOURCE
 
 
@@ -31,6 +32,7 @@ def lstm_layer_forward(
     c0: Any,
     *,
     direction: int = 1,
+    precision: Precision = "float32",
     threads: int | None = None,
 ) -> tuple[Any, Any, LstmSaved]:
     """`lstm_forward` of z = x w + bias; on the host z is never stored, which is faster.
@@ -39,7 +41,7 @@ def lstm_layer_forward(
         x: float32 [time, batch, inputs]; must be finite on padding.
         w: float32 [inputs, 4 units].
         bias: float32 [4 units].
-        w_re, lengths, y0, c0, direction, threads: as of `lstm_forward`.
+        w_re, lengths, y0, c0, direction, precision, threads: as of `lstm_forward`.
 
     Returns:
         y, c_final and saved, as of `lstm_forward`; saved is for `lstm_layer_backward`.
@@ -52,15 +54,16 @@ def lstm_layer_forward(
     sizes = check_layer(where, x, w, w_re)
     check.array(where, "bias", bias, np.float32, gates=4 * sizes.units)
     check_state(where, sizes, w_re, lengths, y0, c0, direction)
+    check_precision(where, precision)
     state = (w_re, lengths, y0, c0)
     if xp is np and sizes.inputs and host.library(SOURCE) is not None:
         workers = thread_count(threads)
-        results = fused.forward(sizes, None, x, w, bias, state, direction, workers)
-        y, c_final, gates, cells = results
+        options = (direction, precision, workers)
+        y, c_final, gates, cells = fused.forward(sizes, None, x, w, bias, state, *options)
         return y, c_final, LstmSaved(gates, cells)
-    z = _rows(x) @ w + bias
+    z = operand(_rows(x), precision) @ operand(w, precision) + bias
     z = z.reshape(sizes.time, sizes.batch, 4 * sizes.units)
-    return lstm_forward(z, *state, direction=direction, threads=threads)
+    return lstm_forward(z, *state, direction=direction, precision=precision, threads=threads)
 
 
 def lstm_layer_backward(
@@ -76,13 +79,14 @@ def lstm_layer_backward(
     c0: Any,
     *,
     direction: int = 1,
+    precision: Precision = "float32",
     threads: int | None = None,
 ) -> tuple[Any, Any, Any, Any, Any, Any]:
     """Gradient of `lstm_layer_forward`, from that of its results.
 
     Args:
         dy, dc_final, saved, y: as of `lstm_backward`.
-        x, w, w_re, lengths, y0, c0, direction, threads: as in the forward pass.
+        x, w, w_re, lengths, y0, c0, direction, precision, threads: as in the forward pass.
 
     Returns:
         dx, float32 [time, batch, inputs], zero where a sequence has no frame;
@@ -97,19 +101,21 @@ def lstm_layer_backward(
     xp = module_of(where, saved, **arrays, lengths=lengths, y0=y0, c0=c0)
     sizes = check_layer(where, x, w, w_re)
     check_state(where, sizes, w_re, lengths, y0, c0, direction)
+    check_precision(where, precision)
     check_backward(where, sizes, dy, dc_final, LstmSaved(*saved), y)
     state = (w_re, lengths, y0, c0)
     if xp is np and sizes.inputs and host.library(SOURCE) is not None:
         workers = thread_count(threads)
         values = (dy, dc_final, *saved, y)
-        _, *grads = fused.backward(sizes, values, x, w, state, direction, workers)
+        _, *grads = fused.backward(sizes, values, x, w, state, direction, precision, workers)
         dx, dw, dbias, dw_re, dy0, dc0 = grads
         return dx, dw, dbias, dw_re, dy0, dc0
-    options: dict[str, Any] = {"direction": direction, "threads": threads}
+    options: dict[str, Any] = {"direction": direction, "precision": precision, "threads": threads}
     dz, dw_re, dy0, dc0 = lstm_backward(dy, dc_final, saved, y, *state, **options)
-    rows = _rows(dz)
-    dx = (rows @ w.T).reshape(x.shape)
-    return dx, _rows(x).T @ rows, rows.sum(axis=0), dw_re, dy0, dc0
+    rows = operand(_rows(dz), precision)
+    dx = (rows @ operand(w, precision).T).reshape(x.shape)
+    dw = operand(_rows(x), precision).T @ rows
+    return dx, dw, _rows(dz).sum(axis=0), dw_re, dy0, dc0
 
 
 def _rows(x: Any) -> Any:

@@ -16,6 +16,7 @@ from cupy_kernels.lstm.arguments import (
     module_of,
 )
 from cupy_kernels.lstm.layer import lstm_layer_backward, lstm_layer_forward
+from cupy_kernels.lstm.precision import Precision, check_precision
 
 
 class LstmStates(NamedTuple):
@@ -36,6 +37,7 @@ def lstm_low_memory_forward(
     *,
     direction: int = 1,
     block: int = 32,
+    precision: Precision = "float32",
     threads: int | None = None,
 ) -> tuple[Any, Any, LstmStates]:
     """`lstm_layer_forward`, which saves the state before every `block` frames, and no gates.
@@ -44,7 +46,8 @@ def lstm_low_memory_forward(
     as long again (T. Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
 
     Args:
-        x, w, bias, w_re, lengths, y0, c0, direction, threads: as of `lstm_layer_forward`.
+        x, w, bias, w_re, lengths, y0, c0, direction, precision, threads: as of
+            `lstm_layer_forward`.
         block: frames whose gates are there at a time.
 
     Returns:
@@ -56,17 +59,17 @@ def lstm_low_memory_forward(
     """
     where = "lstm_low_memory_forward"
     xp = module_of(where, x=x, w=w, bias=bias, w_re=w_re, lengths=lengths, y0=y0, c0=c0)
-    sizes = _check(where, x, w, w_re, lengths, y0, c0, direction, block)
+    sizes = _check(where, x, w, w_re, lengths, y0, c0, direction, precision, block)
     check.array(where, "bias", bias, np.float32, gates=4 * sizes.units)
     y = xp.empty((sizes.time, sizes.batch, sizes.units), np.float32)
     outputs, cells = [], []
     h, c = y0, c0
+    options: dict[str, Any] = {"direction": direction, "precision": precision, "threads": threads}
     for frames in _blocks(sizes.time, block, direction):
         outputs.append(h)
         cells.append(c)
         inside = _inside(xp, lengths, frames)
         state = (w_re, inside, h, c)
-        options: dict[str, Any] = {"direction": direction, "threads": threads}
         y[frames], c, _ = lstm_layer_forward(x[frames], w, bias, *state, **options)
         last = _last(xp, inside, direction)
         h = xp.where((inside > 0)[:, None], y[frames][last, xp.arange(sizes.batch)], h)
@@ -89,6 +92,7 @@ def lstm_low_memory_backward(
     *,
     direction: int = 1,
     block: int = 32,
+    precision: Precision = "float32",
     threads: int | None = None,
 ) -> tuple[Any, Any, Any, Any, Any, Any]:
     """Gradient of `lstm_low_memory_forward`, as `lstm_layer_backward` has it.
@@ -96,7 +100,8 @@ def lstm_low_memory_backward(
     Args:
         dy, dc_final: as of `lstm_layer_backward`.
         states: from the forward pass; only read.
-        x, w, bias, w_re, lengths, y0, c0, direction, block, threads: as in the forward pass.
+        x, w, bias, w_re, lengths, y0, c0, direction, block, precision, threads: as in the
+            forward pass.
 
     Returns:
         dx, dw, dbias, dw_re, dy0, dc0: as of `lstm_layer_backward`.
@@ -108,7 +113,7 @@ def lstm_low_memory_backward(
     arrays = {"dy": dy, "dc_final": dc_final, "x": x, "w": w, "bias": bias, "w_re": w_re}
     arrays |= {"outputs": states[0], "cells": states[1]}
     xp = module_of(where, **arrays, lengths=lengths, y0=y0, c0=c0)
-    sizes = _check(where, x, w, w_re, lengths, y0, c0, direction, block)
+    sizes = _check(where, x, w, w_re, lengths, y0, c0, direction, precision, block)
     axes = {"batch": sizes.batch, "units": sizes.units}
     check.array(where, "dy", dy, np.float32, time=sizes.time, **axes)
     check.array(where, "dc_final", dc_final, np.float32, **axes)
@@ -120,7 +125,7 @@ def lstm_low_memory_backward(
     dx = xp.empty_like(x)
     sums = [xp.zeros_like(a) for a in (w, bias, w_re)]
     dh, dc = xp.zeros_like(y0), dc_final.copy()
-    options: dict[str, Any] = {"direction": direction, "threads": threads}
+    options: dict[str, Any] = {"direction": direction, "precision": precision, "threads": threads}
     for i, frames in reversed(list(enumerate(order))):
         inside = _inside(xp, lengths, frames)
         state = (w_re, inside, states[0][i], states[1][i])
@@ -144,10 +149,12 @@ def _check(
     y0: Any,
     c0: Any,
     direction: int,
+    precision: Precision,
     block: int,
 ) -> Sizes:
     sizes = check_layer(where, x, w, w_re)
     check_state(where, sizes, w_re, lengths, y0, c0, direction)
+    check_precision(where, precision)
     if block < 1:
         check.fail(where, "block", str(block), "1 or more frames")
     return sizes

@@ -11,6 +11,12 @@ struct ForwardArrays {
   }
 };
 
+// What the products take the rows of.
+template <class P>
+struct ForwardRows {
+  WordRows<P> x, y, y0;
+};
+
 // The cells of one sequence for the units of one panel, product [4, LANES].
 DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, index_t b,
                           index_t unit, int count, const float* product) {
@@ -26,36 +32,45 @@ DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, i
 }
 
 // The units of one panel, LANES of them, at frame t. product: [active, WIDTH], what the input adds.
-DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const Active& active,
-                          index_t t, index_t unit, const float* panel, float* product) {
+template <class P>
+DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const WordRows<P>& y,
+                          const Active<P>& active, index_t t, index_t unit,
+                          const typename P::Word* panel, float* product) {
   int count = valid_lanes(unit, lstm.units, LANES);
   for (index_t b : active.sequence)
     prefetch_gates(x.offset(lstm, t, b) + unit, lstm.units, count);
-  panel_product(active.rows.data(), active.size(), panel, lstm.units, lstm.inputs > 0, product);
+  panel_product<P>(active.rows, panel, P::words(lstm.units), lstm.inputs > 0, product);
   for (index_t b : active.sequence) {
     if (count == LANES)  // a constant count becomes plain vector code
       forward_cells(lstm, x, t, b, unit, LANES, product);
     else
       forward_cells(lstm, x, t, b, unit, count, product);
+    y.convert(lstm.at(t, b), unit, count);
     product += WIDTH;
   }
 }
 
 // A panel: the rows of w, then those of w_re, for the four gates of LANES units.
+template <class P>
 DEVICE void pack_gates(const Lstm& lstm, const float* w, const float* w_re, index_t unit,
-                       float* panel) {
+                       typename P::Word* panel) {
   index_t n = lstm.units;
   int count = valid_lanes(unit, n, LANES);
-  pack_rows(w + unit, 4 * n, lstm.inputs, n, count, panel);
-  pack_rows(w_re + unit, 4 * n, n, n, count, panel + lstm.inputs * WIDTH);
+  pack_rows<P>(w + unit, 4 * n, lstm.inputs, n, count, panel);
+  pack_rows<P>(w_re + unit, 4 * n, n, n, count, panel + P::words(lstm.inputs) * WIDTH);
 }
 
 // One member of the team.
+template <class P>
 class Forward {
  public:
-  Forward(const Lstm& lstm, const ForwardArrays& arrays, float* packed, Team& team)
+  typedef typename P::Word Word;
+
+  Forward(const Lstm& lstm, const ForwardArrays& arrays, const ForwardRows<P>& rows, Word* packed,
+          Team& team)
       : lstm_(lstm),
         x_(arrays),
+        rows_(rows),
         packed_(packed),
         team_(team),
         size_(team_size()),
@@ -66,7 +81,10 @@ class Forward {
 
   void run(const float* w, const float* w_re, float* c_final) {
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      pack_gates(lstm_, w, w_re, p * LANES, packed(p));
+      pack_gates<P>(lstm_, w, w_re, p * LANES, packed(p));
+    rows_.x.convert(share(lstm_.inputs ? lstm_.time * lstm_.batch : 0, team_index(), size_));
+    rows_.y0.convert(own_);
+    team_.wait(size_);
     for (index_t step = 0; step < lstm_.time; ++step) {
       if (step % together_ == 0) input_products(step);
       frame(lstm_.frame(step));
@@ -80,8 +98,8 @@ class Forward {
   }
 
  private:
-  float* packed(index_t panel) const {
-    return packed_ + panel * (lstm_.inputs + lstm_.units) * WIDTH;
+  Word* packed(index_t panel) const {
+    return packed_ + panel * (P::words(lstm_.inputs) + P::words(lstm_.units)) * WIDTH;
   }
 
   // Where the product of a panel with the first row of the frames that are taken together is.
@@ -93,23 +111,23 @@ class Forward {
   void input_products(index_t step) {
     done_ = 0;
     if (!lstm_.inputs) return;
-    std::vector<const float*> rows;
+    std::vector<const Word*> rows;
     for (index_t i = step; i < step + together_ && i < lstm_.time; ++i)
       for (index_t b = 0, t = lstm_.frame(i); b < lstm_.batch; ++b)
-        if (lstm_.inside(t, b)) rows.push_back(x_.x + lstm_.at(t, b) * lstm_.inputs);
+        if (lstm_.inside(t, b)) rows.push_back(rows_.x.row(lstm_.at(t, b)));
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      panel_product(rows.data(), (index_t)rows.size(), packed(p), lstm_.inputs, false,
-                    product(p));
+      panel_product<P>(rows, packed(p), P::words(lstm_.inputs), false, product(p));
   }
 
   void frame(index_t t) {
-    index_t n = lstm_.units;
+    index_t n = lstm_.units, old = t - lstm_.direction;
     active_.clear();
     for (index_t b = 0; b < lstm_.batch; ++b)
-      if (lstm_.inside(t, b)) active_.add(b, lstm_.row(x_.y, x_.y0, t - lstm_.direction, b));
+      if (lstm_.inside(t, b))
+        active_.add(b, lstm_.inside(old, b) ? rows_.y.row(lstm_.at(old, b)) : rows_.y0.row(b));
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      forward_panel(lstm_, x_, active_, t, p * LANES, packed(p) + lstm_.inputs * WIDTH,
-                    product(p) + done_ * WIDTH);
+      forward_panel<P>(lstm_, x_, rows_.y, active_, t, p * LANES,
+                       packed(p) + P::words(lstm_.inputs) * WIDTH, product(p) + done_ * WIDTH);
     done_ += active_.size();
     for (index_t b = own_.begin; b < own_.end; ++b)
       if (!lstm_.inside(t, b)) {
@@ -121,15 +139,30 @@ class Forward {
 
   const Lstm& lstm_;
   const ForwardArrays& x_;
-  float* packed_;
+  const ForwardRows<P>& rows_;
+  Word* packed_;
   Team& team_;
   int size_;
   Share own_, panels_;
   index_t together_;
-  Space products_;    // [panels, rows of the frames that are taken together, WIDTH]
-  index_t done_ = 0;  // rows of these frames that are done
-  Active active_;
+  Space<float> products_;  // [panels, rows of the frames that are taken together, WIDTH]
+  index_t done_ = 0;       // rows of these frames that are done
+  Active<P> active_;
 };
+
+template <class P>
+static void forward(const Lstm& lstm, const ForwardArrays& arrays, const float* w,
+                    const float* w_re, float* c_final, index_t workers) {
+  index_t rows = lstm.time * lstm.batch;
+  ForwardRows<P> words = {{arrays.x, rows, lstm.inputs},
+                          {arrays.y, rows, lstm.units},
+                          {arrays.y0, lstm.batch, lstm.units}};
+  index_t depth = P::words(lstm.inputs) + P::words(lstm.units);
+  Space<typename P::Word> packed(ceil_div(lstm.units, LANES) * depth * WIDTH);
+  Team team;
+#pragma omp parallel num_threads(workers) if (workers > 1)
+  Forward<P>(lstm, arrays, words, packed.data(), team).run(w, w_re, c_final);
+}
 
 // Either z [time, batch, 4 units], inputs 0 and no x, w, bias; or x [time, batch, inputs],
 // w [inputs, 4 units], bias [4 units] and no z.
@@ -137,11 +170,9 @@ KERNEL lstm_forward(const float* z, const float* x, const float* w, const float*
                     const float* w_re, const int* lengths, const float* y0, const float* c0,
                     float* y, float* c_final, float* gates, float* cells, index_t time,
                     index_t batch, index_t units, index_t inputs, index_t direction,
-                    index_t workers) {
+                    index_t bfloat16, index_t workers) {
   Lstm lstm = {lengths, time, batch, units, inputs, direction};
   ForwardArrays arrays = {z, x, bias, y0, c0, y, gates, cells};
-  Space packed(ceil_div(units, LANES) * (inputs + units) * WIDTH);
-  Team team;
-#pragma omp parallel num_threads(workers) if (workers > 1)
-  Forward(lstm, arrays, packed.data(), team).run(w, w_re, c_final);
+  auto run = bfloat16 ? forward<Bfloat16> : forward<Float32>;
+  run(lstm, arrays, w, w_re, c_final, workers);
 }

@@ -3,11 +3,13 @@
 // The panels are dealt to the threads; a thread sums a tile of its panel (product.h) and takes it
 // through the cell at once, while it is in the cache. One barrier per frame. Sequences that have
 // ended, or not begun, cost nothing. What enters the cells is either given (z), or made here from
-// the input of the layer (x, w and bias): then z is never stored.
+// the input of the layer (x, w and bias): then z is never stored. P, Float32 or Bfloat16, is what
+// the operands of the products are rounded to (operand.h); all else is float32.
 #pragma once
 #include <vector>
 
 #include "cell.h"
+#include "operand.h"
 #include "product.h"
 #include "team.h"
 
@@ -25,13 +27,16 @@ struct Lstm {
   }
 };
 
-// The sequences that have a frame, and a row of numbers for each.
+// The sequences that have a frame, and a row of words for each.
+template <class P>
 struct Active {
   std::vector<index_t> sequence;
-  std::vector<const float*> rows;
+  std::vector<const typename P::Word*> rows;
 
   void clear() { sequence.clear(), rows.clear(); }
-  void add(index_t b, const float* row) { sequence.push_back(b), rows.push_back(row); }
+  void add(index_t b, const typename P::Word* row) {
+    sequence.push_back(b), rows.push_back(row);
+  }
   index_t size() const { return (index_t)sequence.size(); }
 };
 

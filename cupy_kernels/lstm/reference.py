@@ -1,7 +1,8 @@
 """LSTM in float64, frame by frame: the definition, and what tests compare with.
 
 The state goes on only where a sequence has a frame; elsewhere outputs, saved values and gradients
-are zero. Direction -1 starts at the last frame of each sequence.
+are zero. Direction -1 starts at the last frame of each sequence. With bfloat16 the operands of the
+products are rounded, as in the operation; the gradient is that of the products without rounding.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from cupy_kernels.lstm.precision import Precision, operand
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
@@ -23,6 +26,7 @@ def lstm_forward(
     c0: npt.NDArray[Any],
     *,
     direction: int = 1,
+    precision: Precision = "float32",
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The operation's y, c_final, gates and cells."""
     time, batch, width = z.shape
@@ -31,7 +35,7 @@ def lstm_forward(
     h, c = y0.astype(np.float64), c0.astype(np.float64)
     for t in _frames(time, direction):
         inside = (t < lengths)[:, None]
-        inputs = z[t].astype(np.float64) + h @ w_re.astype(np.float64)
+        inputs = z[t].astype(np.float64) + _product(h, w_re, precision)
         a, i, f, o = np.split(inputs, 4, axis=1)
         a, i, f, o = np.tanh(a), _sigmoid(i), _sigmoid(f), _sigmoid(o)
         new_c = a * i + c * f
@@ -54,10 +58,10 @@ def lstm_backward(
     c0: npt.NDArray[Any],
     *,
     direction: int = 1,
+    precision: Precision = "float32",
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The operation's dz, dw_re, dy0 and dc0."""
-    w = w_re.astype(np.float64)
-    dz, dw = np.zeros(gates.shape), np.zeros(w.shape)
+    dz, dw = np.zeros(gates.shape), np.zeros(w_re.shape)
     dh, dc = np.zeros(y0.shape), dc_final.astype(np.float64)
     for t in _frames(len(dy), -direction):
         inside = (t < lengths)[:, None]
@@ -73,9 +77,15 @@ def lstm_backward(
             d_out * squashed * o * (1 - o),
         ]
         dz[t] = np.where(inside, np.concatenate(parts, axis=1), 0)
-        dw += old_h.T @ dz[t]
-        dh, dc = np.where(inside, dz[t] @ w.T, dh), np.where(inside, d_state * f, dc)
+        dw += _product(old_h.T, dz[t], precision)
+        dh = np.where(inside, _product(dz[t], w_re.T, precision), dh)
+        dc = np.where(inside, d_state * f, dc)
     return dz, dw, dh, dc
+
+
+def _product(a: npt.NDArray[Any], b: npt.NDArray[Any], precision: Precision) -> Floats:
+    product: Floats = operand(a, precision).astype(np.float64) @ operand(b, precision)
+    return product
 
 
 def _before(t: int, lengths: Integers, rows: npt.NDArray[Any], start: npt.NDArray[Any]) -> Floats:

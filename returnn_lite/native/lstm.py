@@ -31,7 +31,7 @@ def lstm(
 
     if not bridge.serves(SOURCE):
         return lstm_tf.lstm(z, w_re, lengths, direction)
-    options = {"direction": direction, "threads": _threads(alone)}
+    options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
 
     def forward(z: Any, *state: Any) -> Any:
         y, c_final, saved = lstm_forward(z, *state, **options)
@@ -64,7 +64,7 @@ def lstm_layer(
 
     if not bridge.serves(SOURCE):
         return lstm_tf.lstm(tf.tensordot(x, w, 1) + bias, w_re, lengths, direction)
-    options = {"direction": direction, "threads": _threads(alone)}
+    options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
 
     def forward(*arrays: Any) -> Any:
         y, c_final, saved = kernels.lstm_layer_forward(*arrays, **options)

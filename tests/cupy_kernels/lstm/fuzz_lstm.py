@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from typing import Any, get_args
 
 import numpy as np
 
 from cupy_kernels.backend import host
 from cupy_kernels.lstm import (
+    Precision,
     lstm_backward,
     lstm_forward,
     lstm_layer_backward,
@@ -30,12 +32,12 @@ def results(rng: np.random.Generator) -> list[Any]:
     x = rng.standard_normal((time, batch, width), np.float32)
     wx = w[:1].repeat(width, axis=0)
     found: list[Any] = []
-    for direction in (1, -1):
-        options: dict[str, Any] = {"direction": direction, "threads": 2}
+    for direction, precision in itertools.product((1, -1), get_args(Precision)):
+        options: dict[str, Any] = {"direction": direction, "precision": precision, "threads": 2}
         y, c, saved = lstm_forward(z, *case, **options)
         found += [y, c, *saved, *lstm_backward(dy, dc, saved, y, *case, **options)]
         y, c, saved = lstm_layer_forward(x, wx, w[0], *case, **options)
         found += [y, c, *saved, *lstm_layer_backward(dy, dc, saved, y, x, wx, *case, **options)]
         if host.library(SOURCE):
-            found += stepwise.forward(np, SOURCE, z, *case, direction)
+            found += stepwise.forward(np, SOURCE, z, *case, direction, precision)
     return found

@@ -1,0 +1,158 @@
+// The operands of matrix products on the host, in float32 or rounded to bfloat16.
+//
+// A product takes its operands as words of four bytes: one float, or two bfloat16 that follow each
+// other in the depth of the product (the earlier one in the lower half; a last one has a zero
+// beside it). So all that is laid out in words is laid out alike for both, and a struct says the
+// rest: Float32 or Bfloat16, below called P. Sums are float32 for both.
+#pragma once
+#ifndef __CUDACC__
+
+#include <new>
+
+#include "kernel.h"
+#include "team.h"
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define ROWS 6
+#elif defined(__AVX__)
+#define LANES 8
+#define ROWS 3
+#elif defined(__aarch64__)
+#define LANES 4
+#define ROWS 6
+#else
+#define LANES 4
+#define ROWS 2
+#endif
+#define WIDTH (4 * LANES)
+
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef unsigned WordLanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+DEVICE index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
+
+struct Float32 {
+  typedef float Word;
+  typedef Lanes Broadcast;
+  static const int NUMBERS = 1;  // in a word
+  static const bool COPIES = false;
+
+  static index_t words(index_t numbers) { return numbers; }
+
+  static Lanes load(const Word* x) { return *(const Lanes*)x; }
+  static Broadcast broadcast(Word x) { return x - Lanes{}; }
+  static Lanes multiply_add(Lanes sum, Lanes x, Broadcast y) { return sum + x * y; }
+
+  // The words of a row, in the direction of the depth.
+  static void along(const float* row, index_t count, Word* out) {
+    memcpy(out, row, count * sizeof(float));
+  }
+  // A word of each column of NUMBERS rows: the second is null behind the last row.
+  static void across(const float* row, const float*, int count, Word* out) {
+    THREADS(i, count) out[i] = row[i];
+  }
+};
+
+// Its upper half is x in bfloat16: the nearest one, of two the even one; NaN stays NaN.
+DEVICE unsigned round_bfloat16(float x) {
+  unsigned bits = (unsigned)float_bits(x);
+  unsigned rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+  return x == x ? rounded : bits | 0x400000u;
+}
+
+struct Bfloat16 {
+  typedef unsigned Word;
+  static const int NUMBERS = 2;
+  static const bool COPIES = true;
+
+  static index_t words(index_t numbers) { return ceil_div(numbers, 2); }
+
+  static WordLanes load(const Word* x) { return *(const WordLanes*)x; }
+
+#ifdef __AVX512BF16__
+  typedef WordLanes Broadcast;
+  static Broadcast broadcast(Word x) { return x | WordLanes{}; }
+  static Lanes multiply_add(Lanes sum, WordLanes x, Broadcast y) {
+    return (Lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)y);
+  }
+#else
+  struct Broadcast {
+    Lanes low, high;
+  };
+  static Broadcast broadcast(Word x) {
+    return {bits_float((int)(x << 16)) - Lanes{}, bits_float((int)(x & 0xffff0000u)) - Lanes{}};
+  }
+  // The upper half first, as the instruction has it.
+  static Lanes multiply_add(Lanes sum, WordLanes x, Broadcast y) {
+    sum += (Lanes)(x & 0xffff0000u) * y.high;
+    return sum + (Lanes)(x << 16) * y.low;
+  }
+#endif
+
+  static void along(const float* row, index_t count, Word* out) {
+    index_t pairs = count / 2;
+    THREADS(i, pairs)
+      out[i] = round_bfloat16(row[2 * i]) >> 16 | (round_bfloat16(row[2 * i + 1]) & 0xffff0000u);
+    if (count % 2) out[pairs] = round_bfloat16(row[count - 1]) >> 16;
+  }
+  static void across(const float* row, const float* second, int count, Word* out) {
+    if (second)
+      THREADS(i, count)
+        out[i] = round_bfloat16(row[i]) >> 16 | (round_bfloat16(second[i]) & 0xffff0000u);
+    else
+      THREADS(i, count) out[i] = round_bfloat16(row[i]) >> 16;
+  }
+};
+
+// Numbers or words without a value yet, at an address from which registers load at full speed.
+template <class T>
+class Space {
+ public:
+  explicit Space(index_t count)
+      : data_((T*)operator new(count * sizeof(T), std::align_val_t(64))) {}
+  ~Space() { operator delete(data_, std::align_val_t(64)); }
+  Space(const Space&) = delete;
+  T* data() const { return data_; }
+
+ private:
+  T* data_;
+};
+
+// The rows of an array of floats, as words: in place where a word is a float, else converted,
+// which is up to whoever writes them.
+template <class P>
+class WordRows {
+ public:
+  typedef typename P::Word Word;
+
+  WordRows(const float* rows, index_t count, index_t numbers)
+      : rows_(rows),
+        numbers_(numbers),
+        words_(P::words(numbers)),
+        copy_(P::COPIES ? count * words_ : 0) {}
+
+  const Word* row(index_t i) const {
+    return (P::COPIES ? copy_.data() : (const Word*)rows_) + i * words_;
+  }
+  // Once `count` numbers of row i are there, from an even column on.
+  void convert(index_t i, index_t column, index_t count) const {
+    if (P::COPIES)
+      P::along(rows_ + i * numbers_ + column, count,
+               copy_.data() + i * words_ + column / P::NUMBERS);
+  }
+  void convert(Share all) const {
+    for (index_t i = all.begin; i < all.end; ++i) convert(i, 0, numbers_);
+  }
+
+ private:
+  const float* rows_;
+  index_t numbers_, words_;
+  Space<Word> copy_;
+};
+
+#endif
