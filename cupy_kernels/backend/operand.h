@@ -53,17 +53,10 @@ struct Float32 {
     memcpy(out, row, count * sizeof(float));
   }
   // A word of each column of NUMBERS rows: the second is null behind the last row.
-  static void across(const float* row, const float*, int count, Word* out) {
-    THREADS(i, count) out[i] = row[i];
+  static void across(const float* row, const float*, index_t count, Word* out) {
+    along(row, count, out);
   }
 };
-
-// Its upper half is x in bfloat16: the nearest one, of two the even one; NaN stays NaN.
-DEVICE unsigned round_bfloat16(float x) {
-  unsigned bits = (unsigned)float_bits(x);
-  unsigned rounded = bits + 0x7fffu + (bits >> 16 & 1u);
-  return x == x ? rounded : bits | 0x400000u;
-}
 
 struct Bfloat16 {
   typedef unsigned Word;
@@ -95,17 +88,44 @@ struct Bfloat16 {
 #endif
 
   static void along(const float* row, index_t count, Word* out) {
-    index_t pairs = count / 2;
-    THREADS(i, pairs)
-      out[i] = round_bfloat16(row[2 * i]) >> 16 | (round_bfloat16(row[2 * i + 1]) & 0xffff0000u);
-    if (count % 2) out[pairs] = round_bfloat16(row[count - 1]) >> 16;
+    Half* halves = (Half*)out;
+    for (index_t i = 0; i < count; i += LANES) {
+      WordLanes rounded = round(row + i, count - i) >> 16;
+      store(__builtin_convertvector(rounded, HalfLanes), halves + i, ceil_div(count - i, 2) * 4);
+    }
   }
-  static void across(const float* row, const float* second, int count, Word* out) {
-    if (second)
-      THREADS(i, count)
-        out[i] = round_bfloat16(row[i]) >> 16 | (round_bfloat16(second[i]) & 0xffff0000u);
+  static void across(const float* row, const float* second, index_t count, Word* out) {
+    for (index_t i = 0; i < count; i += LANES) {
+      WordLanes pair = round(row + i, count - i) >> 16;
+      if (second) pair |= round(second + i, count - i) & 0xffff0000u;
+      store(pair, out + i, (count - i) * 4);
+    }
+  }
+
+ private:
+  typedef unsigned short Half __attribute__((may_alias));  // of a word, the lower one first
+  typedef unsigned short HalfLanes __attribute__((vector_size(2 * LANES)));
+
+  // The upper halves are the first LANES or `count` numbers in bfloat16, behind them zero: the
+  // nearest one, of two the even one; NaN stays NaN.
+  static WordLanes round(const float* x, index_t count) {
+    Lanes numbers = {};
+    if (count >= LANES)
+      numbers = *(const Lanes*)x;
     else
-      THREADS(i, count) out[i] = round_bfloat16(row[i]) >> 16;
+      memcpy(&numbers, x, count * sizeof(float));
+    WordLanes bits = (WordLanes)numbers, same = (WordLanes)(numbers == numbers);
+    WordLanes rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+    return (rounded & same) | ((bits | 0x400000u) & ~same);
+  }
+
+  // The first `bytes` of a register.
+  template <class V>
+  static void store(V x, void* out, index_t bytes) {
+    if (bytes >= (index_t)sizeof x)
+      memcpy(out, &x, sizeof x);  // one instruction
+    else
+      memcpy(out, &x, bytes);
   }
 };
 

@@ -6,8 +6,9 @@ struct BackwardArrays {
   float *dz, *dc, *dx;  // dc [batch, units]: gradient of the cells, frame by frame
 };
 
-DEVICE void backward_cells(const Lstm& lstm, const BackwardArrays& x, index_t t, index_t b,
-                           index_t unit, int count, const float* product) {
+template <class P>
+DEVICE void backward_cells(const Lstm& lstm, const BackwardArrays& x, const WordRows<P>& words,
+                           index_t t, index_t b, index_t unit, int count, const float* product) {
   index_t n = lstm.units, at = lstm.at(t, b);
   const float* gates = x.gates + at * 4 * n + unit;
   const float *cells = x.cells + at * n + unit, *dy = x.dy + at * n + unit;
@@ -15,6 +16,7 @@ DEVICE void backward_cells(const Lstm& lstm, const BackwardArrays& x, index_t t,
   float *dc = x.dc + b * n + unit, *dz = x.dz + at * 4 * n + unit;
   THREADS(i, count)
     cell_backward(dy[i] + product[i], gates + i, n, cells[i], old[i], dc + i, dz + i);
+  for (int gate = 0; gate < 4; ++gate) words.convert(at * 4 + gate, unit, count);
 }
 
 // The units of one panel, WIDTH of them, at frame t; the rows are dz of the next frame.
@@ -31,10 +33,9 @@ DEVICE void backward_panel(const Lstm& lstm, const BackwardArrays& x, const Word
   panel_product<P>(active.rows, panel, 4 * P::words(lstm.units), false, product);
   for (index_t b : active.sequence) {
     if (count == WIDTH)
-      backward_cells(lstm, x, t, b, unit, WIDTH, product);
+      backward_cells(lstm, x, dz, t, b, unit, WIDTH, product);
     else
-      backward_cells(lstm, x, t, b, unit, count, product);
-    for (int gate = 0; gate < 4; ++gate) dz.convert(lstm.at(t, b) * 4 + gate, unit, count);
+      backward_cells(lstm, x, dz, t, b, unit, count, product);
     product += WIDTH;
   }
 }

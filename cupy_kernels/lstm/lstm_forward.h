@@ -18,8 +18,9 @@ struct ForwardRows {
 };
 
 // The cells of one sequence for the units of one panel, product [4, LANES].
-DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, index_t b,
-                          index_t unit, int count, const float* product) {
+template <class P>
+DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, const WordRows<P>& words,
+                          index_t t, index_t b, index_t unit, int count, const float* product) {
   index_t n = lstm.units, at = lstm.at(t, b);
   const float* z = x.offset(lstm, t, b) + unit;
   const float* old = lstm.row(x.cells, x.c0, t - lstm.direction, b) + unit;
@@ -29,6 +30,7 @@ DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, index_t t, i
     cell_forward(z[i] + product[i], z[i + n] + product[i + LANES],
                  z[i + 2 * n] + product[i + 2 * LANES], z[i + 3 * n] + product[i + 3 * LANES],
                  old[i], gates + i, n, cells + i, y + i);
+  words.convert(at, unit, count);
 }
 
 // The units of one panel, LANES of them, at frame t. product: [active, WIDTH], what the input adds.
@@ -42,10 +44,9 @@ DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const WordRo
   panel_product<P>(active.rows, panel, P::words(lstm.units), lstm.inputs > 0, product);
   for (index_t b : active.sequence) {
     if (count == LANES)  // a constant count becomes plain vector code
-      forward_cells(lstm, x, t, b, unit, LANES, product);
+      forward_cells(lstm, x, y, t, b, unit, LANES, product);
     else
-      forward_cells(lstm, x, t, b, unit, count, product);
-    y.convert(lstm.at(t, b), unit, count);
+      forward_cells(lstm, x, y, t, b, unit, count, product);
     product += WIDTH;
   }
 }
