@@ -17,7 +17,7 @@ class Blstm:
     units: int
     batch: int = 20
     time: int = 200
-    precision: str = "float32"
+    precision: str = "float32"  # of the operands of products
     bar: float = 1.5
 
     def arrays(self) -> tuple[Any, Any]:
@@ -57,6 +57,28 @@ class Blstm:
         pool = ThreadPoolExecutor(2)
         return lambda: list(pool.map(one, (1, -1)))
 
+    def pytorch(self, threads: int) -> Run:
+        """All of it in the precision of the task."""
+        import torch
+
+        torch.set_num_threads(threads)
+        dtype = getattr(torch, self.precision)
+        x, dy = (torch.from_numpy(a).to(dtype) for a in self.arrays())
+        x.requires_grad_()
+        layer = torch.nn.LSTM(self.units, self.units, bidirectional=True, dtype=dtype)
+
+        def run() -> None:
+            layer.zero_grad()
+            x.grad = None
+            layer(x)[0].backward(dy)
+
+        return run
+
+
+@dataclass(frozen=True)
+class Float32(Blstm):
+    """The peers that have no other precision, too."""
+
     def ours_and_tensorflow(self, threads: int) -> Run:
         """The input's products by TensorFlow, the recurrence by the kernel."""
         tf = tensorflow(max(1, threads // 2))
@@ -82,21 +104,6 @@ class Blstm:
             return lambda: [one(1), one(-1)]
         pool = ThreadPoolExecutor(2)
         return lambda: list(pool.map(one, (1, -1)))
-
-    def pytorch(self, threads: int) -> Run:
-        import torch
-
-        torch.set_num_threads(threads)
-        x, dy = map(torch.from_numpy, self.arrays())
-        x.requires_grad_()
-        layer = torch.nn.LSTM(self.units, self.units, bidirectional=True)
-
-        def run() -> None:
-            layer.zero_grad()
-            x.grad = None
-            layer(x)[0].backward(dy)
-
-        return run
 
     def gpu_ours(self, threads: int) -> Run:
         x, dy = on_gpu(*self.arrays())
@@ -171,11 +178,40 @@ class Blstm:
         return lambda: [g.numpy() for g in run()]
 
 
+@dataclass(frozen=True)
+class Bfloat16(Blstm):
+    """Arrays are float32 for us, bfloat16 for PyTorch, or float32 under its autocast."""
+
+    precision: str = "bfloat16"
+    bar: float = 1.0
+
+    def pytorch_autocast(self, threads: int) -> Run:
+        """Parameters and input float32, as for us."""
+        import torch
+
+        torch.set_num_threads(threads)
+        x, dy = map(torch.from_numpy, self.arrays())
+        x.requires_grad_()
+        layer = torch.nn.LSTM(self.units, self.units, bidirectional=True)
+
+        def run() -> None:
+            layer.zero_grad()
+            x.grad = None
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                y = layer(x)[0]
+            y.backward(dy.to(y.dtype))
+
+        return run
+
+
 TASKS = {
-    "blstm 500": Blstm(500),
-    "blstm 1024, batch 64": Blstm(1024, batch=64),
-    "blstm 500, batch 1": Blstm(500, batch=1),
-    "blstm 256": Blstm(256),
-    "blstm 128": Blstm(128),
-    "blstm 64": Blstm(64),
+    "blstm 500": Float32(500),
+    "blstm 500, bfloat16": Bfloat16(500),
+    "blstm 500, batch 1, bfloat16": Bfloat16(500, batch=1),
+    "blstm 64, bfloat16": Bfloat16(64),
+    "blstm 1024, batch 64": Float32(1024, batch=64),
+    "blstm 500, batch 1": Float32(500, batch=1),
+    "blstm 256": Float32(256),
+    "blstm 128": Float32(128),
+    "blstm 64": Float32(64),
 }
