@@ -206,12 +206,12 @@ class Bfloat16(Blstm):
 
 TASKS = {
     "blstm 500": Float32(500),
-    "blstm 500, bfloat16": Bfloat16(500),
-    "blstm 500, batch 1, bfloat16": Bfloat16(500, batch=1),
-    "blstm 64, bfloat16": Bfloat16(64),
     "blstm 1024, batch 64": Float32(1024, batch=64),
     "blstm 500, batch 1": Float32(500, batch=1),
     "blstm 256": Float32(256),
     "blstm 128": Float32(128),
     "blstm 64": Float32(64),
+    "blstm 500, bfloat16": Bfloat16(500),
+    "blstm 500, batch 1, bfloat16": Bfloat16(500, batch=1),
+    "blstm 64, bfloat16": Bfloat16(64),
 }

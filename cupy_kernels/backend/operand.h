@@ -50,7 +50,10 @@ struct Float32 {
 
   // The words of a row, in the direction of the depth.
   static void along(const float* row, index_t count, Word* out) {
-    memcpy(out, row, count * sizeof(float));
+    if (count == LANES)
+      memcpy(out, row, sizeof(Lanes));  // one register: no call
+    else
+      memcpy(out, row, count * sizeof(float));
   }
   // A word of each column of NUMBERS rows: the second is null behind the last row.
   static void across(const float* row, const float*, index_t count, Word* out) {

@@ -95,9 +95,12 @@ static void pack_columns(const float* matrix, index_t stride, index_t depth, int
   const index_t most = P::NUMBERS * LANES;
   for (index_t start = 0; start < depth; start += most, panel += LANES * WIDTH) {
     index_t block = depth - start < most ? depth - start : most;
-    typename P::Word words[WIDTH][LANES] = {};
-    for (int column = 0; column < valid; ++column)
-      P::along(matrix + column * stride + start, block, words[column]);
+    typename P::Word words[WIDTH][LANES];
+    for (int column = 0; column < WIDTH; ++column)
+      if (column < valid)
+        P::along(matrix + column * stride + start, block, words[column]);
+      else
+        memset(words[column], 0, sizeof words[column]);
     for (index_t i = 0; i < P::words(block); ++i)
       for (int column = 0; column < WIDTH; ++column) panel[i * WIDTH + column] = words[column][i];
   }
