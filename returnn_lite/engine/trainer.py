@@ -133,7 +133,8 @@ class Trainer:
             node.common.L2 * tf.nn.l2_loss(self.network.variables[name]) * 2.0
             for node in self.network.nodes()
             if node.common.L2
-            for name in node.params
+            for name, spec in node.params.items()
+            if spec.trainable
         ]
         return tf.add_n(terms) if terms else tf.constant(0.0)
 

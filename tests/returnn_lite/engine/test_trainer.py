@@ -135,6 +135,23 @@ def test_scores_are_loss_and_errors_per_label(uninterrupted: Trainer) -> None:
     ] * 2
 
 
+NORMALISED: dict[str, Any] = {
+    "norm": {"class": "batch_norm", "momentum": 0.1, "param_version": 2, "from": "data"},
+    "output": {**SOFTMAX, "from": "norm"},
+}
+
+
+def test_running_values_are_what_training_has_seen(tmp_path: Path) -> None:
+    how = options(epochs=40, batch_sequences=100, batch_frames=1000, learning_rate=1e-6)
+    trainer = make(tmp_path, how, net=NORMALISED)
+    trainer.run()
+    frames = np.concatenate([x for x, _ in trainer.train_data.sequences])  # type: ignore[attr-defined]
+    found = {n.rpartition("_")[2]: x for n, x in trainer.network.get_params().items() if "v2" in n}
+    # Of the first values, 0.9^40 is left.
+    np.testing.assert_allclose(found["mean"], frames.mean(axis=0), rtol=0.02)
+    np.testing.assert_allclose(found["variance"], frames.var(axis=0), atol=0.02)
+
+
 # -- stopped and resumed
 
 
@@ -269,3 +286,14 @@ def test_parameters_that_no_loss_needs_stay(tmp_path: Path) -> None:
     after = trainer.network.get_params()
     for name, value in before.items():
         assert np.array_equal(value, after[name]) == (not name.startswith("output")), name
+
+
+def test_running_values_go_on_where_they_stopped(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", options(), net=NORMALISED)
+    whole.run()
+    stopped = make(tmp_path / "stopped", options(), net=NORMALISED, save_every=0.0)
+    with killed_at(stopped, "_train_step", 3):
+        stopped.run()
+    again = make(tmp_path / "stopped", options(), net=NORMALISED, save_every=0.0)
+    again.run()
+    same_end(again, whole)
