@@ -10,6 +10,7 @@ from returnn_lite import random
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 def dropped(site: Site, x: Data, index: int) -> Data:
     """Return a source with the dropout that the layer's common options ask for; scale what stays.
 
-    dropout_noise_shape: {axis: 1} for one draw for all entries of an axis, {axis: None} for one
-    each; "*" for all axes; or a list, one for each axis. dropout_axis: the axes whose entries have
-    a draw each, the others share it.
+    By default a feature is dropped in all frames of all sequences at once. dropout_noise_shape:
+    {axis: 1} for one draw for all entries of an axis, {axis: None} for one each; "*" for all axes;
+    or a list, one for each axis. dropout_axis: the axes whose entries have a draw each, the others
+    share it. In a loop, what is drawn neither for each sequence nor for each frame is so for all
+    steps.
     """
     common = site.node.common
     active = common.dropout_on_forward or site.run.mode.train
@@ -34,16 +37,17 @@ def dropped(site: Site, x: Data, index: int) -> Data:
 
 
 def shared_dims(node: Node, x: Data) -> list[Dim]:
-    """Return the dims of a source along which one draw is for all entries."""
+    """Return the dims of a source along which one draw is for all entries. Raises NetworkError."""
     if node.common.dropout_axis is not None:
         own = resolve(node.common.dropout_axis, x, str(node))
         return [d for d in x.dims if d not in own]
     shape: Any = node.common.dropout_noise_shape
-    if shape is None:
-        return []
-    if not isinstance(shape, Mapping):
+    if shape is not None and not isinstance(shape, Mapping):
+        if len(shape) != len(x.dims):
+            raise NetworkError(f"found dropout_noise_shape {shape}, needed a size for all of {x}")
         return [d for d, size in zip(x.dims, shape, strict=True) if size == 1]
-    found = {d: shape.get("*") for d in x.dims}
+    shape = shape or {}
+    found = {d: shape.get("*", None if d is x.feature_dim else 1) for d in x.dims}
     for word, size in shape.items():
         if word != "*":
             found |= dict.fromkeys(resolve(word, x, str(node)), size)
@@ -58,25 +62,32 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
     node = site.node
     seed = site.run.rng(f"{node.path}/dropout{index}")
     loop = node.loop
-    if loop is None or not loop.varies(node.sources[index]):
-        shared = shared_dims(node, x)
-        pairs = zip(x.dims, x.sizes(), strict=True)
-        return x, random.uniform([1 if d in shared else n for d, n in pairs], seed)
-    x = x if site.axis is None else site.over(x, site.axis)
-    step = x if site.axis is None else x.without(site.axis)
+    stepwise = loop is not None and loop.varies(node.sources[index])
+    axis = site.axis if stepwise else None
+    step = x if axis is None or axis not in x.dims else x.without(axis)
     shared = shared_dims(node, step)
+    drawn = [d for d in step.dims if d not in shared]
     sizes = {d: 1 if d in shared else n for d, n in zip(x.dims, x.sizes(), strict=True)}
+    if not stepwise:
+        return x, random.uniform([sizes[d] for d in x.dims], seed)
     # One order of the dims, whatever that of the tensor is.
-    order = sorted((d for d in x.dims if d is not site.axis), key=lambda d: (d.kind, d.name))
+    order = sorted((d for d in x.dims if d is not axis), key=lambda d: (d.kind, d.name))
     shape = [sizes[d] for d in order]
-    if site.axis is None:
+    if all(d.size is not None for d in drawn):
+        noise = replace(step, dims=tuple(order), tensor=random.uniform(shape, seed))
+        tensor = noise.ordered(step.dims).tensor
+        if axis is not None and axis in x.dims:
+            tensor = tf.expand_dims(tensor, x.axis(axis))
+        return x, tensor
+    x = x if axis is None else site.over(x, axis)
+    if axis is None:
         noise = random.uniform_steps(shape, seed, site.index, 1)[0]
         return x, replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
-    whole, selected = site.run.steps_of(site.axis)
+    whole, selected = site.run.steps_of(axis)
     noise = random.uniform_steps(shape, seed, 0, site.run.entries(whole))
     noisy = replace(x, dims=(whole, *order), tensor=noise)
     if selected is not None:
-        noisy = noisy.first(BATCH, whole).renamed(whole, site.axis)
+        noisy = noisy.first(BATCH, whole).renamed(whole, axis)
         batch = tf.shape(selected)[0]
         every = tf.broadcast_to(noisy.tensor, tf.concat([[batch], tf.shape(noisy.tensor)[1:]], 0))
         noisy = replace(noisy, tensor=tf.gather(every, selected, batch_dims=1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data, fitted, join_features
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.dropout import dropped
+from returnn_lite.dropout import dropped, shared_dims
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import Unknown, template_for, template_of
 from returnn_lite.lazy import tf
@@ -56,7 +56,10 @@ class Site:
         found = []
         for node in self.node.sources:
             try:
-                found.append(template_for(node, self.node))
+                x = template_for(node, self.node)
+                if self.node.common.dropout:
+                    shared_dims(self.node, x)
+                found.append(x)
             except Unknown:
                 self.partial = True
         if self.partial and not found:

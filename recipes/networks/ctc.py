@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recipes.networks.dropout import dropped
 from recipes.networks.encoder import Net
 
 
@@ -12,7 +13,7 @@ def ctc(encoder: Net, *, dropout: float) -> Net:
         "output": {
             "class": "softmax",
             "from": "encoder",
-            "dropout": dropout,
+            **dropped(dropout),
             "target": "classes",
             "loss": "ctc",
         },

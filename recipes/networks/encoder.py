@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from recipes.networks.dropout import dropped
+
 Net = dict[str, Any]
 
 
@@ -37,7 +39,7 @@ def blstm(
             "unit_opts": {"forget_bias": 1.0},
             "n_out": units,
             "from": source,
-            "dropout": dropout,
+            **dropped(dropout),
         }
         net[f"lstm{i}_fw"] = {**lstm, "direction": 1}
         net[f"lstm{i}_bw"] = {**lstm, "direction": -1}

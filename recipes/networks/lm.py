@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from recipes.networks.dropout import dropped
 from recipes.networks.encoder import Net
 
 
 def lstm_lm(*, labels: int, embed: int, units: int, layers: int, dropout: float) -> Net:
     """Return a language model: `output` is the probability of the label after `data:delayed`."""
     net = _body(source="data:delayed", embed=embed, units=units, layers=layers, dropout=dropout)
-    output = {"class": "softmax", "dropout": dropout, "target": "data", "loss": "ce"}
+    output = {"class": "softmax", **dropped(dropout), "target": "data", "loss": "ce"}
     return {**net, "output": {**output, "from": f"lstm{layers - 1}", "n_out": labels}}
 
 
@@ -38,7 +39,7 @@ def _body(*, source: str, embed: int, units: int, layers: int, dropout: float) -
             "unit": "nativelstm2",
             "n_out": units,
             "from": below,
-            "dropout": dropout,
+            **dropped(dropout),
         }
         below = f"lstm{i}"
     return net

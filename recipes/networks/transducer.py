@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from recipes.networks.dropout import dropped
 from recipes.networks.encoder import Net
 
 
@@ -168,7 +169,7 @@ def _fast_rnn(*, units: int, dropout: float) -> Net:
             "unit": "nativelstm2",
             "from": ["slow", "data:source"],
             "n_out": units,
-            "dropout": dropout,
+            **dropped(dropout),
         }
     }
 
@@ -198,7 +199,7 @@ def _readout(*, labels: int, size: int, dropout: float) -> Net:
             "class": "linear",
             "activation": "log_softmax",
             "from": "readout",
-            "dropout": dropout,
+            **dropped(dropout),
             "n_out": labels,
         },
         "label_emit_log_prob": {

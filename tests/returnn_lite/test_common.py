@@ -154,7 +154,9 @@ def dropped(**layer: Any) -> Array:
     ("options", "same"),
     [
         ({"dropout_noise_shape": {"*": None}}, ()),
-        ({"dropout_noise_shape": {"T": 1}}, (1,)),
+        ({}, (0, 1)),
+        ({"dropout_noise_shape": {"T": None}}, (0,)),
+        ({"dropout_noise_shape": {"*": None, "T": 1}}, (1,)),
         ({"dropout_noise_shape": {"*": 1, "F": None}}, (0, 1)),
         ({"dropout_noise_shape": (1, None, None)}, (0,)),
         ({"dropout_axis": "F"}, (0, 1)),
@@ -175,25 +177,44 @@ def test_dropout_without_training() -> None:
     assert set(np.unique(run(make(net), batch)["output"].values)) == {0.0, 2.0}
 
 
-@pytest.mark.parametrize("moved", [True, False])
-def test_a_shared_draw_in_a_loop(moved: bool) -> None:
+@pytest.mark.parametrize(("shape", "same"), [({"*": None}, ()), (None, (0, 1))])
+def test_draws_in_a_loop(shape: dict[str, Any] | None, same: tuple[int, ...]) -> None:
     unit = {
         "output": {
             "class": "dropout",
             "dropout": 0.5,
-            "dropout_noise_shape": {"B": 1},
+            "dropout_noise_shape": shape,
             "from": "data:source",
         }
     }
-    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
-    batch = {"data": (np.ones((4, 9, 3), np.float32), [9] * 4)}
-    x = run(make({"output": rec}), batch, train=True)["output"].canonical()
-    np.testing.assert_array_equal(x, np.broadcast_to(x[:1], x.shape))
-    assert 0.2 < np.mean(x[0] == 0) < 0.8
-    if not moved:
-        rec = {**rec, "optimize_move_layers_out": True}
-        again = run(make({"output": rec}), batch, train=True)["output"].canonical()
-        np.testing.assert_array_equal(x, again)
+    batch = {"data": (np.ones((4, 9, 30), np.float32), [9] * 4)}
+    found = []
+    for moved in (True, False):
+        rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+        network = Network({"output": rec}, extern_data={"data": {"dim": 30}})
+        found.append(run(network, batch, train=True)["output"].canonical())
+    x = found[0]
+    np.testing.assert_array_equal(x, found[1])
+    assert 0.2 < np.mean(x == 0) < 0.8
+    for axis in range(3):
+        assert bool(np.all(x == np.take(x, [0], axis=axis))) == (axis in same)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dropout_noise_shape": {"X": 1}}, r"found no axis 'X' in \[B,"),
+        ({"dropout_axis": "spatial:3"}, r"found no axis 'spatial:3' in \[B,"),
+        (
+            {"dropout_noise_shape": (1, None)},
+            r"found dropout_noise_shape \(1, None\), needed",
+        ),
+    ],
+)
+def test_mistakes_in_dropout(options: dict[str, Any], text: str) -> None:
+    layer = {"class": "dropout", "dropout": 0.5, "from": "data", **options}
+    with pytest.raises(NetworkError, match=r"output \(dropout\): " + text):
+        make({"output": layer})
 
 
 # -- outputs and streams

@@ -213,7 +213,8 @@ def dropped(network: Network, step: int) -> Array:
 
 
 def test_dropout_keeps_the_mean_and_depends_on_seed_step_and_place() -> None:
-    net = {"output": {"class": "dropout", "dropout": 0.4, "from": "data"}}
+    each = {"dropout_noise_shape": {"*": None}}
+    net = {"output": {"class": "dropout", "dropout": 0.4, "from": "data", **each}}
     network = Network(net, extern_data=STREAMS)
     x = dropped(network, step=1)
     assert set(np.unique(x)) == {0.0, np.float32(1 / 0.6)}
