@@ -50,7 +50,8 @@ class Common:
     other layers' parameters in place of its own, see `reuse`. param_device: where its parameters
     are kept, such as "CPU". batch_norm: True or the options of the layer batch_norm, which is then
     applied to the output. register_as_extern_data: the name under which `data:` and targets find
-    the output. only_on_search: in no other mode it is an output of the network; only_on_eval: in
+    the output. collocate_with: layers that it leaves a loop together with, or not at all.
+    only_on_search: in no other mode it is an output of the network; only_on_eval: in
     training it has no loss.
     """
 
@@ -71,6 +72,7 @@ class Common:
     batch_norm: bool | dict[str, Any] = False
     register_as_extern_data: str | None = None
     is_output_layer: bool = False
+    collocate_with: str | tuple[str, ...] = ()
     only_on_search: bool = False
     only_on_eval: bool = False
 

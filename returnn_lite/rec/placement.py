@@ -42,13 +42,15 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     staying = _recurrent(loop, order, needs, mode)
     inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))
     staying |= {n for n in inside if n is not None}
+    company = _company(order)
     if optimise:
-        before = _movable(order, needs, staying, beamed, unknown_length=_open(loop, mode))
+        length = _open(loop, mode)
+        before = _movable(order, needs, company, staying, beamed, unknown_length=length)
     else:
         before = {n for n in order if n.layer.layer_class == "step_input"}
     ends = (n for n in order if n.name == "end" and _open(loop, mode))
     fixed = {*staying, *choices, *ends}
-    after = _not_needed_in_loop(order, needs, before, fixed) if optimise else set()
+    after = _not_needed_in_loop(order, needs, company, before, fixed) if optimise else set()
     place: dict[Node, Place] = {}
     for node in order:
         place[node] = "before" if node in before else "after" if node in after else "in"
@@ -87,9 +89,23 @@ def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
     return found
 
 
+def _company(order: list[Node]) -> dict[Node, list[Node]]:
+    """Return for each layer those that it has to be with, by collocate_with of either."""
+    found: dict[Node, list[Node]] = {n: [] for n in order}
+    for node in order:
+        wanted = node.common.collocate_with
+        names = [wanted] if isinstance(wanted, str) else wanted
+        for other in order:
+            if other is not node and other.name in names:
+                found[node].append(other)
+                found[other].append(node)
+    return found
+
+
 def _movable(
     order: list[Node],
     needs: dict[Node, list[Node]],
+    company: dict[Node, list[Node]],
     staying: set[Node],
     beamed: set[Node],
     *,
@@ -100,7 +116,7 @@ def _movable(
     if unknown_length:
         before = {n for n in before if not n.layer.steps(n)}
     while True:
-        stuck = {n for n in before if any(m not in before for m in needs[n])}
+        stuck = {n for n in before if any(m not in before for m in needs[n] + company[n])}
         if not stuck:
             return before
         before -= stuck
@@ -120,7 +136,11 @@ def _recurrent(
 
 
 def _not_needed_in_loop(
-    order: list[Node], needs: dict[Node, list[Node]], before: set[Node], fixed: set[Node]
+    order: list[Node],
+    needs: dict[Node, list[Node]],
+    company: dict[Node, list[Node]],
+    before: set[Node],
+    fixed: set[Node],
 ) -> set[Node]:
     """Return the layers that can be computed for the whole sequence after the loop."""
     rest = [n for n in order if n not in before]
@@ -128,6 +148,7 @@ def _not_needed_in_loop(
     while True:
         users = {m for n in rest if n not in after for m in needs[n]}
         stuck = after & users
+        stuck |= {n for n in after if any(m not in after and m not in before for m in company[n])}
         if not stuck:
             return after
         after -= stuck

@@ -120,6 +120,22 @@ def test_moved_layers_compute_the_same(batch: dict[str, Any], unit: Net) -> None
         )
 
 
+@pytest.mark.parametrize("company", ["h", ["h"], []])
+def test_collocated_layers_stay_or_leave_together(company: str | list[str]) -> None:
+    unit = {
+        "h": {"class": "linear", "n_out": 2, "from": ["data:source", "prev:h"]},
+        "early": {"class": "copy", "from": "data:source", "collocate_with": company},
+        "late": {"class": "copy", "from": "h", "collocate_with": company},
+        "output": {"class": "copy", "from": ["h", "early", "late"]},
+    }
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    network = Network(net, extern_data=STREAMS)
+    rec = network.scope.get("output")
+    place = rec.layer.placement(rec).place  # type: ignore[attr-defined]
+    found = [place[network.scope.get(f"output/{n}")] for n in ("h", "early", "late", "output")]
+    assert found == ["in", *(["in", "in"] if company else ["before", "after"]), "after"]
+
+
 def transducers(**how: Any) -> list[Network]:
     """Return the transducer with layers moved out of the loop, and with all of them in it."""
     networks = []
