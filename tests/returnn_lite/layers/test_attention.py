@@ -206,6 +206,22 @@ def test_a_search_scores_as_training_does_whatever_leaves_the_loop(masked: bool)
         np.testing.assert_allclose(-loss.value, found.scores[:, 0], rtol=1e-4)
 
 
+def test_steps_that_a_mask_leaves_out_are_attended_to_neither_in_a_loop_nor_out_of_it() -> None:
+    streams = {"data": {"dim": 4}, "classes": {"dim": 5, "sparse": True}}
+    # Label 1 is what the mask leaves out.
+    labels = np.array([[1, 2, 1, 1, 3, 0], [2, 1, 1, 3, 0, 0]], np.int32)
+    batch = {"data": dense([2, 2], 4), "classes": (labels, [6, 4])}
+    found = []
+    for moved in (True, False):
+        net = language_model(masked=True)
+        net["output"]["optimize_move_layers_out"] = moved
+        net["output"]["unit"]["att"]["unit"]["attention_dropout"] = 0.3
+        network = Network(net, extern_data=streams, outputs=["output/p"], train=True)
+        random_parameters(network)
+        found.append(run(network, batch)["output/p"].canonical())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
 def test_relative_positions_of_selected_steps() -> None:
     layer = {"class": "relative_positional_encoding", "n_out": 2}
     unit = {
