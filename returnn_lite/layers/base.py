@@ -62,6 +62,8 @@ class Layer:
 Condition = Callable[[Mapping[str, Any]], bool]
 _registry: dict[str, list[tuple[Condition | None, type[Layer]]]] = {}
 L = TypeVar("L", bound=type[Layer])
+# Older names.
+_ALIASES = {"forward": "linear", "hidden": "linear"}
 
 
 def register(name: str, when: Condition | None = None) -> Callable[[L], L]:
@@ -84,6 +86,7 @@ def layer_classes() -> list[str]:
 
 def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     """Return the layer class of a dict. Raises NetworkError for an unknown name."""
+    name = _ALIASES.get(name, name)
     if name not in _registry:
         raise NetworkError(f"{where}: unknown layer class {name!r}{nearest(name, _registry)}")
     return next(cls for when, cls in _registry[name] if when is None or when(opts))

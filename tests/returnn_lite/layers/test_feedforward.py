@@ -145,6 +145,13 @@ def test_input_without_features() -> None:
         Network(net, extern_data=STREAMS)
 
 
+@pytest.mark.parametrize("name", ["hidden", "forward"])
+def test_older_names_of_linear(name: str) -> None:
+    layer = {"class": name, "activation": "tanh", "n_out": 2, "from": "data"}
+    shapes = Network({"output": layer}, extern_data=STREAMS).param_shapes()
+    assert shapes == {"output/W": (3, 2), "output/b": (2,)}
+
+
 def test_transposed_weights_and_the_bias() -> None:
     layer = {"class": "linear", "activation": None, "n_out": 2, "from": "data"}
     network = Network({"output": {**layer, "use_transposed_weights": True}}, extern_data=STREAMS)
