@@ -42,6 +42,14 @@ X = Data(name="x", dims=(BATCH, W, U, T, F), feature_dim=F, time_dim=T)
         (["T", "static"], [T, W, F]),
         (("T", T, 3), [T]),
         (U, [U]),
+        ("dim:7", [W]),
+        ("stag:u", [U]),
+        ("stag:t", [T]),
+        ("T?", [T]),
+        ("static:2?", []),
+        ("stag:f?", []),
+        (None, []),
+        ("", []),
     ],
 )
 def test_words(word: Any, dims: list[Dim]) -> None:
