@@ -124,10 +124,18 @@ class Data:
 
     def without(self, dim: Dim) -> Data:
         """Return the template without one dim."""
-        dims = tuple(d for d in self.dims if d is not dim)
-        time = self.time_dim if self.time_dim is not dim else next_time(dims)
-        feature = None if self.feature_dim is dim else self.feature_dim
-        return replace(self, dims=dims, time_dim=time, feature_dim=feature, tensor=None)
+        return self.with_dims([d for d in self.dims if d is not dim])
+
+    def with_dims(self, dims: Sequence[Dim]) -> Data:
+        """Return the template with other dims; a time or feature dim that is gone is replaced.
+
+        Then "T" is the first dynamic dim, and "F" the last fixed one, of dense data.
+        """
+        time = self.time_dim if self.time_dim in dims else next_time(dims)
+        feature = self.feature_dim if self.feature_dim in dims else None
+        if self.feature_dim is not None and feature is None:
+            feature = next_feature(dims, time)
+        return replace(self, dims=tuple(dims), time_dim=time, feature_dim=feature, tensor=None)
 
     def in_beam(self, beam: Beam | None) -> Data:
         """Return the data for each hypothesis of a beam that descends from the data's own beam."""
@@ -148,6 +156,12 @@ class Data:
 def next_time(dims: Sequence[Dim]) -> Dim | None:
     """Return which dim "T" means by default: the first dynamic one."""
     return next((d for d in dims if d.dynamic), None)
+
+
+def next_feature(dims: Sequence[Dim], time: Dim | None) -> Dim | None:
+    """Return which dim "F" means by default: the last fixed one that is not time."""
+    fixed = [d for d in dims if d.kind != "batch" and d.size is not None and d is not time]
+    return fixed[-1] if fixed else None
 
 
 def same_template(a: Data | None, b: Data | None) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import mul
+from typing import Any, Literal
+
+from returnn_lite.lazy import tf
 
 Kind = Literal["batch", "spatial", "feature"]
 
@@ -13,14 +18,19 @@ class Dim:
     kind: "batch", "spatial" or "feature". name: for messages, such as `time:var:extern_data:data`.
     size: number of entries, or None where it differs between runs or, for a spatial dim, between
         sequences (its lengths, int32 [batch], then belong to the run: see `Run.lengths`).
+    parts, formula: of a derived dim, the dims that its size is a formula of: see `derived`.
     """
 
-    __slots__ = ("kind", "name", "size")
+    __slots__ = ("_derived", "ends", "formula", "kind", "name", "parts", "size")
 
     def __init__(self, kind: Kind, name: str, size: int | None = None):
         self.kind: Kind = kind
         self.name = name
         self.size = size
+        self.parts: tuple[Dim, ...] = ()
+        self.formula: Callable[..., Any] | None = None
+        self.ends: tuple[Dim, int, int] = (self, 0, 0)
+        self._derived: dict[tuple[Any, ...], Dim] = {}
 
     @property
     def dynamic(self) -> bool:
@@ -33,6 +43,64 @@ class Dim:
         if self.size is not None:
             return f"F|{self.size}" if self.kind == "feature" else f"{self.size}"
         return repr(self.name)
+
+    def padded(self, left: int, right: int) -> Dim:
+        """Return the dim with entries more (or, below 0, fewer) at its ends; undoing is exact."""
+        base, before, after = self.ends
+        left, right = left + before, right + after
+        if left == right == 0:
+            return base
+        name = base.name + (f"+{right}" if right > 0 else f"{right}" if right else "")
+        name = f"{left}+{name}" if left else name
+
+        def size(n: Any) -> Any:
+            n = n + left + right
+            return max(n, 0) if isinstance(n, int) else tf.maximum(n, 0)
+
+        found = derived(("padded", left, right), name, [base], size)
+        found.ends = base, left, right
+        return found
+
+    def strided(self, step: int) -> Dim:
+        """Return the dim of every so-many-th entry, from the first on."""
+        if step == 1:
+            return self
+        return derived(("strided", step), f"ceil({self.name}/{step})", [self], lambda n: -(-n // step))
+
+
+def derived(
+    key: tuple[Any, ...], name: str, parts: Sequence[Dim], formula: Callable[..., Any]
+) -> Dim:
+    """Return the dim whose size, or lengths, are a formula of those of other dims.
+
+    For the same key and parts it is the same object every time, so that what different layers make
+    of one dim by the same operation fits together.
+    """
+    cache, full = parts[0]._derived, (*key, *parts[1:])
+    if full not in cache:
+        sizes = [p.size for p in parts]
+        size = None if None in sizes else formula(*sizes)
+        feature = size is not None and any(p.kind == "feature" for p in parts)
+        cache[full] = Dim("feature" if feature else "spatial", name, size)
+        cache[full].parts, cache[full].formula = tuple(parts), formula
+    return cache[full]
+
+
+def product(dims: Sequence[Dim]) -> Dim:
+    """Return the dim of several merged into one, the last of them running fastest."""
+    dims = [d for d in dims if d.size != 1] or list(dims[:1])
+    if len(dims) == 1:
+        return dims[0]
+    name = "*".join(d.name if d.size is None else str(d.size) for d in dims)
+    return derived(("product",), name, dims, lambda *n: reduce(mul, n))
+
+
+def total(dims: Sequence[Dim]) -> Dim:
+    """Return the dim of several one after the other."""
+    if len(dims) == 1:
+        return dims[0]
+    name = "+".join(d.name if d.size is None else str(d.size) for d in dims)
+    return derived(("total",), name, dims, lambda *n: sum(n))
 
 
 BATCH = Dim("batch", "batch")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite import random
-from returnn_lite.beam import Beam
+from returnn_lite.beam import Beam, latest
 from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -17,6 +17,30 @@ from returnn_lite.site import Site
 if TYPE_CHECKING:
     from returnn_lite.loop import Loop
     from returnn_lite.rec.placement import Placement
+
+
+class Lengths(dict[Dim, Data]):
+    """The lengths of dynamic dims, int32 [batch]; those of derived dims come from their parts.
+
+    They are computed where they are asked for, never kept: that may be inside a loop.
+    """
+
+    def __missing__(self, dim: Dim) -> Data:
+        if dim.formula is None:
+            raise KeyError(dim)
+        parts = [None if p.size is not None else self[p] for p in dim.parts]
+        beam = latest([p.beam for p in parts if p is not None])
+        sizes = [
+            d.size if p is None else p.in_beam(beam).tensor
+            for d, p in zip(dim.parts, parts, strict=True)
+        ]
+        return Data(
+            name=f"{dim.name}:lengths",
+            dims=(BATCH,),
+            dtype="int32",
+            beam=beam,
+            tensor=dim.formula(*sizes),
+        )
 
 
 @dataclass(kw_only=True)
@@ -36,7 +60,7 @@ class Run:
     config: Config
     seed: int = 0
     step: Any = 0
-    lengths: dict[Dim, Data] = field(default_factory=dict)
+    lengths: Lengths = field(default_factory=Lengths)
     positions: dict[Dim, tuple[Dim, Any]] = field(default_factory=dict)
     beams: dict[Loop, Beam] = field(default_factory=dict)
     updates: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +76,11 @@ class Run:
         )
 
     def entries(self, dim: Dim) -> Any:
-        """Return int32 []: the entries of a dynamic dim; at least one, so that no axis is empty."""
+        """Return int32 []: the entries of a dim; at least one, so that no axis is empty."""
+        if dim.size is not None:
+            return dim.size
+        if dim.formula is not None:
+            return tf.maximum(dim.formula(*(self.entries(p) for p in dim.parts)), 1)
         return tf.maximum(tf.reduce_max(self.lengths[dim].tensor), 1)
 
     def set_positions(self, dim: Dim, of: Dim, positions: Any) -> None:
@@ -79,6 +107,21 @@ class Run:
         check = tf.debugging.assert_equal(found, needed, message=text)
         with tf.control_dependencies([check] if check is not None else []):
             return replace(x.renamed(old, new), tensor=tf.identity(x.tensor))
+
+    def masked(self, x: Data, dim: Dim, value: Any = 0) -> Data:
+        """Return x with a number in the entries of a dim that are padding."""
+        if not dim.dynamic or not x.has_batch:
+            return x
+        number = tf.cast(value, x.tensor.dtype)
+        return replace(x, tensor=tf.where(self.mask(dim, x), x.tensor, number))
+
+    def fitting(self, x: Data, old: Dim, new: Dim) -> Data:
+        """Return x with a dim in place of one, cut, or padded with zeros, to its entries."""
+        axis = x.axis(old)
+        tensor = x.tensor[(*[slice(None)] * axis, slice(self.entries(new)))]
+        paddings: list[Any] = [[0, 0]] * len(x.dims)
+        paddings[axis] = [0, self.entries(new) - tf.shape(tensor)[axis]]
+        return replace(x.renamed(old, new), tensor=tf.pad(tensor, paddings))
 
     def over(self, x: Data, dim: Dim) -> Data:
         """Return x with a dim in front along which its entries repeat, where it has no such dim."""

@@ -102,7 +102,7 @@ def output_tensors(frame: Frame, wanted: list[Node], losses: Mapping[str, Loss])
         )
         entry = {"values": x.tensor}
         for dim in x.dims:
-            if dim in frame.run.lengths:
+            if dim.dynamic:
                 entry[f"length:{dim.name}"] = frame.run.lengths_of(dim, x.beam)
         if x.beam is not None:
             entry["scores"] = x.beam.scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from returnn_lite.axes import resolve
+from returnn_lite.axes import is_time, resolve
 from returnn_lite.data import Data, fitted, join_features
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.dropout import dropped, shared_dims
@@ -110,12 +110,30 @@ class Site:
         """Return the layer's feature dim of that size."""
         return self.node.dim("feature", "feature", size)
 
-    def axis_of(self, word: Any, x: Data) -> Dim:
-        """Return the dim that an axis word means in a step, wherever the layer is moved."""
+    def axes_of(self, word: Any, x: Data, option: str = "axis") -> list[Dim]:
+        """Return the dims that an axis word means in a step, wherever the layer is moved.
+
+        option: where the word stands; every option of a layer has its own dims.
+        """
         if self.frame is None:
-            self.node.resolved["axis"] = resolve(word, x, str(self.node))[0]
-        dim: Dim = self.node.resolved["axis"]
-        return dim
+            self.node.resolved[option] = resolve(word, x, str(self.node))
+        dims: list[Dim] = self.node.resolved[option]
+        return dims
+
+    def axis_of(self, word: Any, x: Data, option: str = "axis") -> Dim:
+        """Return the one dim that an axis word means in a step, wherever the layer is moved."""
+        dims = self.axes_of(word, x, option)
+        if len(dims) != 1:
+            raise self.error(f"found {dims} for {option} {word!r} in {x}, needed one axis")
+        return dims[0]
+
+    def over_steps(self, word: Any, x: Data) -> bool:
+        """Whether an axis word means the steps of the loop around, as time does without time."""
+        if self.frame is None:
+            recurrent = self.node.loop is not None and x.time_dim is None and is_time(word)
+            self.node.resolved["over_steps"] = recurrent
+        over: bool = self.node.resolved["over_steps"]
+        return over
 
     def param(
         self,
