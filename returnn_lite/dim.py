@@ -65,7 +65,9 @@ class Dim:
         """Return the dim of every so-many-th entry, from the first on."""
         if step == 1:
             return self
-        return derived(("strided", step), f"ceil({self.name}/{step})", [self], lambda n: -(-n // step))
+        return derived(
+            ("strided", step), f"ceil({self.name}/{step})", [self], lambda n: -(-n // step)
+        )
 
 
 def derived(

@@ -38,12 +38,16 @@ class Output:
     beam_size: int | None = None
     scores: Array | None = None
 
-    def canonical(self) -> Array:
-        """Return the values as batch, time, other axes, feature; zero behind every length."""
+    def canonical_dims(self) -> list[Dim]:
+        """Return the dims in one order: batch, time, other dims, feature."""
         order = [d for d in self.dims if d is BATCH]
         order += [d for d in self.dims if d is self.time_dim]
         order += [d for d in self.dims if d not in order and d is not self.feature_dim]
-        order += [d for d in self.dims if d is self.feature_dim]
+        return order + [d for d in self.dims if d is self.feature_dim and d not in order]
+
+    def canonical(self) -> Array:
+        """Return the values with canonical_dims; zero behind every length."""
+        order = self.canonical_dims()
         x = np.transpose(self.values, [self.dims.index(d) for d in order]).copy()
         for axis, dim in enumerate(order):
             if dim.name in self.lengths and BATCH in order:

@@ -81,6 +81,8 @@ class Scope:
                 found = owner.inner.get(rest, asker)
                 owner.wanted.add(found)
                 return found
+            if rest in (parts := owner.layer.parts(owner)):
+                return self._view(rest, parts[rest], owner)
         names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
 
@@ -136,6 +138,8 @@ class Scope:
         self._register(node)
         if isinstance(sources, str):
             sources = [sources]
+        if cls.paired_sources:
+            sources, node.resolved["from_axes"] = _unzipped(sources, where)
         node.sources = [self.get(s, where) for s in sources or []]
         for key in cls.refs:
             value = getattr(layer, key)
@@ -202,6 +206,14 @@ class Scope:
                 if not self.contains(other):
                     found[other] = None
         return list(found)
+
+
+def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
+    """Return the layers and the axes of `from` as a list of pairs."""
+    pairs = sources if isinstance(sources, list | tuple) else []
+    if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+        raise NetworkError(f"{where}: found {sources!r} in 'from', needed [(layer, axis), ...]")
+    return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
 _WORDS = frozenset({"zeros", "ones"})

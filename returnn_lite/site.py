@@ -193,6 +193,23 @@ class Site:
         """The number of the step: int32 []."""
         return self.frame.index  # type: ignore[union-attr]
 
+    def check_size(self, out: Data, n_out: int | None) -> None:
+        """Raise NetworkError where the template has a feature dim of another size than n_out."""
+        if n_out is None or out.feature_dim is None or self.partial:
+            return
+        if out.feature_dim.size != n_out:
+            raise self.error(f"found n_out {n_out}, needed that of {out}")
+
+    def as_output(self, x: Data) -> Data:
+        """Return values as the layer's template has them: in its order, and with its meaning.
+
+        Where the layer is moved out of a loop, they have the loop's dim besides.
+        """
+        out = template_of(self.node)
+        more = [d for d in x.dims if d not in out.dims]
+        x = x.ordered([*more, *out.dims])
+        return replace(out, dims=x.dims, beam=x.beam, tensor=x.tensor)
+
     def as_loop_dim(self, x: Data) -> Data:
         """Return x with the loop's dim in place of its time dim, which must be as long."""
         loop = self.node.loop

@@ -20,7 +20,8 @@ class Layer:
     """Base of all layers; the fields of a subclass are the options of the layer.
 
     layer_class: its name in a network dict. refs: options whose values name layers. default_from:
-    what `from` is where it is absent. sized_by_target: whether the target gives n_out where it is
+    what `from` is where it is absent. paired_sources: whether `from` has (layer, axis) pairs.
+    sized_by_target: whether the target gives n_out where it is
     absent.
     """
 
@@ -28,9 +29,14 @@ class Layer:
     sized_by_target: ClassVar[bool] = False
     refs: ClassVar[tuple[str, ...]] = ()
     default_from: ClassVar[Any] = "data"
+    paired_sources: ClassVar[bool] = False
 
     def open(self, node: Node) -> None:
         """Build the subnetwork, where the layer has one, before any template is inferred."""
+
+    def parts(self, node: Node) -> Mapping[str, Layer]:
+        """Return layers that `<layer>/<name>` means, with this layer as their source."""
+        return {}
 
     def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
         """Yield the layers that this one needs in a mode."""

@@ -10,6 +10,7 @@ import pytest
 from eager import Array, dense, frame_of, random_parameters, run, sparse, weighted_gradients
 
 from returnn_lite import layers
+from returnn_lite.dim import BATCH
 from returnn_lite.layers import base
 from returnn_lite.network import Network
 from returnn_lite.output import Output, Outputs
@@ -36,6 +37,13 @@ COMMON: Net = {
     "mask": {"class": "compare", "from": "data:classes", "value": 1, "kind": "not_equal"},
     "column": {"class": "linear", "from": "in", "n_out": 1, "activation": "tanh"},
     "last": {"class": "gather", "position": "half", "from": "in"},
+    "columns": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
+    "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
+    "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "in"},
+    "sorted": {"class": "cumsum", "from": "ones"},
+    "ones": {"class": "eval", "eval": "0.1 + source(0) ** 2", "from": "sum"},
+    "places": {"class": "eval", "eval": "(source(0) + 1) % 2", "from": "data:classes"},
+    "places1": {"class": "reinterpret_data", "set_sparse": False, "from": "places"},
 }
 LSTM: Net = {"class": "rec", "unit": "lstm", "n_out": 3, "from": "in"}
 STEPS: Net = {"output": {"class": "linear", "from": ["prev:output", "data:source"], "n_out": 2}}
@@ -96,6 +104,83 @@ CASES: dict[str, Net] = {
     },
     "length": {"class": "length", "from": "in"},
     "gather": {"class": "gather", "position": "half", "from": "in"},
+    "gather_fixed": {"class": "gather", "position": 1, "axis": "F", "from": "in"},
+    "gather_nd": {"class": "gather_nd", "position": "half", "from": "in"},
+    "scatter_nd": {
+        "class": "scatter_nd",
+        "position": "places1",
+        "position_axis": "T",
+        "output_dim_via_time_from": "in",
+        "from": "in",
+    },
+    "slice_nd": {"class": "slice_nd", "start": "half", "size": 2, "from": "in"},
+    "slice_nd_open": {"class": "slice_nd", "start": "half", "size": None, "from": "in"},
+    "search_sorted": {"class": "search_sorted", "sorted_sequence": "sorted", "values": "mean"},
+    "split_dims": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
+    "split_time": {"class": "split_dims", "axis": "T", "dims": [-1, 2], "from": "in"},
+    "merge_dims": {"class": "merge_dims", "axes": "static", "from": "columns"},
+    "merge_time": {"class": "merge_dims", "axes": ["T", "F"], "from": "in"},
+    "merge_order": {
+        "class": "merge_dims",
+        "axes": ["F", "T"],
+        "keep_order": True,
+        "from": "in",
+    },
+    "combine_dims": {"class": "combine_dims", "axes": ["static:1", "static:0"], "from": "columns"},
+    "squeeze": {"class": "squeeze", "axis": "F", "from": "column"},
+    "expand_dims": {"class": "expand_dims", "axis": "spatial", "dim": 2, "from": "in"},
+    "swap_axes": {"class": "swap_axes", "axis1": "static:0", "axis2": "F", "from": "columns"},
+    "transpose": {
+        "class": "transpose",
+        "perm": {"static:0": "F", "F": "static:0"},
+        "from": "columns",
+    },
+    "slice": {"class": "slice", "axis": "F", "slice_start": 1, "slice_step": 2, "from": "in"},
+    "slice_time": {"class": "slice", "axis": "T", "slice_end": -1, "from": "in"},
+    "pad": {"class": "pad", "axes": "F", "padding": [1, 2], "value": 2, "from": "in"},
+    "pad_time": {"class": "pad", "axes": "T", "padding": [1, 2], "from": "in"},
+    "pad_mirror": {
+        "class": "pad",
+        "axes": "T",
+        "padding": [1, 1],
+        "mode": "reflect",
+        "from": "in",
+    },
+    "prefix_in_time": {"class": "prefix_in_time", "prefix": 0.5, "from": "in"},
+    "prefix_half": {"class": "prefix_in_time", "repeat": "half", "from": "in"},
+    "postfix_in_time": {"class": "postfix_in_time", "postfix": "mean", "repeat": 2, "from": "in"},
+    "shift_axis": {"class": "shift_axis", "axis": "T", "amount": -1, "from": "in"},
+    "window": {"class": "window", "window_size": 3, "window_right": 0, "from": "in"},
+    "window_stride": {"class": "window", "window_size": 3, "stride": 2, "from": "in"},
+    "cumsum": {"class": "cumsum", "from": "in"},
+    "cumsum_features": {"class": "cumsum", "axis": "F", "reverse": True, "from": "in"},
+    "reduce": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
+    "reduce_max": {"class": "reduce", "mode": "max", "axes": ["T", "F"], "from": "in"},
+    "reduce_arg": {"class": "reduce", "mode": "argmax", "axis": "F", "from": "in"},
+    "reduce_keep": {
+        "class": "reduce",
+        "mode": "sum",
+        "axes": "F",
+        "keep_dims": True,
+        "from": "in",
+    },
+    "top_k": {"class": "top_k", "axis": "F", "k": 2, "from": "in"},
+    "top_k/indices": {"class": "top_k", "axis": "F", "k": 2, "from": "in"},
+    "concat": {"class": "concat", "from": [["in", "F"], ["column", "F"]]},
+    "concat_time": {"class": "concat", "from": [["in", "T"], ["data:data", "T"]]},
+    "split": {"class": "split", "num_splits": 2, "from": "in"},
+    "split/1": {"class": "split", "num_splits": 2, "from": "in"},
+    "repeat": {"class": "repeat", "repetitions": 2, "axis": "T", "from": "in"},
+    "repeat_by": {"class": "repeat", "repetitions": "places", "axis": "T", "from": "in"},
+    "range": {"class": "range", "limit": 5, "start": 1, "delta": 2},
+    "range_in_axis": {"class": "range_in_axis", "axis": "T", "from": "in"},
+    "range_from_length": {"class": "range_from_length", "from": "half"},
+    "seq_len_mask": {"class": "seq_len_mask", "mask_value": 0.5, "start": "half", "from": "in"},
+    "constant": {"class": "constant", "value": 1.5, "shape": [2], "with_batch_dim": True},
+    "cast": {"class": "cast", "dtype": "int32", "from": "in"},
+    "switch": {"class": "switch", "condition": "mask", "true_from": "in", "false_from": 0.5},
+    "train_flag": {"class": "train_flag"},
+    "print": {"class": "print", "from": "in"},
     "spec_augment": {"class": "spec_augment", "time_size": 2, "feature_size": 1, "from": "in"},
     "vtlp": {"class": "vtlp", "from": "in"},
     "layer_norm": {"class": "layer_norm", "from": "in"},
@@ -136,7 +221,8 @@ CASES: dict[str, Net] = {
 CASES["pool_to"] = {"class": "pool", "mode": "max", "pool_size": [2], **WINDOWS}
 WHOLE_NUMBERS = (
     *("eval_type", "compare", "length", "masked_labels"),
-    *("choice", "decide", "reinterpret_data"),
+    *("choice", "decide", "reinterpret_data", "reduce_arg", "top_k/indices", "range", "cast"),
+    *("range_in_axis", "range_from_length", "search_sorted", "train_flag", "constant"),
 )
 WITHOUT_BATCH = ("accumulate_mean", "relative_encoding")
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
@@ -185,12 +271,12 @@ def row(batch: dict[str, tuple[Array, list[int]]], b: int) -> dict[str, tuple[Ar
 def entries(out: Output, b: int) -> Array:
     """Return what a layer gives for a sequence: all its hypotheses, without padding."""
     beam = out.beam_size or 1
-    x = out.canonical()[b * beam : (b + 1) * beam]
-    others = [d for d in out.dims if d.kind != "batch" and d not in (out.time_dim, out.feature_dim)]
-    for axis, dim in enumerate([*([out.time_dim] if out.time_dim else []), *others], start=1):
+    rows = slice(b * beam, (b + 1) * beam)
+    x = out.canonical()
+    x = x[rows] if BATCH in out.dims else x
+    for axis, dim in enumerate(out.canonical_dims()):
         if dim.name in out.lengths:
-            longest = max(out.lengths[dim.name][b * beam : (b + 1) * beam])
-            x = np.take(x, np.arange(longest), axis=axis)
+            x = x[(*[slice(None)] * axis, slice(max(out.lengths[dim.name][rows])))]
     return x
 
 

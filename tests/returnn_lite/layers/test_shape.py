@@ -97,10 +97,10 @@ def test_lengths_that_differ_are_told_in_one_line() -> None:
     net = {"output": {"class": "reinterpret_data", "size_base": "data:other", "from": "data"}}
     network = Network(net, extern_data=STREAMS)
     with pytest.raises(NetworkError) as error:
-        network.run({"data": dense([3], 4), "other": dense([2], 4)})
+        network.run({"data": dense([2], 4), "other": dense([3], 4)})
     assert str(error.value) == (
         "output (reinterpret_data): found lengths of time:var:extern_data:data, "
-        "needed those of time:var:extern_data:other"
+        "needed at least those of time:var:extern_data:other"
     )
 
 
@@ -129,7 +129,7 @@ def test_lengths_that_differ_are_told_in_one_line() -> None:
         ),
         (
             {"class": "gather", "from": "data", "position": "data:other"},
-            r"output \(gather\): found position \[B,T.*\] in .*, needed int32 and a batch dim",
+            r"output \(gather\): found position \[B,T.*\], needed whole numbers",
         ),
         (
             {"class": "reinterpret_data", "set_sparse_dim": 3, "from": "data"},
@@ -137,11 +137,11 @@ def test_lengths_that_differ_are_told_in_one_line() -> None:
         ),
         (
             {"class": "reinterpret_data", "size_base": "count", "from": "data"},
-            r"output \(reinterpret_data\): found size_base \[B\], int32, needed a time dim",
+            r"output \(reinterpret_data\): found size_base \[B\], int32 for .*, needed as many dyn",
         ),
         (
             {"class": "reinterpret_data", "size_base": "data", "from": "count"},
-            r"output \(reinterpret_data\): found no axis 'T'",
+            r"output \(reinterpret_data\): found size_base .* for \[B\], int32, needed as many",
         ),
     ],
 )

@@ -1,0 +1,266 @@
+"""Layers that add, remove or reorder dims, or say what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.axes import batch_major, resolve
+from returnn_lite.data import Data, next_feature, next_time
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.site import Site
+
+
+@register("squeeze")
+@dataclass(frozen=True, kw_only=True)
+class Squeeze(Layer):
+    """The input without some dims of size 1; with axis "auto", without all of them.
+
+    allow_no_op: whether there may be none.
+    """
+
+    axis: Any
+    allow_no_op: bool = False
+
+    def infer(self, site: Site) -> Data:
+        """Return the template without the dims."""
+        x = site.source
+        if self.axis == "auto":
+            dims = [d for d in x.dims if d.size == 1]
+            site.node.resolved["axis"] = dims
+        elif self.allow_no_op and isinstance(self.axis, str):
+            dims = site.axes_of(self.axis.rstrip("?") + "?", x)
+        else:
+            dims = site.axes_of(self.axis, x)
+        if any(d.size != 1 for d in dims) or not (dims or self.allow_no_op):
+            raise site.error(f"found {dims} for axis {self.axis!r} in {x}, needed dims of size 1")
+        return x.with_dims([d for d in x.dims if d not in dims])
+
+    def call(self, site: Site) -> Data:
+        """Return the values with another shape."""
+        x = site.source
+        dims = site.axes_of(self.axis, x)
+        if not dims:
+            return x
+        tensor = tf.squeeze(x.tensor, [x.axis(d) for d in dims])
+        kept = tuple(d for d in x.dims if d not in dims)
+        return site.as_output(replace(x, dims=kept, tensor=tensor))
+
+
+@register("expand_dims")
+@dataclass(frozen=True, kw_only=True)
+class ExpandDims(Layer):
+    """The input with one dim more, along which it repeats.
+
+    axis: "F" for a dim behind the features, "T" or "spatial" for one before the last dim (behind
+    it, if the input is sparse), or a position, counted with the batch in front. dim: its size.
+    """
+
+    axis: str | int
+    dim: int = 1
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the new dim."""
+        if self.dim < 1:
+            raise site.error(f"found dim {self.dim}, needed 1 or more")
+        x = site.source
+        word = self.axis.lower() if isinstance(self.axis, str) else None
+        feature = (
+            word == "f"
+        )  # RETURNN's: "feature" adds a dim behind the features, but no feature.
+        if word in ("f", "feature") and x.sparse_dim is None:
+            place = len(x.dims) if x.feature_dim is None else x.axis(x.feature_dim) + 1
+        elif word in ("t", "time", "spatial"):
+            place = max(len(x.dims) - (x.sparse_dim is None), 0)
+        elif isinstance(self.axis, int) and 0 <= self.axis <= len(x.dims):
+            x, place = x.ordered(batch_major(x)), self.axis
+            feature = x.feature_dim in x.dims[place : place + 1]
+        else:
+            raise site.error(f"found axis {self.axis!r} for {x}, needed 'F', 'T' or a position")
+        new = site.node.dim("feature" if feature else "spatial", "expand_dims", self.dim)
+        site.node.resolved["axis"] = new
+        dims = (*x.dims[:place], new, *x.dims[place:])
+        out = replace(x, dims=dims, tensor=None)
+        if word in ("t", "time", "spatial") and x.time_dim is None:
+            out = replace(out, time_dim=next_time(dims) or new)
+        if feature and x.feature_dim is None and x.sparse_dim is None:
+            out = replace(out, feature_dim=next_feature(dims, out.time_dim))
+        return out
+
+    def call(self, site: Site) -> Data:
+        """Return the values, repeated along the new dim."""
+        x, new = site.source, site.node.resolved["axis"]
+        tensor = tf.repeat(x.tensor[None], self.dim, axis=0) if self.dim > 1 else x.tensor[None]
+        return site.as_output(replace(x, dims=(new, *x.dims), tensor=tensor))
+
+
+@register("swap_axes")
+@dataclass(frozen=True, kw_only=True)
+class SwapAxes(Layer):
+    """The input with two dims in each other's place; they keep their meaning."""
+
+    axis1: Any
+    axis2: Any
+
+    def infer(self, site: Site) -> Data:
+        """Return the template in the new order."""
+        x = site.source
+        if site.axis_of(self.axis1, x, "axis1") is site.axis_of(self.axis2, x, "axis2"):
+            raise site.error(f"found axes {self.axis1!r} and {self.axis2!r}, needed different ones")
+        return self._swapped(site)
+
+    def _swapped(self, site: Site) -> Data:
+        x = site.source
+        a, b = site.axis_of(self.axis1, x, "axis1"), site.axis_of(self.axis2, x, "axis2")
+        return x.ordered([{a: b, b: a}.get(d, d) for d in x.dims])
+
+    def call(self, site: Site) -> Data:
+        """Return the values in the new order."""
+        return site.as_output(site.source)
+
+
+@register("transpose")
+@dataclass(frozen=True, kw_only=True)
+class Transpose(Layer):
+    """The input in another order of its dims.
+
+    perm: {axis: the axis whose place it goes to}, or a list of all axes in their order.
+    """
+
+    perm: Any
+
+    def infer(self, site: Site) -> Data:
+        """Return the template in the new order."""
+        x = site.source
+        where = str(site.node)
+        if isinstance(self.perm, dict):
+            pairs = [
+                (resolve(a, x, where)[0], resolve(b, x, where)[0]) for a, b in self.perm.items()
+            ]
+            goes = {b: a for a, b in pairs}
+            order = [goes.get(d, d) for d in x.dims]
+        else:
+            order = resolve(list(self.perm), x, where)
+        if sorted(map(id, order)) != sorted(map(id, x.dims)):
+            raise site.error(f"found perm {self.perm!r} for {x}, needed every dim once")
+        return x.ordered(order)
+
+    def call(self, site: Site) -> Data:
+        """Return the values in the new order."""
+        return site.as_output(site.source)
+
+
+@register("reinterpret_data")
+@dataclass(frozen=True, kw_only=True)
+class ReinterpretData(Layer):
+    """The same values with another meaning.
+
+    set_axes: {"T" or "F": the axis that this means now, None for none}; switch_axes: two of these
+    that exchange their meaning, such as "tf". set_sparse: whether whole numbers are class indices.
+    set_sparse_dim, increase_sparse_dim: the number of classes, or how many more there are.
+    size_base: a layer whose dynamic dims those of the input are, in their order; it may be shorter.
+    enforce_batch_major, enforce_time_major: which dim is the first.
+    """
+
+    refs = ("size_base",)
+    set_axes: dict[str, Any] | None = None
+    switch_axes: str | tuple[str, ...] | None = None
+    set_sparse: bool | None = None
+    set_sparse_dim: int | None = None
+    increase_sparse_dim: int | None = None
+    size_base: str | None = None
+    enforce_batch_major: bool = False
+    enforce_time_major: bool = False
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the new meaning."""
+        x = site.source
+        if self.enforce_batch_major and self.enforce_time_major:
+            raise site.error("found both of enforce_batch_major and enforce_time_major, needed one")
+        x = self._first(site, x)
+        time, feature = self._roles(site, x)
+        x = replace(x, time_dim=time, feature_dim=feature)
+        pairs = self._new_dims(site, x)
+        site.node.resolved["pairs"] = pairs
+        for old, new in pairs:
+            x = x.renamed(old, new)
+        return self._sparse(site, x)
+
+    def _first(self, site: Site, x: Data) -> Data:
+        """Return x with the batch or the time in front."""
+        if self.enforce_batch_major and x.has_batch:
+            return x.first(BATCH)
+        if self.enforce_time_major:
+            if x.time_dim is None:
+                raise site.error(f"found source {x}, needed a time dim for enforce_time_major")
+            return x.first(x.time_dim)
+        return x
+
+    def _roles(self, site: Site, x: Data) -> tuple[Dim | None, Dim | None]:
+        """Return the dims that "T" and "F" mean from here on."""
+        roles: dict[str, Dim | None] = {"T": x.time_dim, "F": x.feature_dim}
+        if self.switch_axes is not None:
+            a, b = (s.upper() for s in self.switch_axes)
+            if {a, b} != {"T", "F"}:
+                raise site.error(f"found switch_axes {self.switch_axes!r}, needed 'tf'")
+            roles = {"T": x.feature_dim, "F": x.time_dim}
+        for key, word in sorted((self.set_axes or {}).items()):
+            name = {"time_dim_axis": "T", "feature_dim_axis": "F"}.get(key, key.upper())
+            if name == "B" and word is not None and resolve(word, x, str(site.node)) == [BATCH]:
+                continue
+            if name not in roles:
+                raise site.error(f"found {key!r}: {word!r} in set_axes, needed 'T' or 'F'")
+            now = replace(x, time_dim=roles["T"], feature_dim=roles["F"])
+            roles[name] = None if word is None else site.axis_of(word, now, f"set_axes {name}")
+        return roles["T"], roles["F"]
+
+    def _new_dims(self, site: Site, x: Data) -> list[tuple[Dim, Dim]]:
+        """Return which dims are another dim from here on."""
+        if self.size_base is None:
+            return []
+        base = site.ref("size_base")
+        old, new = ([d for d in y.dims if d.dynamic] for y in (x, base))
+        if not old or len(old) != len(new):
+            raise site.error(f"found size_base {base} for {x}, needed as many dynamic dims")
+        return list(zip(old, new, strict=True))
+
+    def _sparse(self, site: Site, x: Data) -> Data:
+        """Return the template with the classes that the options say."""
+        size = self.set_sparse_dim
+        if self.set_sparse is False:
+            x = replace(x, sparse_dim=None, vocab=None)
+            return replace(x, feature_dim=x.feature_dim or next_feature(x.dims, x.time_dim))
+        if self.set_sparse and x.sparse_dim is None:
+            size = size or (x.feature_dim.size if x.feature_dim is not None else None)
+            if size is None:
+                raise site.error(f"found source {x}, needed set_sparse_dim for set_sparse")
+            x = replace(x, feature_dim=None)
+        if size is None and self.increase_sparse_dim is None:
+            return x
+        if not x.dtype.startswith("int"):
+            raise site.error(f"found source {x}, needed whole numbers for set_sparse_dim")
+        if size is None and x.sparse_dim is None:
+            raise site.error(f"found source {x}, needed sparse data for increase_sparse_dim")
+        size = (size or x.sparse_dim.size or 0) + (self.increase_sparse_dim or 0)  # type: ignore[union-attr]
+        if x.sparse_dim is not None and x.sparse_dim.size == size:
+            return x
+        return replace(x, sparse_dim=site.node.dim("feature", "classes", size), vocab=None)
+
+    def call(self, site: Site) -> Data:
+        """Return the input with the new meaning."""
+        x = site.source
+        for old, new in site.node.resolved["pairs"]:
+            x = self._renamed(site, x, old, new)
+        return site.as_output(x)
+
+    def _renamed(self, site: Site, x: Data, old: Dim, new: Dim) -> Data:
+        if old is new or not old.dynamic:
+            return x.renamed(old, new)
+        found, needed = site.run.lengths[old].tensor, site.run.lengths[new].tensor
+        text = f"{site.node}: found lengths of {old.name}, needed at least those of {new.name}"
+        check = tf.debugging.assert_less_equal(needed, found, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            fitting: Data = site.run.fitting(x, old, new)
+            return replace(fitting, tensor=tf.identity(fitting.tensor))

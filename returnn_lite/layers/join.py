@@ -1,0 +1,217 @@
+"""Layers that join sequences, take them apart, or repeat their entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.axes import resolve
+from returnn_lite.beam import latest
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim, product, total
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.gather import take
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+@register("concat")
+@dataclass(frozen=True, kw_only=True)
+class Concat(Layer):
+    """The sources one after the other: of each sequence, without padding between them.
+
+    from: [(layer, axis), ...], the axis of each layer in which it is joined to the others.
+    allow_broadcast: whether a source may lack a dim that others have. RETURNN leaves padding
+    between dynamic dims.
+    """
+
+    paired_sources = True
+    allow_broadcast: bool = False
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the sum of the dims."""
+        datas, axes = site.sources, self._axes(site)
+        if BATCH in axes or len({d.dtype for d in datas}) > 1:
+            raise site.error(f"found sources {datas}, needed one dtype, and no axis of the batch")
+        new = site.node.resolved["new"] = total(axes)
+        seen = [d.renamed(a, new) for d, a in zip(datas, axes, strict=True)]
+        base = max(seen, key=lambda d: len(d.dims))
+        for x in seen:
+            lacking = [d for d in base.dims if d not in x.dims]
+            if set(x.dims) - set(base.dims) or (lacking and not self.allow_broadcast):
+                raise site.error(f"found sources {base} and {x}, needed the same dims")
+        return replace(base, beam=latest([d.beam for d in datas]), tensor=None)
+
+    def _axes(self, site: Site) -> list[Dim]:
+        if site.frame is None:
+            pairs = zip(site.node.resolved["from_axes"], site.sources, strict=True)
+            axes = [resolve(word, x, str(site.node)) for word, x in pairs]
+            site.node.resolved["axes"] = [dims[0] for dims in axes]
+        axes_: list[Dim] = site.node.resolved["axes"]
+        return axes_
+
+    def call(self, site: Site) -> Data:
+        """Return the joined sequences."""
+        beam = latest([d.beam for d in site.sources])
+        datas = [d.in_beam(beam) for d in site.sources]
+        axes, new = self._axes(site), site.node.resolved["new"]
+        dims = list(dict.fromkeys(d for x, a in zip(datas, axes, strict=True) for d in x.dims))
+        others = [d for d in dims if d not in axes]
+        sizes = {d: n for x in datas for d, n in zip(x.dims, x.sizes(), strict=True)}
+        parts = []
+        for x, axis in zip(datas, axes, strict=True):
+            x = x.ordered([axis, *(d for d in others if d in x.dims)])
+            tensor = x.tensor[
+                (slice(None), *(slice(None) if d in x.dims else None for d in others))
+            ]
+            parts.append(tf.broadcast_to(tensor, [sizes[axis], *(sizes[d] for d in others)]))
+        joined = replace(datas[0], dims=(new, *others), beam=beam, tensor=tf.concat(parts, axis=0))
+        if any(a.dynamic for a in axes[:-1]) and BATCH in others:
+            joined = self._without_gaps(site, joined, axes, [sizes[a] for a in axes])
+        return site.as_output(joined)
+
+    def _without_gaps(self, site: Site, x: Data, axes: list[Dim], sizes: list[Any]) -> Data:
+        """Return x with the padding of all sources behind the end."""
+        new = x.dims[0]
+        place = tf.range(tf.shape(x.tensor)[0])[None, :]
+        index, end, gap = place, 0, 0
+        for axis, size in zip(axes[:-1], sizes[:-1], strict=True):
+            own: Any = axis.size
+            if axis.dynamic:
+                own = site.run.lengths_of(axis, x.beam)[:, None]
+            end, gap = end + own, gap + size - own
+            index = tf.where(place >= end, place + gap, index)
+        entry = Data(name="place", dims=(BATCH, new), dtype="int32", beam=x.beam, tensor=index)
+        x, entry = x.first(BATCH, new), entry
+        last = tf.shape(x.tensor)[1] - 1
+        tensor = tf.gather(x.tensor, tf.minimum(entry.tensor, last), axis=1, batch_dims=1)
+        return replace(x, tensor=tensor)
+
+
+@register("split")
+@dataclass(frozen=True, kw_only=True)
+class Split(Layer):
+    """The input itself; its parts `0`, `1`, ... are parts of a fixed dim, by default the features.
+
+    num_splits: how many of equal size; or size_splits: their sizes.
+    """
+
+    axis: Any = "F"
+    num_splits: int | None = None
+    size_splits: tuple[int, ...] | None = None
+
+    def parts(self, node: Node) -> Mapping[str, Layer]:
+        """Return the layers of the parts."""
+        number = self.num_splits or len(self.size_splits or ())
+        return {str(i): SplitPart(of=node, index=i) for i in range(number)}
+
+    def sizes(self, site: Site, x: Data) -> list[int]:
+        """Return the sizes of the parts."""
+        size = site.axis_of(self.axis, x).size
+        if (self.num_splits is None) == (self.size_splits is None):
+            raise site.error("found both or none of num_splits and size_splits, needed one")
+        number = self.num_splits or 1
+        sizes = list(self.size_splits or [(size or 0) // number] * number)
+        if size is None or sum(sizes) != size or min(sizes) < 1:
+            raise site.error(f"found parts {sizes} of axis {self.axis!r} in {x}, needed its size")
+        return sizes
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        x = site.source
+        self.sizes(site, x)
+        return x
+
+    def call(self, site: Site) -> Data:
+        """Return the input."""
+        return site.source
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitPart(Layer):
+    """One part of a dim of a split layer's output."""
+
+    layer_class = "split_part"
+    of: Node
+    index: int
+
+    def _axis(self) -> Dim:
+        dim: Dim = self.of.resolved["axis"][0]
+        return dim
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the part's dim."""
+        x = site.sources[0]
+        layer: Any = self.of.layer
+        sizes = layer.sizes(site.of(self.of), x)
+        site.node.resolved["part"] = sum(sizes[: self.index]), sizes[self.index]
+        axis = self._axis()
+        return x.renamed(axis, site.node.dim(axis.kind, "part", sizes[self.index])).template()
+
+    def call(self, site: Site) -> Data:
+        """Return the part."""
+        x, axis = site.sources[0], self._axis()
+        start, size = site.node.resolved["part"]
+        tensor = x.tensor[(*[slice(None)] * x.axis(axis), slice(start, start + size))]
+        new = site.node.dim(axis.kind, "part", size)
+        return site.as_output(replace(x.renamed(axis, new), tensor=tensor))
+
+
+@register("repeat")
+@dataclass(frozen=True, kw_only=True)
+class Repeat(Layer):
+    """Each entry of a dim, by default of time, several times.
+
+    repetitions: how often: a number, or a layer of whole numbers [batch, time], or one of the two.
+    """
+
+    refs = ("repetitions",)
+    repetitions: int | str
+    axis: Any = "T"
+
+    def stays(self, node: Node) -> bool:
+        """Return whether the lengths come from a layer: once for each sequence."""
+        return isinstance(self.repetitions, str)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the longer dim, behind the batch."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        if axis is BATCH or (isinstance(self.repetitions, int) and self.repetitions < 1):
+            raise site.error(f"found repetitions {self.repetitions} of {axis} in {x}, needed 1 on")
+        if isinstance(self.repetitions, int):
+            many = site.node.dim("spatial", "repetitions", self.repetitions)
+            new = product([axis, many])
+        else:
+            count = site.ref("repetitions")
+            if set(count.dims) - {BATCH, axis} or not count.dtype.startswith("int"):
+                raise site.error(f"found repetitions {count} for {x}, needed whole numbers of it")
+            new = site.node.dim("spatial", "repeated")
+        site.node.resolved["new"] = new
+        batch = [BATCH] if x.has_batch or isinstance(self.repetitions, str) else []
+        out = x.renamed(axis, new)
+        rest = [d for d in out.dims if d not in (*batch, new)]
+        time = out.time_dim or (new if new.dynamic else None)
+        return replace(out, dims=(*batch, new, *rest), time_dim=time, tensor=None)
+
+    def call(self, site: Site) -> Data:
+        """Return the repeated entries."""
+        x, new = site.source, site.node.resolved["new"]
+        axis = site.axis_of(self.axis, x)
+        if isinstance(self.repetitions, int):
+            tensor = tf.repeat(x.tensor, self.repetitions, axis=x.axis(axis))
+            return site.as_output(replace(x.renamed(axis, new), tensor=tensor))
+        beam = latest([x.beam, site.ref("repetitions").beam])
+        x = x.in_beam(beam)
+        count = site.over(site.over(site.ref("repetitions").in_beam(beam), axis), BATCH)
+        count = site.run.masked(count.first(BATCH, axis), axis)
+        ends = tf.cumsum(tf.cast(count.tensor, tf.int32), axis=1)
+        site.run.set_lengths(new, ends[:, -1], beam)
+        rows, entries = tf.shape(ends)[0], site.run.entries(new)
+        place = tf.broadcast_to(tf.range(entries)[None, :], [rows, entries])
+        index = tf.searchsorted(ends, place, side="right")
+        entry = Data(name="place", dims=(BATCH, new), dtype="int32", beam=beam, tensor=index)
+        found = take(site, x, entry, axis)
+        return site.as_output(site.run.masked(found, new))

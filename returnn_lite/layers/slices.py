@@ -1,0 +1,333 @@
+"""Layers that cut or lengthen a dim: slice, pad, prefix, postfix, shift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from returnn_lite.data import Data, common
+from returnn_lite.dim import BATCH, Dim, derived
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.gather import take
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+@register("slice")
+@dataclass(frozen=True, kw_only=True)
+class Slice(Layer):
+    """Some entries of a dim, as a slice of Python: from slice_start to before slice_end.
+
+    slice_start: 0 or more. slice_end: below 0, from the end of each sequence; of a dynamic dim, 0
+    or more gives a dim of fixed size, 0 behind the end of a sequence. slice_step: above 0; of a
+    whole fixed dim also -1, backwards.
+    """
+
+    axis: Any
+    slice_start: int | None = None
+    slice_end: int | None = None
+    slice_step: int | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with another dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        start, end, step = self.slice_start or 0, self.slice_end, self.slice_step or 1
+        back = step == -1 and axis.size is not None and start == 0 and end is None
+        fits = axis.size is None or (start < axis.size and (end or 0) <= axis.size)
+        if axis is BATCH or start < 0 or (step < 1 and not back) or not fits:
+            raise site.error(
+                f"found slice {self.slice_start}:{end}:{self.slice_step} of axis {self.axis!r} in "
+                f"{x}, needed a start within it and a step above 0"
+            )
+        new = axis.padded(-start, min(end or 0, 0))
+        if end is not None and end >= 0:
+            new = site.node.dim(axis.kind, "slice-end", max(end - start, 0))
+        new = site.node.resolved["new"] = new.strided(abs(step))
+        if new.size == 0:
+            raise site.error(f"found no entry in slice {start}:{end} of {x}, needed one")
+        return x.renamed(axis, new)
+
+    def call(self, site: Site) -> Data:
+        """Return the entries."""
+        x, new = site.source, site.node.resolved["new"]
+        axis = site.axis_of(self.axis, x)
+        if axis.dynamic and not new.dynamic:
+            x = site.run.masked(x, axis)
+        part = slice(self.slice_start, self.slice_end, self.slice_step)
+        tensor = x.tensor[(*[slice(None)] * x.axis(axis), part)]
+        x = replace(x, tensor=tensor)
+        if axis.size is None:
+            # Of a short sequence there may be fewer entries than the new dim has.
+            x = site.run.fitting(x, axis, new)
+        return site.as_output(x.renamed(axis, new))
+
+
+_PLACES: dict[str, Callable[[Any, Any], Any]] = {
+    "constant": lambda i, n: i,
+    "replication": lambda i, n: tf.clip_by_value(i, 0, n - 1),
+    "reflect": lambda i, n: n - 1 - abs(n - 1 - abs(i)),
+    "symmetric": lambda i, n: _symmetric(i, n),
+}
+
+
+def _symmetric(i: Any, n: Any) -> Any:
+    i = tf.where(i < 0, -1 - i, i)
+    return tf.where(i >= n, 2 * n - 1 - i, i)
+
+
+@register("pad")
+@dataclass(frozen=True, kw_only=True)
+class Pad(Layer):
+    """Entries more at the ends of dims.
+
+    axes: which. padding: how many at both ends, (left, right), or one such pair for each axis.
+    mode: "constant" with value, "reflect", "symmetric" or "replication". Those on the right follow
+    the end of each sequence; in RETURNN so they do with handle_dynamic_dims only.
+    """
+
+    axes: Any
+    padding: Any
+    value: float = 0
+    mode: str = "constant"
+    handle_dynamic_dims: Literal[True] | None = None
+
+    def _pairs(self, site: Site, dims: list[Dim]) -> list[tuple[int, int]]:
+        padding = self.padding
+        if isinstance(padding, int):
+            padding = (padding, padding)
+        if all(isinstance(n, int) for n in padding):
+            padding = [padding] * len(dims)
+        pairs = [tuple(p) for p in padding if isinstance(p, list | tuple)]
+        flat = [n for p in pairs for n in p if isinstance(n, int) and n >= 0]
+        if len(pairs) != len(dims) or len(flat) != 2 * len(dims):
+            raise site.error(
+                f"found padding {self.padding!r} for {dims}, needed (left, right) each"
+            )
+        return pairs
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with longer dims."""
+        if self.mode.lower() not in _PLACES:
+            raise site.error(f"unknown mode {self.mode!r}; there are: {', '.join(_PLACES)}")
+        x = site.source
+        dims = site.axes_of(self.axes, x, "axes")
+        if BATCH in dims:
+            raise site.error(f"found axes {self.axes!r} in {x}, needed those of one sequence")
+        for dim, (left, right) in zip(dims, self._pairs(site, dims), strict=True):
+            x = x.renamed(dim, dim.padded(left, right))
+        return x
+
+    def call(self, site: Site) -> Data:
+        """Return the longer sequences."""
+        x = site.source
+        dims = site.axes_of(self.axes, x, "axes")
+        for dim, (left, right) in zip(dims, self._pairs(site, dims), strict=True):
+            if left or right:
+                x = self._padded(site, x, dim, left, right)
+        return site.as_output(x)
+
+    def _padded(self, site: Site, x: Data, dim: Dim, left: int, right: int) -> Data:
+        new = dim.padded(left, right)
+        if self.mode.lower() == "constant":
+            return lengthened(site, x, dim, new, left, right, self.value)
+        size: Any = dim.size
+        place = tf.range(site.run.entries(new)) - left
+        index = Data(name="place", dims=(new,), dtype="int32", tensor=place)
+        if dim.dynamic:
+            size = site.run.lengths_of(dim, x.beam)[:, None]
+            index = replace(index, dims=(BATCH, new), beam=x.beam)
+        index = replace(index, tensor=_PLACES[self.mode.lower()](place, size))
+        found = take(site, x, index, dim)
+        order = [new if d is dim else d for d in x.dims]
+        return replace(x.renamed(dim, new), dims=found.dims, tensor=found.tensor).ordered(order)
+
+
+def lengthened(site: Site, x: Data, dim: Dim, new: Dim, left: int, right: int, value: Any) -> Data:
+    """Return x with so many entries of a value at both ends of a dim, in each sequence."""
+    paddings: list[Any] = [[0, 0]] * len(x.dims)
+    paddings[x.axis(dim)] = [left, right]
+    number = tf.cast(value, x.tensor.dtype)
+    x = site.run.masked(x, dim, value) if right else x
+    tensor = tf.pad(x.tensor, paddings, constant_values=number)
+    return replace(x.renamed(dim, new), tensor=tensor)
+
+
+@register("prefix_in_time")
+@dataclass(frozen=True, kw_only=True)
+class PrefixInTime(Layer):
+    """Entries of a number in front of a dim, by default of time.
+
+    repeat: how many: a number, or a layer [batch]. size_base: a layer whose time dim the longer dim
+    is; its lengths must be those.
+    """
+
+    refs = ("repeat", "size_base")
+    prefix: float = 0.0
+    repeat: int | str = 1
+    size_base: str | None = None
+    axis: Any = "T"
+
+    def stays(self, node: Node) -> bool:
+        """Return whether the number differs between sequences: once for each of them."""
+        return isinstance(self.repeat, str)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the longer dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        if axis is BATCH or (isinstance(self.repeat, int) and self.repeat < 0):
+            raise site.error(f"found repeat {self.repeat} for {x}, needed 0 or more")
+        if isinstance(self.repeat, str):
+            count = site.ref("repeat")
+            if count.dims not in ((BATCH,), ()) or not count.dtype.startswith("int"):
+                raise site.error(f"found repeat {count}, needed whole numbers [batch]")
+            new = site.node.dim("spatial", "prefixed")
+        else:
+            new = axis.padded(self.repeat, 0)
+        if self.size_base is not None:
+            base = site.ref("size_base")
+            if base.time_dim is None:
+                raise site.error(f"found size_base {base}, needed a time dim")
+            new = base.time_dim
+        site.node.resolved["new"] = new
+        return x.renamed(axis, new)
+
+    def call(self, site: Site) -> Data:
+        """Return the longer sequences."""
+        x, new = site.source, site.node.resolved["new"]
+        axis = site.axis_of(self.axis, x)
+        if isinstance(self.repeat, int):
+            longer = axis.padded(self.repeat, 0)
+            y = lengthened(site, x, axis, longer, self.repeat, 0, self.prefix)
+            if self.size_base is not None:
+                y = site.run.with_dim(y, longer, new, str(site.node))
+            return site.as_output(y)
+        count = site.over(site.ref("repeat").in_beam(x.beam), BATCH)
+        lengths = site.run.lengths_of(axis, x.beam) if axis.dynamic else axis.size
+        lengths = tf.maximum(lengths + tf.cast(count.tensor, tf.int32), 0)
+        if self.size_base is None:
+            site.run.set_lengths(new, lengths, x.beam)
+        place = tf.range(site.run.entries(new))[None, :] - tf.cast(count.tensor, tf.int32)[:, None]
+        index = replace(count, dims=(BATCH, new), dtype="int32", tensor=place)
+        y = take(site, x, index, axis)
+        before = replace(index, dtype="bool", tensor=place < 0, sparse_dim=None)
+        mask, y = common([before, replace(y, time_dim=None)])
+        number = tf.cast(self.prefix, y.tensor.dtype)
+        return site.as_output(replace(y, tensor=tf.where(mask.tensor, number, y.tensor)))
+
+
+@register("postfix_in_time")
+@dataclass(frozen=True, kw_only=True)
+class PostfixInTime(Layer):
+    """Entries behind the end of each sequence in a dim, by default of time.
+
+    postfix: a number, or a layer without that dim. repeat: how many.
+    """
+
+    refs = ("postfix",)
+    postfix: float | str = 0.0
+    repeat: int = 1
+    axis: Any = "T"
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the longer dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        if self.repeat < 0 or axis is BATCH:
+            raise site.error(f"found repeat {self.repeat} for {x}, needed 0 or more")
+        if isinstance(self.postfix, str):
+            postfix = site.ref("postfix")
+            if axis in postfix.dims or postfix.dtype != x.dtype:
+                raise site.error(f"found postfix {postfix}, needed {x.dtype} without dim {axis}")
+        return x.renamed(axis, axis.padded(0, self.repeat))
+
+    def call(self, site: Site) -> Data:
+        """Return the longer sequences."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        new = axis.padded(0, self.repeat)
+        number = 0 if isinstance(self.postfix, str) else self.postfix
+        y = lengthened(site, x, axis, new, 0, self.repeat, number)
+        if not isinstance(self.postfix, str):
+            return site.as_output(y)
+        postfix, y = common([site.ref("postfix"), y])
+        behind = tf.range(tf.shape(y.tensor)[y.axis(new)])
+        shape = [-1 if d is new else 1 for d in y.dims]
+        end: Any = axis.size
+        if axis.dynamic:
+            end = site.run.lengths_of(axis, y.beam)
+            end = tf.reshape(end, [-1 if d is BATCH else 1 for d in y.dims])
+        tensor = tf.where(tf.reshape(behind, shape) >= end, postfix.tensor, y.tensor)
+        return site.as_output(replace(y, tensor=tensor))
+
+
+@register("shift_axis")
+@dataclass(frozen=True, kw_only=True)
+class ShiftAxis(Layer):
+    """The entries of a dim moved by an amount, to the left where it is below 0.
+
+    pad: whether pad_value fills the places that become free, so that the size stays; otherwise they
+    are cut off. adjust_size_info: whether lengths move with the entries, as far as there is room.
+    """
+
+    axis: Any
+    amount: int
+    pad: bool = True
+    pad_value: float = 0
+    adjust_size_info: bool = True
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with another dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        if self.amount == 0 or axis is BATCH:
+            raise site.error(f"found amount {self.amount} for axis {axis} of {x}, needed another")
+        if not self.pad and not self.adjust_size_info and axis.dynamic:
+            raise site.error("found neither pad nor adjust_size_info, needed one of a dynamic dim")
+        if not self.pad and axis.size is not None and axis.size <= abs(self.amount):
+            raise site.error(f"found amount {self.amount} for {x}, needed less than the size")
+        return x.renamed(axis, self._new(axis))
+
+    def _new(self, axis: Dim) -> Dim:
+        if axis.size is not None:
+            return axis if self.pad else axis.padded(-abs(self.amount), 0)
+        if not self.adjust_size_info:
+            return axis
+        amount, name = self.amount, f"{axis.name}>>{self.amount}"
+        if amount < 0 and not self.pad:
+            return axis.padded(amount, 0)
+        if amount > 0 and not self.pad:
+            # As long as before, but for the entries that are no longer there at all.
+            return derived(
+                ("cut", amount), name, [axis], lambda n: tf.clip_by_value(n, 0, _room(n, amount))
+            )
+        return derived(
+            ("shift", amount), name, [axis], lambda n: tf.clip_by_value(n + amount, 0, _room(n, 0))
+        )
+
+    def call(self, site: Site) -> Data:
+        """Return the moved entries."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        size = tf.shape(x.tensor)[x.axis(axis)]
+        amount = tf.minimum(abs(self.amount), size)
+        part = slice(amount, None) if self.amount < 0 else slice(0, size - amount)
+        tensor = x.tensor[(*[slice(None)] * x.axis(axis), part)]
+        if self.pad:
+            paddings: list[Any] = [[0, 0]] * len(x.dims)
+            paddings[x.axis(axis)] = [0, amount] if self.amount < 0 else [amount, 0]
+            number = tf.cast(self.pad_value, tensor.dtype)
+            tensor = tf.pad(tensor, paddings, constant_values=number)
+        new = self._new(axis)
+        x = replace(x, tensor=tensor)
+        return site.as_output(
+            site.run.fitting(x, axis, new) if new.dynamic else x.renamed(axis, new)
+        )
+
+
+def _room(lengths: Any, cut: int) -> Any:
+    """Return the number of entries that the tensor has."""
+    return tf.maximum(tf.reduce_max(lengths) - cut, 0)
