@@ -18,19 +18,26 @@ def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
 
 
 def lstm(
-    z: Any, w_re: Any, lengths: Any, *, direction: int = 1, alone: bool = True
+    z: Any,
+    w_re: Any,
+    lengths: Any,
+    *,
+    initial: tuple[Any, Any] | None = None,
+    direction: int = 1,
+    alone: bool = True,
 ) -> tuple[Any, Any]:
     """Return outputs [time, batch, n], zero behind the end, and final cell state [batch, n].
 
-    z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. direction: -1 begins
-    at each sequence's own end. alone: whether no other LSTM runs at the same time; else it has half
-    of the cores.
+    z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. initial: output and
+    cell state before the first frame, float32 [batch, n]; None for zeros. direction: -1 begins at
+    each sequence's own end. alone: whether no other LSTM runs at the same time; else it has half of
+    the cores.
     """
     from cupy_kernels.lstm import LstmSaved, lstm_backward, lstm_forward
     from cupy_kernels.lstm.source import SOURCE
 
     if not bridge.serves(SOURCE):
-        return lstm_tf.lstm(z, w_re, lengths, direction)
+        return lstm_tf.lstm(z, w_re, lengths, direction, initial)
     options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
 
     def forward(z: Any, *state: Any) -> Any:
@@ -38,9 +45,9 @@ def lstm(
         return y, c_final, *saved
 
     def backward(dy: Any, dc: Any, gates: Any, cells: Any, y: Any, *state: Any) -> Any:
-        return lstm_backward(dy, dc, LstmSaved(gates, cells), y, *state, **options)[:2]
+        return lstm_backward(dy, dc, LstmSaved(gates, cells), y, *state, **options)
 
-    return _lstm(forward, backward, [z], w_re, lengths, again=False)
+    return _lstm(forward, backward, [z], w_re, lengths, initial, again=False)
 
 
 def lstm_layer(
@@ -50,6 +57,7 @@ def lstm_layer(
     w_re: Any,
     lengths: Any,
     *,
+    initial: tuple[Any, Any] | None = None,
     direction: int = 1,
     alone: bool = True,
     low_memory: bool = False,
@@ -63,7 +71,7 @@ def lstm_layer(
     from cupy_kernels.lstm.source import SOURCE
 
     if not bridge.serves(SOURCE):
-        return lstm_tf.lstm(tf.tensordot(x, w, 1) + bias, w_re, lengths, direction)
+        return lstm_tf.lstm(tf.tensordot(x, w, 1) + bias, w_re, lengths, direction, initial)
     options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
 
     def forward(*arrays: Any) -> Any:
@@ -74,7 +82,7 @@ def lstm_layer(
         dy: Any, dc: Any, gates: Any, cells: Any, y: Any, x: Any, w: Any, bias: Any, *state: Any
     ) -> Any:
         saved = kernels.LstmSaved(gates, cells)
-        return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **options)[:4]
+        return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **options)
 
     def lean_forward(*arrays: Any) -> Any:
         y, c_final, states = kernels.lstm_low_memory_forward(*arrays, **options)
@@ -82,39 +90,48 @@ def lstm_layer(
 
     def lean_backward(dy: Any, dc: Any, outputs: Any, cells: Any, y: Any, *arrays: Any) -> Any:
         states = kernels.LstmStates(outputs, cells)
-        return kernels.lstm_low_memory_backward(dy, dc, states, *arrays, **options)[:4]
+        return kernels.lstm_low_memory_backward(dy, dc, states, *arrays, **options)
 
     pair: tuple[Any, Any] = (lean_forward, lean_backward) if low_memory else (forward, backward)
-    return _lstm(*pair, [x, w, bias], w_re, lengths, again=True)
+    return _lstm(*pair, [x, w, bias], w_re, lengths, initial, again=True)
 
 
 def _lstm(
-    forward: Any, backward: Any, inputs: list[Any], w_re: Any, lengths: Any, *, again: bool
+    forward: Any,
+    backward: Any,
+    inputs: list[Any],
+    w_re: Any,
+    lengths: Any,
+    initial: tuple[Any, Any] | None,
+    *,
+    again: bool,
 ) -> tuple[Any, Any]:
     """Return y and the final cells of an LSTM kernel, with its gradient.
 
     forward: from inputs and state to y, c_final and two saved arrays. backward: from dy, dc_final,
-    the saved arrays, y, the inputs if it needs them again, and state to the gradients of the inputs
-    and of w_re.
+    the saved arrays, y, the inputs if it needs them again, and state to the gradients of the
+    inputs, of w_re and of the initial output and cells.
     """
-    zeros = tf.zeros([tf.shape(inputs[0])[1], w_re.shape[0]])
+    if initial is None:
+        initial = (tf.zeros([tf.shape(inputs[0])[1], w_re.shape[0]]),) * 2
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*values: Any) -> Any:
-        state = [values[-1], lengths, zeros, zeros]
-        y, c, *saved = bridge.call(forward, [*values[:-1], *state], [tf.float32] * 4)
+        *below, w_re, y0, c0 = values
+        state = [w_re, lengths, y0, c0]
+        y, c, *saved = bridge.call(forward, [*below, *state], [tf.float32] * 4)
         y.set_shape([None, None, w_re.shape[0]])
         c.set_shape([None, w_re.shape[0]])
 
         def gradient(dy: Any, dc: Any) -> Any:
             kinds = [tf.float32] * len(values)
-            arguments = [dy, dc, *saved, y, *(values[:-1] if again else ()), *state]
+            arguments = [dy, dc, *saved, y, *(below if again else ()), *state]
             found = bridge.call(backward, arguments, kinds)
             return [tf.ensure_shape(d, v.shape) for d, v in zip(found, values, strict=True)]
 
         return (y, c), gradient
 
-    y, c = compute(*inputs, w_re)
+    y, c = compute(*inputs, w_re, *initial)
     return y, c
 
 

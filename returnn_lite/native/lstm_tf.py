@@ -14,12 +14,15 @@ def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
     return tf.sigmoid(o) * tf.tanh(c_new), c_new
 
 
-def lstm(z: Any, w_re: Any, lengths: Any, direction: int) -> tuple[Any, Any]:
+def lstm(
+    z: Any, w_re: Any, lengths: Any, direction: int, initial: tuple[Any, Any] | None
+) -> tuple[Any, Any]:
     """Return outputs and final cells, see `native.lstm`."""
     if direction < 0:
         z = tf.reverse_sequence(z, lengths, seq_axis=0, batch_axis=1)
     time, batch = tf.shape(z)[0], tf.shape(z)[1]
-    zeros = tf.zeros([batch, w_re.shape[0]], z.dtype)
+    if initial is None:
+        initial = (tf.zeros([batch, w_re.shape[0]], z.dtype),) * 2
 
     def step(t: Any, h: Any, c: Any, outputs: Any) -> Any:
         h_new, c_new = lstm_step(z[t], w_re, h, c)
@@ -29,7 +32,7 @@ def lstm(z: Any, w_re: Any, lengths: Any, direction: int) -> tuple[Any, Any]:
 
     array = tf.TensorArray(z.dtype, size=time, element_shape=[None, w_re.shape[0]])
     _, _, c_final, outputs = tf.while_loop(
-        lambda t, *_: t < time, step, (0, zeros, zeros, array), maximum_iterations=time
+        lambda t, *_: t < time, step, (0, *initial, array), maximum_iterations=time
     )
     y = tf.ensure_shape(outputs.stack(), [None, None, w_re.shape[0]])
     if direction < 0:

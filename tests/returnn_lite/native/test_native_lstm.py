@@ -36,6 +36,18 @@ def test_both_forms_are_equal(layer: bool, direction: int) -> None:
     assert_equal(_lstm(layer, direction=direction), _inputs(layer))
 
 
+@pytest.mark.parametrize("options", [{}, {"low_memory": True}, {"direction": -1}])
+def test_both_forms_begin_with_the_initial_state(options: dict[str, Any]) -> None:
+    def lstm(*tensors: Any) -> Any:
+        *below, h, c = tensors
+        return _lstm(True, initial=(h, c), **options)(*below)
+
+    state = [_normal(4, UNITS), 2 * _normal(4, UNITS)]
+    found = assert_equal(lstm, [*_inputs(True), *state])
+    # The third sequence has no frame.
+    np.testing.assert_array_equal(found[1][2], state[1][2])
+
+
 def test_low_memory_and_fewer_threads_are_the_same() -> None:
     plain = values(_lstm(True), _inputs(True))
     lean = values(_lstm(True, low_memory=True, alone=False), _inputs(True))
