@@ -80,9 +80,26 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
             tensor = tf.expand_dims(tensor, x.axis(axis))
         return x, tensor
     x = x if axis is None else site.over(x, axis)
+    return x, _by_steps(site, x, order, shape, seed)
+
+
+def noise_like(site: Site, x: Data, name: str) -> Any:
+    """Return random numbers shaped like the output or a state x of a layer, see `Site.noise`."""
+    seed = site.run.rng(f"{site.node.path}/{name}")
+    loop = site.node.loop
+    if loop is None or not loop.varies(site.node):
+        return random.uniform(x.sizes(), seed)
+    sizes = dict(zip(x.dims, x.sizes(), strict=True))
+    order = sorted((d for d in x.dims if d is not site.axis), key=lambda d: (d.kind, d.name))
+    return _by_steps(site, x, order, [sizes[d] for d in order], seed)
+
+
+def _by_steps(site: Site, x: Data, order: list[Dim], shape: list[Any], seed: Any) -> Any:
+    """Return random numbers for x, drawn in an order of its dims, for a step or for all of them."""
+    axis = site.axis
     if axis is None:
         noise = random.uniform_steps(shape, seed, site.index, 1)[0]
-        return x, replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
+        return replace(x, dims=tuple(order), tensor=noise).ordered(x.dims).tensor
     whole, selected = site.run.steps_of(axis)
     noise = random.uniform_steps(shape, seed, 0, site.run.entries(whole))
     noisy = replace(x, dims=(whole, *order), tensor=noise)
@@ -91,4 +108,4 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
         batch = tf.shape(selected)[0]
         every = tf.broadcast_to(noisy.tensor, tf.concat([[batch], tf.shape(noisy.tensor)[1:]], 0))
         noisy = replace(noisy, tensor=tf.gather(every, selected, batch_dims=1))
-    return x, noisy.ordered(x.dims).tensor
+    return noisy.ordered(x.dims).tensor

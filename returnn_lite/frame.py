@@ -209,6 +209,18 @@ class Frame:
         """Return a part of the hidden state of a node, at its beginning."""
         raise AssertionError(f"{node}: only a step has a state before")
 
+    def hidden(self, node: Node, unit: Node, name: str) -> Data:
+        """Return a part of the hidden state that a unit has after the layer that it is in has run.
+
+        In a step it is that of the step, else the final one.
+        """
+        self.value(node)
+        frame: Frame | None = self.home(unit)
+        while frame is not None and (unit, name) not in frame.states:
+            frame = frame.parent
+        assert frame is not None
+        return frame.states[unit, name]
+
     def set_state(self, node: Node, name: str, value: Data) -> None:
         """Keep a part of the final hidden state of a node."""
         self.states[node, name] = value

@@ -41,10 +41,13 @@ _NUMERIC: dict[type, Callable[..., Any]] = {
 def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
     """Return a parameter's first value: of its shape and dtype, from seed and name alone.
 
-    Raises NetworkError for an unknown initialiser, or one for another shape.
+    A tuple has a number for each of the equal parts of a vector. Raises NetworkError for an unknown
+    initialiser, or one for another shape.
     """
     if isinstance(spec.init, int | float):
         return np.full(spec.shape, spec.init, dtype=spec.dtype)
+    if isinstance(spec.init, tuple):
+        return np.repeat(np.array(spec.init, spec.dtype), spec.shape[0] // len(spec.init))
     if isinstance(spec.init, np.ndarray):
         if spec.init.shape != spec.shape:
             raise NetworkError(
@@ -63,7 +66,7 @@ def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
 
 def check_initialiser(path: str, init: Any) -> None:
     """Raise NetworkError for an initialiser that there is not."""
-    if not isinstance(init, int | float | np.ndarray):
+    if not isinstance(init, int | float | tuple | np.ndarray):
         parse(init, path)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.axes import is_time, resolve
 from returnn_lite.data import Data, fitted, join_features
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.dropout import dropped, shared_dims
+from returnn_lite.dropout import dropped, noise_like, shared_dims
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import Unknown, template_for, template_of
 from returnn_lite.lazy import tf
@@ -93,6 +93,13 @@ class Site:
                     f"found sources {most} and {data}, needed the same dims; "
                     "try reinterpret_data with size_base where the lengths are equal"
                 )
+
+    def noise(self, x: Data, name: str) -> Any:
+        """Return random numbers in [0, 1), shaped like the layer's output or state x.
+
+        For a step they are the same in the loop and out of it.
+        """
+        return noise_like(self, x, name)
 
     def ref(self, option: str) -> Data:
         """Return the output of the layer that an option names."""
@@ -236,6 +243,9 @@ class Site:
         """Return what `prev:` of a node is in the first step: float or int [batch, ...]."""
         like = template_of(node)
         if node.initial is None:
+            first = node.layer.first_output(self.of(node))
+            if first is not None:
+                return first
             return self.constant(node.common.initial_output, like)
         x = fitted(self.data(node.initial), like)
         sizes = [tf.maximum(n, self.size(d)) for d, n in zip(x.dims, x.sizes(), strict=True)]

@@ -60,9 +60,13 @@ class Layer:
         """Whether the layer, in a loop, stays there if its input differs from step to step."""
         return False
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}
+
+    def first_output(self, site: Site) -> Data | None:
+        """Return what `prev:` of the layer is in the first step, where its state says so."""
+        return None
 
 
 Condition = Callable[[Mapping[str, Any]], bool]

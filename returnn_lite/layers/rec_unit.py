@@ -1,158 +1,282 @@
-"""The rec layer with a predefined unit: an LSTM over a sequence, or for one step of a loop."""
+"""Predefined recurrent units over a sequence, or for one step of a loop: rec, and rnn_cell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
-from returnn_lite import native, options, random
+from returnn_lite import cells, random
+from returnn_lite.cells.sequence import run_kernel, run_steps
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.errors import nearest
+from returnn_lite.errors import NetworkError
 from returnn_lite.layers.base import Layer, register
-from returnn_lite.layers.feedforward import affine
+from returnn_lite.layers.initial_state import declare, first_states, open_state
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
-_UNITS = ("lstm", "nativelstm", "nativelstm2")
-
 
 @dataclass(frozen=True, kw_only=True)
-class LstmOptions:
-    """What `unit_opts` may have.
+class Recurrent(Layer):
+    """What rec and rnn_cell have in common.
 
-    forget_bias: added to the forget gate. rec_weight_dropout: share of the recurrent weights that
-    are dropped in training, the same ones in all frames and sequences of a batch (Merity et al.,
-    2018, section 2). low_memory: compute the gates again for the gradient, rather than keep them.
+    in: float or sparse [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
+    unit: a name of `cells.UNITS`, in any case. unit_opts: the options of that cell. initial_state:
+    "zeros", "ones", "var" for a parameter, or a layer with all parts of the state, in the order of
+    the cell; or such for each part: a dict by key, such as {"c": ..., "h": ...}, or a list.
     """
 
-    forget_bias: float = 0.0
-    rec_weight_dropout: float = 0.0
-    low_memory: bool = False
-
-
-@register("rec")
-@dataclass(frozen=True, kw_only=True)
-class RecUnit(Layer):
-    """An LSTM (Hochreiter and Schmidhuber, 1997; with forget gate), in NativeLstm2's parameters.
-
-    in: float [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
-    direction: -1 runs from each sequence's own end. unit_opts: see `LstmOptions`.
-    Parameters: rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out], rec/b [4 n_out]; gates: cell input,
-    input, forget, output.
-    """
-
+    units: ClassVar[dict[str, type[cells.Cell]]] = cells.UNITS
     unit: str = "lstm"
     n_out: int
-    direction: Literal[1, -1] = 1
-    unit_opts: dict[str, Any] = field(default_factory=dict)
-    forward_weights_init: Any = "glorot_uniform"
-    recurrent_weights_init: Any = "glorot_uniform"
+    unit_opts: dict[str, Any] | None = None
+    initial_state: Any = None
 
     def open(self, node: Node) -> None:
-        """Check the options."""
-        if self.unit.lower() not in _UNITS:
-            raise Site(node).error(f"unknown unit {self.unit!r}{nearest(self.unit, _UNITS)}")
-        known = {f.name: type(f.default) for f in fields(LstmOptions)}
-        for key, value in self.unit_opts.items():
-            if key not in known:
-                raise Site(node).error(f"unknown unit option {key!r}{nearest(key, known)}")
-            if not options.fits(value, known[key]):
-                needed = options.described(known[key])
-                raise Site(node).error(f"unit option {key!r}: found {value!r}, needed {needed}")
-        if not 0 <= self.options.rec_weight_dropout < 1:
-            found = self.options.rec_weight_dropout
-            raise Site(node).error(f"found rec_weight_dropout {found}, needed 0 or more, below 1")
+        """Check the options, and find the layers of the initial state."""
+        try:
+            cell = cells.find(self.unit, self.unit_opts or {}, self.units)
+        except NetworkError as error:
+            raise Site(node).error(str(error)) from None
+        node.resolved["cell"] = cell
+        open_state(node, cell, self.initial_state)
 
-    @property
-    def options(self) -> LstmOptions:
-        """The unit's options."""
-        return LstmOptions(**self.unit_opts)
+    def inits(self) -> dict[str, Any]:
+        """Return the initialisers of what enters a step, of what recurs, and of the bias."""
+        raise NotImplementedError
 
     def steps(self, node: Node) -> bool:
         """Return whether it runs over the loop, rather than over a dim of its input."""
         return node.resolved.get("over") is None
 
     def stays(self, node: Node) -> bool:
-        """Return whether it runs over a dim of its input."""
-        return not self.steps(node)
+        """Return whether it runs over a dim of its input, or its state is read in every step."""
+        return not self.steps(node) or "state_is_read" in node.resolved
+
+    def way(self) -> int:
+        """Return 1, or -1 for one that begins at the end."""
+        return 1
+
+    def over(self, site: Site, x: Data) -> Dim | None:
+        """Return the dim of the input that it runs over."""
+        return x.time_dim
 
     def infer(self, site: Site) -> Data:
         """Return the template [time, batch, n_out], or [batch, n_out] in a step."""
-        x, n = site.source, self.n_out
-        if x.classes is None or x.classes.size is None:
-            raise site.error(f"found source {x}, needed a feature dim of fixed size")
-        if x.time_dim is None and site.node.loop is None:
+        x, node, cell = site.source, site.node, cell_of(site.node)
+        if x.classes is None or x.classes.size is None or not x.has_batch:
+            raise site.error(f"found source {x}, needed a batch dim and features of fixed size")
+        over = self.over(site, x)
+        if over is None and node.loop is None:
             raise site.error(f"found source {x}, needed a time dim")
-        if x.time_dim is None and self.direction == -1:
+        if over is None and self.way() == -1:
             raise site.error("found direction -1 in a loop, needed 1: later steps are not known")
-        if self.options.low_memory and x.sparse_dim is not None:
-            raise site.error(f"found low_memory and source {x}, needed features; try an embedding")
-        site.node.resolved["over"] = x.time_dim
-        site.param("rec/W", (x.classes.size, 4 * n), self.forward_weights_init)
-        site.param("rec/W_re", (n, 4 * n), self.recurrent_weights_init)
-        site.param("rec/b", (4 * n,), 0.0)
-        out = x.with_feature(site.feature(n))
-        return out if x.time_dim is None else out.first(x.time_dim, BATCH)
+        cell.check_source(x)
+        node.resolved["over"] = over
+        inits = self.inits()
+        for name, (shape, init) in cell.params(x.classes.size, self.n_out).items():
+            chosen = inits[init] if isinstance(init, str) else init
+            site.param(f"rec/{name}", shape, chosen)
+        node.resolved["params"] = list(cell.params(x.classes.size, self.n_out))
+        out = x.with_feature(site.feature(self.n_out))
+        out = out.first(BATCH) if over is None else replace(out, time_dim=over).first(over, BATCH)
+        declare(site, out if over is None else out.without(over))
+        return out
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
-        """Return zeros for cell state "c" and output "h", where it runs over the loop."""
-        if not self.steps(site.node):
-            return {}
+    def first_state(self, site: Site) -> dict[str, Data]:
+        """Return the hidden state before the first step, where it runs over the loop."""
         assert site.node.out is not None
-        zeros = site.constant("zeros", site.node.out)
-        return {"c": zeros, "h": zeros}
+        return first_states(site, site.node.out) if self.steps(site.node) else {}
+
+    def first_output(self, site: Site) -> Data | None:
+        """Return the part of the initial state that is the output, where one is given."""
+        if self.initial_state is None or not self.steps(site.node):
+            return None
+        return self.first_state(site)[cell_of(site.node).output]
 
     def call(self, site: Site) -> Data:
         """Return the outputs of all steps, or of one."""
         x = site.source
-        over = site.node.resolved.get("over")
+        over: Dim | None = site.node.resolved.get("over")
         if over is None and site.axis is not None:
             over = site.axis
             x = site.over(x, over)
+        x = site.over(x, BATCH)
         out = x.with_feature(site.feature(self.n_out))
-        bias = site.param("rec/b", (), None) + self._forget_bias()
         if over is None:
-            z = affine(x, site.param("rec/W", (), None), bias)
-            return self._step(site, replace(out, tensor=z))
-        return self._sequence(site, x.first(over, BATCH), bias, out.first(over, BATCH), over)
+            return self._step(site, x.first(BATCH), out.first(BATCH))
+        x, out = x.first(over, BATCH), out.first(over, BATCH)
+        return self._sequence(site, x, replace(out, time_dim=over), over)
 
-    def _forget_bias(self) -> Any:
-        n = self.n_out
-        return [0.0] * (2 * n) + [self.options.forget_bias] * n + [0.0] * n
+    def _params(self, site: Site) -> dict[str, Any]:
+        """Return the parameters, in training without what is dropped of them."""
+        p = {n: site.param(f"rec/{n}", (), None) for n in site.node.resolved["params"]}
+        for name, drop in cell_of(site.node).drops(self.n_out).items():
+            if drop.of == "param" and drop.rate and site.run.mode.train:
+                noise = random.uniform(tf.shape(p[name]), self._seed(site, name))
+                keep = tf.cast(noise >= drop.rate, p[name].dtype)
+                p[name] = p[name] * keep / (1.0 - drop.rate)
+        return p
 
-    def _recurrent(self, site: Site) -> Any:
-        """Return the recurrent weights, in training without those that are dropped."""
-        weights, rate = site.param("rec/W_re", (), None), self.options.rec_weight_dropout
-        if not rate or not site.run.mode.train:
-            return weights
-        noise = random.uniform(tf.shape(weights), site.run.rng(f"{site.node.path}/rec_weights"))
-        return weights * tf.cast(noise >= rate, weights.dtype) / (1.0 - rate)
+    def _seed(self, site: Site, name: str) -> Any:
+        return site.run.rng(f"{site.node.path}/drop_{name}")
 
-    def _step(self, site: Site, z: Data) -> Data:
-        h, c = (site.state(k).in_beam(z.beam) for k in ("h", "c"))
-        y, c_new = native.lstm_step(z.tensor, self._recurrent(site), h.tensor, c.tensor)
-        out = replace(z, tensor=y)
-        site.set_state("h", out)
-        site.set_state("c", replace(z, tensor=c_new))
-        return out
+    def _kept(self, site: Site, of: str, like: Data) -> dict[str, Any]:
+        """Return what is kept in training: by a sequence like one frame, by a step like all."""
+        if not site.run.mode.train:
+            return {}
+        found = {}
+        for name, drop in cell_of(site.node).drops(self.n_out).items():
+            if drop.of == of and drop.rate:
+                if of == "step":
+                    noise = site.noise(like, f"drop_{name}")
+                else:
+                    noise = random.uniform(like.sizes(), self._seed(site, name))
+                found[name] = tf.cast(noise >= drop.rate, tf.float32)
+        return found
 
-    def _sequence(self, site: Site, x: Data, bias: Any, out: Data, over: Dim) -> Data:
-        lengths = site.run.lengths_of(over, x.beam)
-        weights, recurrent = site.param("rec/W", (), None), self._recurrent(site)
-        how: dict[str, Any] = {"direction": self.direction, "alone": self._alone(site.node)}
-        if x.sparse_dim is not None:
-            y, _ = native.lstm(affine(x, weights, bias), recurrent, lengths, **how)
-        else:
-            how["low_memory"] = self.options.low_memory
-            x = x.last(x.feature)
-            y, _ = native.lstm_layer(x.tensor, weights, bias, recurrent, lengths, **how)
+    def _step(self, site: Site, x: Data, out: Data) -> Data:
+        cell = cell_of(site.node)
+        state = {k: site.state(k).in_beam(x.beam).ordered(out.dims).tensor for k in cell.states}
+        like = replace(out, tensor=state[cell.output])
+        kept = self._kept(site, "sequence", like) | self._kept(site, "step", like)
+        y, new = cell.single(x, state, self._params(site), kept)
+        for key, value in new.items():
+            site.set_state(key, replace(out, tensor=value))
         return replace(out, tensor=y)
+
+    def _sequence(self, site: Site, x: Data, out: Data, over: Dim) -> Data:
+        """Run over a dim, which comes first, then the batch; other dims count as sequences, too."""
+        cell, p = cell_of(site.node), self._params(site)
+        like = out.without(over)
+        first = {
+            k: d.in_beam(x.beam).ordered(like.dims)
+            for k, d in first_states(site, state_template(site.node)).items()
+        }
+        merge = _Merge(len(like.dims) > 2)
+        states = {k: merge(d.tensor, 0) for k, d in first.items()}
+        shape = [*x.sizes()[: len(out.dims) - 1], self.n_out]
+        lengths = _lengths(site, x, over)
+        weights = cell.native(p)
+        if weights is None:
+            z = merge(cell.project(x, p), 1)
+            kept = self._kept(site, "sequence", first[cell.output])
+            kept = {k: merge(m, 0) for k, m in kept.items()}
+            by_step = self._kept(site, "step", replace(out, tensor=tf.zeros(shape)))
+            by_step = {k: merge(m, 1) for k, m in by_step.items()}
+            recurrent = cell.recurrent(p)
+            y, final = run_steps(cell, z, states, recurrent, kept, by_step, lengths, self.way())
+        else:
+            sparse = x.sparse_dim is not None
+            how = {"direction": self.way(), "alone": self._alone(site.node)}
+            how["low_memory"] = getattr(cell, "low_memory", False)
+            below = merge((x if sparse else x.last(x.feature)).tensor, 1, vectors=not sparse)
+            y, final = run_kernel(weights, below, states, lengths, sparse=sparse, **how)
+        for key, value in final.items():
+            value = merge.undone(value, first[key].sizes())
+            site.set_state(key, replace(like, tensor=value))
+        return replace(out, tensor=merge.undone(y, shape))
 
     def _alone(self, node: Node) -> bool:
         """Whether no other LSTM can run at the same time: one of the other direction, mostly."""
         return not any(
-            isinstance(other.layer, RecUnit) and other is not node and other.sources == node.sources
+            isinstance(other.layer, Recurrent)
+            and other is not node
+            and other.sources == node.sources
             for other in node.scope.nodes.values()
         )
+
+
+def cell_of(node: Node) -> cells.Cell:
+    """Return the cell of a recurrent layer."""
+    cell: cells.Cell = node.resolved["cell"]
+    return cell
+
+
+def state_template(node: Node) -> Data:
+    """Return the template of a part of the hidden state."""
+    assert node.out is not None
+    over = node.resolved["over"]
+    return node.out if over is None else node.out.without(over)
+
+
+class _Merge:
+    """Axes between those of time and of features as one, where there are more than the batch."""
+
+    def __init__(self, needed: bool):
+        self.needed = needed
+
+    def __call__(self, tensor: Any, lead: int, *, vectors: bool = True) -> Any:
+        """Return a tensor with `lead` axes, one axis and, of vectors, that of features."""
+        if not self.needed:
+            return tensor
+        first = [tf.shape(tensor)[i] for i in range(lead)]
+        return tf.reshape(tensor, [*first, -1, *([tensor.shape[-1]] if vectors else [])])
+
+    def undone(self, tensor: Any, shape: list[Any]) -> Any:
+        """Return a tensor with its axes again."""
+        return tf.reshape(tensor, shape) if self.needed else tensor
+
+
+def _lengths(site: Site, x: Data, over: Dim) -> Any:
+    """Return int32 [rows]: the frames of every sequence."""
+    sizes = x.sizes()[: len(x.dims) - (x.sparse_dim is None)]
+    rest = tf.reduce_prod(tf.stack([tf.constant(1), *sizes[2:]]))
+    if over.dynamic:
+        lengths = site.run.lengths_of(over, x.beam)
+        return lengths if len(sizes) == 2 else tf.repeat(lengths, rest)
+    return tf.fill([sizes[1] * rest], sizes[0])
+
+
+@register("rec")
+@dataclass(frozen=True, kw_only=True)
+class RecUnit(Recurrent):
+    """A predefined unit over the time dim of its input or, in a loop without one, over the loop.
+
+    direction: -1 runs from each sequence's own end. axis: the dim that it runs over, instead of
+    time. forward_weights_init, recurrent_weights_init: of what enters a step, and of what recurs;
+    one of them alone is for both. bias_init: of the bias, where the unit has no value for it.
+    Parameters: see the cells; those of the LSTM are rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out],
+    rec/b [4 n_out].
+    """
+
+    direction: Literal[1, -1] = 1
+    axis: Any = None
+    forward_weights_init: Any = None
+    recurrent_weights_init: Any = None
+    bias_init: Any = 0.0
+
+    def inits(self) -> dict[str, Any]:
+        """Return the initialisers."""
+        forward, recurrent = self.forward_weights_init, self.recurrent_weights_init
+        return {
+            "forward": forward or recurrent or "glorot_uniform",
+            "recurrent": recurrent or forward or "glorot_uniform",
+            "bias": self.bias_init,
+        }
+
+    def way(self) -> int:
+        """Return the direction."""
+        return self.direction
+
+    def over(self, site: Site, x: Data) -> Dim | None:
+        """Return the dim of the input that it runs over."""
+        return x.time_dim if self.axis is None else site.axis_of(self.axis, x)
+
+
+@register("rnn_cell")
+@dataclass(frozen=True, kw_only=True)
+class RnnCell(Recurrent):
+    """A predefined unit in a loop; the unit LSTMBlock is TensorFlow's LSTMCell here.
+
+    weights_init: of all matrices.
+    """
+
+    units = cells.UNITS_OF_A_STEP
+    unit: str
+    weights_init: Any = "glorot_uniform"
+
+    def inits(self) -> dict[str, Any]:
+        """Return the initialisers."""
+        return {"forward": self.weights_init, "recurrent": self.weights_init, "bias": 0.0}

@@ -9,8 +9,8 @@ from returnn_lite import random
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
-from returnn_lite.layers.feedforward import affine
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site

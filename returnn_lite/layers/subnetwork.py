@@ -122,7 +122,7 @@ class MaskedComputation(Layer):
                 raise site.error(f"found {other.path} in the unit, needed it in 'from'")
         return site.data(node.inner.get("output"))
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return the output before the first true mask."""
         return {"held": site.initial_output(site.node)}
 

@@ -32,6 +32,8 @@ def kept_after(loop: Loop, placement: Placement) -> list[Node]:
     used: set[Node] = set()
     for node in placement.at("after"):
         used.update(node.depends(loop.node.scope.mode))
+    # `prev:x` is there made of all outputs of x.
+    used.update(n for prev in list(used) if prev.layer.layer_class == "prev" for n in prev.sources)
     assert loop.scope is not None
     wanted = {loop.scope.get("output"), *loop.node.wanted}
     return [

@@ -104,7 +104,7 @@ class Steps:
             site = Site(node, self.frame)
             if node.layer.layer_class == "prev":
                 states[node.sources[0], "output"] = site.initial_output(node.sources[0])
-            for name, data in node.layer.initial_state(site).items():
+            for name, data in node.layer.first_state(site).items():
                 states[node, name] = data
         beam = None
         if self.choices:

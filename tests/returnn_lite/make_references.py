@@ -87,7 +87,7 @@ def _outputs(network: Any, case: Case) -> dict[str, Any]:
 def _losses(network: Any, case: Case, variables: dict[str, Any]) -> dict[str, Any]:
     """Return the loss of the network, summed over frames, and its gradients."""
     network.maybe_construct_objective()
-    if case.search or not network.losses_dict:
+    if case.search or not case.train or not network.losses_dict:
         return {}
     (holder,), total = network.losses_dict.values(), network.total_loss
     gradients = tf.gradients(total, list(variables.values()), unconnected_gradients="zero")

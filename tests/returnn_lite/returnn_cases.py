@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import returnn_attention_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
+from returnn_unit_cases import UNIT_CASES
 
 from recipes.networks.lm import lstm_lm, step_lm
 from recipes.networks.transducer import shallow_fusion
@@ -279,4 +280,5 @@ CASES = {
         name: Case(*parts, train=TRAIN.get(name))
         for name, parts in returnn_attention_cases.PARTS.items()
     },
+    **{name: Case(**opts) for name, opts in UNIT_CASES.items()},
 }

@@ -46,6 +46,8 @@ COMMON: Net = {
     "places1": {"class": "reinterpret_data", "set_sparse": False, "from": "places"},
 }
 LSTM: Net = {"class": "rec", "unit": "lstm", "n_out": 3, "from": "in"}
+NORM = {"dropout": 0.3, "dropout_h": 0.2}
+ZONEOUT = {"zoneout_factor_cell": 0.4, "zoneout_factor_output": 0.2}
 STEPS: Net = {"output": {"class": "linear", "from": ["prev:output", "data:source"], "n_out": 2}}
 SEARCHED: Net = {
     "p": {"class": "softmax", "from": ["data:source", "e"], "n_out": 3},
@@ -80,6 +82,12 @@ CASES: dict[str, Net] = {
     "rec": LSTM,
     "rec_back": {**LSTM, "direction": -1},
     "rec_sparse": {**LSTM, "from": "data:classes"},
+    "rec_norm": {**LSTM, "unit": "LayerNormVariantsLSTM", "unit_opts": NORM},
+    "rec_zoneout": {**LSTM, "unit": "zoneoutlstm", "unit_opts": ZONEOUT, "direction": -1},
+    "rec_highway": {**LSTM, "unit": "rhn", "unit_opts": {"depth": 2, "dropout": 0.3}},
+    "rnn_cell": {"class": "rnn_cell", "unit": "gru", "n_out": 3, "from": "in"},
+    "rnn_cell_sparse": {**LSTM, "class": "rnn_cell", "unit": "LSTMBlock", "from": "data:classes"},
+    "hidden": {"class": "get_last_hidden_state", "from": ["rec", "rec_zoneout"], "n_out": 12},
     "rec_net": {"class": "rec", "unit": STEPS, "from": "in"},
     "choice": {"class": "rec", "unit": SEARCHED, "from": "in"},
     "decide": {"class": "decide", "from": "choice"},
@@ -231,11 +239,13 @@ OF_A_STEP = (
     *("linear_sparse", "softmax", "rec", "rec_sparse", "subnetwork", "masked_computation"),
     *("masked_labels", "reduce_out", "reinterpret_data", "vtlp", "layer_norm", "gating"),
     *("variable", "self_attention_left", "positional_encoding", "positions"),
+    *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse"),
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
     *("spec_augment", "self_attention", "self_attention_left"),
+    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
 )
 OF_A_SEQUENCE = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
@@ -245,6 +255,7 @@ OF_A_SEQUENCE = (
     *("layer_norm", "gating", "softmax_over_spatial", "softmax_window", "dot", "dot_time"),
     *("generic_attention", "dot_attention", "self_attention", "self_attention_left"),
     *("positional_encoding", "positions"),
+    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
 )
 
 

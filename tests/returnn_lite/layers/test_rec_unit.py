@@ -137,8 +137,11 @@ def layer(**more: Any) -> dict[str, Any]:
     ("net", "text"),
     [
         (layer(unit="lstn"), r"output \(rec\): unknown unit 'lstn'; did you mean 'lstm'\?"),
-        (layer(unit_opts={"forget": 1}), r"unit option 'forget'; did you mean 'forget_bias'\?"),
-        (layer(unit_opts={"forget_bias": "1"}), r"unit option 'forget_bias': found '1', needed"),
+        (layer(unit_opts={"forget": 1}), r"unknown option 'forget' of unit 'lstm'; did you mean"),
+        (
+            layer(unit_opts={"forget_bias": "1"}),
+            r"option 'forget_bias' of unit 'lstm': found '1', needed",
+        ),
         (layer(unit_opts={"rec_weight_dropout": 1.0}), r"found rec_weight_dropout 1.0, needed 0 "),
         (
             layer(unit_opts={"low_memory": True}, **{"from": "data:classes"}),
