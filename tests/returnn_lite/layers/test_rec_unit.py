@@ -133,6 +133,16 @@ def layer(**more: Any) -> dict[str, Any]:
     return {"output": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data", **more}}
 
 
+GRID_STREAMS = {**STREAMS, "other": {"dim": 2}}
+
+
+def grid(**more: Any) -> dict[str, Any]:
+    """Return a network in which a unit runs over one of two dims."""
+    sums = {"class": "combine", "kind": "add", "from": ["data:source", "base:data:other"]}
+    loop = {"class": "rec", "from": "data", "unit": {"output": sums}}
+    return {"grid": loop, "output": {**layer(**more)["output"], "from": "grid"}}
+
+
 @pytest.mark.parametrize(
     ("net", "text"),
     [
@@ -147,6 +157,15 @@ def layer(**more: Any) -> dict[str, Any]:
             layer(unit_opts={"low_memory": True}, **{"from": "data:classes"}),
             r"found low_memory and source .*, needed features; try an embedding",
         ),
+        (
+            layer(unit="zoneoutlstm", unit_opts={"zoneout_factor_cell": 2}),
+            r"found zoneout_factor_cell 2, needed 0 to 1",
+        ),
+        (
+            layer(unit="layernormvariantslstm", unit_opts={"per_gate_norm": True}),
+            r"found global_norm and per_gate_norm, needed one; global_norm is a default",
+        ),
+        (layer(unit="gru", unit_opts={"activation": "tan"}), r"unknown activation 'tan'; did you"),
         (layer(direction=2), r"option 'direction': found 2, needed 1 or -1"),
         (
             {**layer(**{"from": "last"}), "last": {"class": "gather", "from": "data"}},
@@ -161,3 +180,70 @@ def layer(**more: Any) -> dict[str, Any]:
 def test_wrong_options(net: dict[str, Any], text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network(net, extern_data=STREAMS)
+
+
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_other_dims_count_as_further_sequences(unit: str, direction: int) -> None:
+    network = Network(grid(unit=unit, direction=direction), extern_data=GRID_STREAMS)
+    params = random_parameters(network)
+    x, y = dense(LENGTHS, 2), dense([2, 3, 1], 2, seed=1)
+    out = run(network, {"data": x, "other": y})["output"]
+    assert [d.kind for d in out.dims] == ["spatial", "batch", "spatial", "feature"]
+    plain = Network(layer(unit=unit, direction=direction), extern_data=STREAMS)
+    plain.set_params(params)
+    for k in range(3):
+        one = run(plain, {"data": (x[0] + y[0][:, k : k + 1], LENGTHS)})["output"]
+        for b in (b for b in range(3) if k < y[1][b]):
+            np.testing.assert_allclose(out.values[:, b, k], one.values[:, b], atol=1e-5)
+
+
+def test_a_dim_may_be_given_to_run_over() -> None:
+    network = Network(grid(axis="spatial:1"), extern_data=GRID_STREAMS)
+    params = random_parameters(network)
+    x, y = dense(LENGTHS, 2), dense([2, 3, 1], 2, seed=1)
+    out = run(network, {"data": x, "other": y})["output"]
+    assert out.time_dim is not None and out.time_dim.name == "time:var:extern_data:other"
+    plain = Network(layer(), extern_data=STREAMS)
+    plain.set_params(params)
+    one = run(plain, {"data": (y[0] + x[0][:, 1:2], y[1])})["output"]
+    step = [d.name for d in out.dims].index("time:var:extern_data:data")
+    found = np.take(out.values, 1, axis=step)
+    np.testing.assert_allclose(found[:, [0, 2]], one.values[:, [0, 2]], atol=1e-5)
+
+
+def test_units_that_keep_all_of_their_state_stay_as_they_began() -> None:
+    opts = {"zoneout_factor_cell": 1.0, "zoneout_factor_output": 1.0, "use_zoneout_output": True}
+    net = layer(unit="zoneoutlstm", unit_opts=opts, initial_state="ones")
+    network = Network(net, extern_data=STREAMS)
+    random_parameters(network)
+    for train in (True, False):
+        out = run(network, {"data": dense(LENGTHS, 2)}, train=train)["output"].canonical()
+        for values, n in zip(out, LENGTHS, strict=True):
+            assert (values[:n] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("unit", "opts"),
+    [
+        ("rhn", {"dropout": 0.5, "depth": 1}),
+        ("layernormvariantslstm", {"dropout": 0.5, "global_norm": False}),
+        ("zoneoutlstm", {"zoneout_factor_cell": 0.5}),
+    ],
+)
+def test_what_is_dropped_differs_from_step_to_step_of_training(
+    unit: str, opts: dict[str, Any]
+) -> None:
+    network = Network(layer(unit=unit, unit_opts=opts, n_out=8), extern_data=STREAMS)
+    random_parameters(network)
+    batch = {"data": dense(LENGTHS, 2)}
+    found = [run(network, batch, train=True, step=i)["output"].canonical() for i in (1, 1, 2)]
+    assert (found[0] == found[1]).all()
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def test_first_values_of_biases_by_gate() -> None:
+    opts = {"global_norm": False, "forget_bias": 2.0}
+    network = Network(layer(unit="layernormvariantslstm", unit_opts=opts), extern_data=STREAMS)
+    bias = network.get_params()["output/rec/bias_ff"]
+    assert bias.tolist() == [0, 0, 0, 0, 2, 2, 0, 0]
