@@ -78,7 +78,7 @@ class PositionalEncoding(_Positions):
         out = out if out.has_batch else replace(out, dims=(BATCH, *out.dims))
         return typed(site, out, self.out_type)
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return the position before the first step, where it counts steps."""
         if not self.steps(site.node) or self.constant >= 0:
             return {}

@@ -91,7 +91,7 @@ class Window(Running):
         out = replace(x, dims=(*x.dims[:at], window, *x.dims[at:]), tensor=None)
         return out.renamed(axis, new)
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return the window before the first step: zeros."""
         if not site.node.resolved["over_steps"]:
             return {}
@@ -147,7 +147,7 @@ class Cumsum(Running):
             raise site.error(f"found the batch of {x} as axis, needed another")
         return x
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return the sum before the first step."""
         if not site.node.resolved["over_steps"]:
             return {}

@@ -87,7 +87,7 @@ class SelfAttention(Layer):
         front = [BATCH] if x.time_dim is None else [BATCH, x.time_dim]
         return out.ordered([*front, out.feature])
 
-    def initial_state(self, site: Site) -> dict[str, Data]:
+    def first_state(self, site: Site) -> dict[str, Data]:
         """Return no keys and values, where it runs over the loop; "valid": which ones count."""
         if not self.steps(site.node):
             return {}
