@@ -45,16 +45,9 @@ def transducer_loss(
     topology: str,
 ) -> tuple[Floats, Floats]:
     """The operation's loss [batch] and gradient [batch, time, U + 1, vocab], both float64."""
-    loss, grad = np.zeros(len(log_probs)), np.zeros(log_probs.shape)
-    for b, (time, count) in enumerate(zip(frames, label_lengths, strict=True)):
-        target = labels[b, :count]
-        scores = pick(log_probs[b, :time, : count + 1].astype(np.float64), target, blank)
-        loss[b], slopes = sequence_loss(scores, target, topology)
-        grad[b, :time, : count + 1, blank] = slopes.blank
-        for u, label in enumerate(target):
-            grad[b, :time, u, label] += slopes.label[:, u]
-            grad[b, :time, u + 1, label] += slopes.repeat[:, u]
-    return loss, grad
+    scores = pick(log_probs, labels, label_lengths, blank)
+    loss, grads = compact_loss(scores, frames, labels, label_lengths, topology=topology)
+    return loss, spread(grads, labels, label_lengths, blank, log_probs.shape[3])
 
 
 def transducer_align(
@@ -67,15 +60,9 @@ def transducer_align(
     topology: str,
 ) -> tuple[npt.NDArray[np.int32], Floats]:
     """The operation's alignment [batch, steps] and score [batch]."""
-    batch, time, rows, _ = log_probs.shape
-    width = time + (rows - 1 if topology == "rnnt" else 0)
-    alignment, score = np.full((batch, width), blank, np.int32), np.zeros(batch)
-    for b, (length, count) in enumerate(zip(frames, label_lengths, strict=True)):
-        target = labels[b, :count]
-        scores = pick(log_probs[b, :length, : count + 1].astype(np.float64), target, blank)
-        path, score[b] = best_path(scores, target, blank, topology)
-        alignment[b, : len(path)] = path
-    return alignment, score
+    scores = pick(log_probs, labels, label_lengths, blank)
+    options: dict[str, Any] = {"blank": blank, "topology": topology}
+    return compact_align(scores, frames, labels, label_lengths, **options)
 
 
 def compact_loss(
@@ -122,10 +109,24 @@ def sequences(
         yield b, time, count, one
 
 
-def pick(log_probs: Floats, labels: Array, blank: int) -> Scores:
-    """The scores that paths take from [time, U + 1, vocab]."""
-    at = np.arange(len(labels))
-    return Scores(log_probs[:, :, blank], log_probs[:, at, labels], log_probs[:, at + 1, labels])
+def pick(log_probs: Array, labels: Array, label_lengths: Array, blank: int) -> Scores:
+    """The scores that paths take from [batch, time, U + 1, vocab]."""
+    used = np.arange(labels.shape[1]) < label_lengths[:, None]
+    column = np.where(used, labels, blank)[:, None, :, None]
+    label = np.take_along_axis(log_probs[:, :, :-1], column, axis=3)[..., 0]
+    repeat = np.take_along_axis(log_probs[:, :, 1:], column, axis=3)[..., 0]
+    return Scores(log_probs[..., blank], label, repeat)
+
+
+def spread(grad: Scores, labels: Array, label_lengths: Array, blank: int, vocab: int) -> Floats:
+    """The gradient of [batch, time, U + 1, vocab] from that of the scores that paths take."""
+    full = np.zeros((*grad.blank.shape, vocab))
+    full[..., blank] = grad.blank
+    for b, count in enumerate(label_lengths):
+        for u, label in enumerate(labels[b, :count]):
+            full[b, :, u, label] += grad.label[b, :, u]
+            full[b, :, u + 1, label] += grad.repeat[b, :, u]
+    return full
 
 
 def steps(state: State, time: int, labels: Array, topology: str) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Transducers: losses and best paths."""
+"""Transducers: losses and best paths, from log-probabilities and with a joint network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from cupy_kernels.transducer import transducer_align, transducer_loss
+from cupy_kernels.transducer import (
+    transducer_align,
+    transducer_fused_align,
+    transducer_fused_loss,
+    transducer_loss,
+)
 from cupy_kernels.transducer.arguments import TOPOLOGIES
+from cupy_kernels.transducer.fused import ACTIVATIONS
 
 
 def results(rng: np.random.Generator) -> list[Any]:
@@ -20,8 +26,19 @@ def results(rng: np.random.Generator) -> list[Any]:
         rng.integers(1, vocabulary, (batch, width), dtype=np.int32),
         rng.integers(0, width + 1, batch, dtype=np.int32),
     )
+    joint, activation = int(rng.integers(1, 90)), ACTIVATIONS[rng.integers(4)]
+    inputs = 2 * joint if activation == "maxout" else joint
+    network = (
+        rng.standard_normal((batch, time, inputs), np.float32),
+        rng.standard_normal((batch, width + 1, inputs), np.float32),
+        rng.standard_normal((joint, vocabulary), np.float32),
+        rng.standard_normal(vocabulary, np.float32),
+    )
     found: list[Any] = []
     for topology in TOPOLOGIES:
         options: dict[str, Any] = {"blank": 0, "topology": topology, "threads": 2}
         found += [*transducer_loss(*case, **options), *transducer_align(*case, **options)]
+        options |= {"activation": activation, "separate_emit": topology == "rna"}
+        found += transducer_fused_loss(*network, *case[1:], **options)
+        found += transducer_fused_align(*network, *case[1:], **options)
     return found

@@ -1,0 +1,315 @@
+"""Transducer with its joint network: what a caller sees, the references, slices, bad arguments."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cupy_kernels.check import ArgumentError
+from cupy_kernels.transducer import (
+    JointGradients,
+    TransducerSaved,
+    fused,
+    fused_reference,
+    joint,
+    transducer_align,
+    transducer_fused_align,
+    transducer_fused_backward,
+    transducer_fused_forward,
+    transducer_fused_loss,
+    transducer_loss,
+)
+from cupy_kernels.transducer.arguments import TOPOLOGIES
+
+each_topology = pytest.mark.parametrize("topology", TOPOLOGIES)
+each_emission = pytest.mark.parametrize("separate_emit", [False, True])
+
+
+def _numpy(x: Any) -> Any:
+    return x.get() if hasattr(x, "get") else x
+
+
+def _network(
+    batch: int, time: int, rows: int, vocabulary: int, joint_size: int = 7, pieces: int = 1
+) -> list[Any]:
+    """Encoder, predictor, weight and bias."""
+    rng = np.random.default_rng(7)
+    shapes = (batch, time, joint_size * pieces), (batch, rows, joint_size * pieces)
+    shapes += (joint_size, vocabulary), (vocabulary,)  # type: ignore[assignment]
+    return [rng.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def _problem(sequences: Any, **options: Any) -> list[Any]:
+    """The case of the table with a joint network; where it has frames of padding, these are NaN."""
+    time, batch, vocabulary = sequences.logits.shape
+    network = _network(batch, time, sequences.labels.shape[1] + 1, vocabulary, **options)
+    for b, length in enumerate(sequences.logit_lengths):
+        network[0][b, length:] = np.nan
+    return [*network, *sequences[1:]]
+
+
+def _case(pieces: int = 1) -> list[Any]:
+    """Two sequences of 6 and 5 frames, with 3 and 2 labels out of 70."""
+    rest = np.array([6, 5], np.int32), np.array([[5, 5, 69], [64, 1, 0]], np.int32)
+    return [*_network(2, 6, 4, 70, pieces=pieces), *rest, np.array([3, 2], np.int32)]
+
+
+@pytest.mark.parametrize(
+    ("topology", "separate_emit"), [("rnnt", False), ("rna", True), ("ctc", False)]
+)
+def test_equals_the_reference(
+    xp: ModuleType, sequences: Any, topology: str, separate_emit: bool
+) -> None:
+    problem = _problem(sequences)
+    options: dict[str, Any] = {"blank": 0, "topology": topology, "separate_emit": separate_emit}
+    arrays = [xp.asarray(x) for x in problem]
+    d_loss = np.random.default_rng(9).standard_normal(len(problem[0])).astype(np.float32)
+    loss, saved = transducer_fused_forward(*arrays, **options)
+    grads = transducer_fused_backward(xp.asarray(d_loss), saved, *arrays, **options)
+    loss64, _, slopes = fused_reference.forward(*problem, **options)
+    grads64 = fused_reference.backward(d_loss, slopes, *problem, **options)
+    np.testing.assert_allclose(_numpy(loss), loss64, rtol=2e-6, atol=1e-5)
+    for found, wanted, argument in zip(map(_numpy, grads), grads64, problem, strict=False):
+        assert (found.dtype, found.shape) == (np.float32, argument.shape)
+        np.testing.assert_allclose(
+            found, wanted, rtol=1e-4, atol=2e-4 * max(1, abs(wanted).max(initial=0))
+        )
+    for b, (length, count) in enumerate(zip(*sequences[1::2], strict=True)):
+        assert not _numpy(grads[0])[b, length:].any()
+        assert not _numpy(grads[1])[b, count + 1 :].any()
+
+
+@each_topology
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@each_emission
+def test_equals_the_loss_of_all_log_probabilities(
+    topology: str, activation: str, separate_emit: bool
+) -> None:
+    case = _case(pieces=2 if activation == "maxout" else 1)
+    encoder, predictor, weight, bias, *rest = case
+    h, _ = fused_reference.hidden(encoder, predictor, activation)
+    full = fused_reference.log_probs(h @ weight + bias, 2, separate_emit).astype(np.float32)
+    options: dict[str, Any] = {"blank": 2, "topology": topology}
+    joint_options: dict[str, Any] = {"activation": activation, "separate_emit": separate_emit}
+    loss, _, _, _, d_bias = transducer_fused_loss(*case, **options, **joint_options)
+    loss2, grad = transducer_loss(full, *rest, **options)
+    np.testing.assert_allclose(loss, loss2, rtol=2e-6)
+    dx = fused_reference.logit_gradient(grad, h @ weight + bias, 2, separate_emit)
+    np.testing.assert_allclose(d_bias, dx.sum(axis=(0, 1, 2)), atol=1e-5)
+    found = transducer_fused_align(*case, **options, **joint_options)
+    alignment, lengths, score = transducer_align(full, *rest, **options)
+    np.testing.assert_array_equal(found[0], alignment)
+    np.testing.assert_array_equal(found[1], lengths)
+    np.testing.assert_allclose(found[2], score, rtol=2e-6)
+
+
+@each_topology
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@each_emission
+def test_reference_gradient_equals_differences(
+    topology: str, activation: str, separate_emit: bool
+) -> None:
+    """Of a random combination of losses, in a random direction of all arguments at once."""
+    rng = np.random.default_rng(4)
+    case = _case(pieces=2 if activation == "maxout" else 1)
+    inputs, rest = [x.astype(np.float64) for x in case[:4]], case[4:]
+    options: dict[str, Any] = {"blank": 0, "topology": topology}
+    options |= {"activation": activation, "separate_emit": separate_emit}
+    d_loss = rng.standard_normal(2)
+    directions = [rng.standard_normal(x.shape) for x in inputs]
+
+    def value(step: float) -> float:
+        moved = [x + step * d for x, d in zip(inputs, directions, strict=True)]
+        loss, _, _ = fused_reference.forward(*moved, *rest, **options)
+        return float(d_loss @ loss)
+
+    _, _, slopes = fused_reference.forward(*inputs, *rest, **options)
+    grads = fused_reference.backward(d_loss, slopes, *inputs, *rest, **options)
+    found = sum((g * d).sum() for g, d in zip(grads, directions, strict=True))
+    np.testing.assert_allclose(found, (value(1e-6) - value(-1e-6)) / 2e-6, rtol=1e-6)
+
+
+def _sliced(case: list[Any], d_loss: Any, options: fused.Options) -> tuple[Any, JointGradients]:
+    """Loss and gradients by slices with a library's product, which a GPU has them by."""
+    targets, net = fused._check("test", tuple(case[:4]), tuple(case[4:]), options)  # type: ignore[arg-type]
+    scores = joint.empty_scores(targets)
+    log_norm = np.empty_like(scores.blank)
+    nodes = np.flatnonzero(joint._on_paths(targets))
+    joint.sliced_scores(targets, net, nodes, (*scores, log_norm), 2)
+    loss, grads = fused.full_sum(targets, scores, 2)
+    saved = TransducerSaved(log_norm, *grads)
+    outputs = (*(x * d_loss[:, None, None] for x in grads), log_norm)
+    found = JointGradients(*(np.zeros_like(x) for x in case[:4]))
+    nodes = np.flatnonzero(joint._not_negligible(targets, d_loss, saved))
+    joint.sliced_gradients(targets, net, nodes, outputs, found, 2)
+    return loss, found
+
+
+@each_topology
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@each_emission
+def test_slices_give_the_same(
+    topology: str, activation: str, separate_emit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint, "SLICE_ELEMENTS", 500)
+    case = _case(pieces=2 if activation == "maxout" else 1)
+    options = fused.Options(0, topology, activation, separate_emit)
+    d_loss = np.array([1, -2], np.float32)
+    loss, grads = _sliced(case, d_loss, options)
+    loss2, saved = transducer_fused_forward(*case, **options._asdict())
+    grads2 = transducer_fused_backward(d_loss, saved, *case, **options._asdict())
+    np.testing.assert_allclose(loss, loss2, rtol=1e-6)
+    for found, wanted in zip(grads, grads2, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@each_topology
+def test_what_is_negligible_may_be_left_out(topology: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long lattice, of which most nodes hardly matter; the gradient is that of all nodes."""
+    case = [*_network(1, 150, 31, 9), np.array([150], np.int32)]
+    case += [np.random.default_rng(1).integers(1, 9, (1, 30), np.int32), np.array([30], np.int32)]
+    options: dict[str, Any] = {"blank": 0, "topology": topology}
+    found = transducer_fused_loss(*case, **options)
+    some = joint._not_negligible
+    counts = []
+
+    def all_of_them(targets: Any, d_loss: Any, saved: Any) -> Any:
+        counts.append((some(targets, d_loss, saved).sum(), joint._on_paths(targets).sum()))
+        return joint._on_paths(targets)
+
+    monkeypatch.setattr(joint, "_not_negligible", all_of_them)
+    wanted = transducer_fused_loss(*case, **options)
+    assert counts[0][0] < 0.6 * counts[0][1]
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-7 * abs(b).max())
+
+
+@each_emission
+@pytest.mark.parametrize("threads", [2, 3])
+def test_runs_are_equal_bit_for_bit(separate_emit: bool, threads: int) -> None:
+    case = [*_network(3, 40, 13, 130, joint_size=70), np.array([40, 31, 40], np.int32)]
+    case += [np.random.default_rng(1).integers(1, 130, (3, 12), np.int32)]
+    case += [np.array([12, 5, 9], np.int32)]
+    options: dict[str, Any] = {"blank": 0, "topology": "rnnt", "separate_emit": separate_emit}
+    first = transducer_fused_loss(*case, **options, threads=1)
+    for _ in range(2):
+        second = transducer_fused_loss(*case, **options, threads=threads)
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_is_written_into_saved_and_twice_is_the_same() -> None:
+    case = _case()
+    options: dict[str, Any] = {"blank": 0, "topology": "ctc"}
+    _, saved = transducer_fused_forward(*case, **options)
+    copies = [x.copy() for x in (*case, *saved)]
+    d_loss = np.array([2, -1], np.float32)
+    first = transducer_fused_backward(d_loss, saved, *case, **options)
+    second = transducer_fused_backward(d_loss, saved, *case, **options)
+    for a, b in zip((*first, *case, *saved), (*second, *copies), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_spoilt_sequence_can_be_left_out(xp: ModuleType, value: float) -> None:
+    case = _case()
+    options: dict[str, Any] = {"blank": 0, "topology": "rna", "activation": "linear"}
+    clean = transducer_fused_loss(*case, **options)
+    case[0][1, 2, 0] = value
+    arrays = [xp.asarray(x) for x in case]
+    with np.errstate(invalid="ignore"):
+        loss, saved = transducer_fused_forward(*arrays, **options)
+        assert np.isnan(_numpy(loss)).tolist() == [False, True]
+        ones = xp.ones(2, np.float32)
+        d_encoder, *_ = map(_numpy, transducer_fused_backward(ones, saved, *arrays, **options))
+        d_loss = xp.asarray(np.array([1, 0], np.float32))
+        kept = [_numpy(x) for x in transducer_fused_backward(d_loss, saved, *arrays, **options)]
+    assert np.isnan(d_encoder[1]).any()
+    np.testing.assert_allclose(d_encoder[0], clean[1][0], rtol=1e-4, atol=1e-6)
+    assert all(np.isfinite(x).all() for x in kept)
+    assert not kept[0][1].any()
+
+
+@each_topology
+def test_empty_axes(topology: str) -> None:
+    options: dict[str, Any] = {"blank": 0, "topology": topology}
+    for batch, time, width in [(0, 3, 2), (2, 0, 0), (2, 3, 0)]:
+        lengths = np.full(batch, time, np.int32), np.zeros((batch, width), np.int32)
+        case = [*_network(batch, time, width + 1, 5), *lengths, np.zeros(batch, np.int32)]
+        loss, *grads = transducer_fused_loss(*case, **options)
+        assert np.isfinite(loss).all()
+        assert [x.shape for x in grads] == [x.shape for x in case[:4]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), topology=st.sampled_from(TOPOLOGIES), emit=st.booleans())
+def test_any_shape_equals_the_reference(seed: int, topology: str, emit: bool) -> None:
+    rng = np.random.default_rng(seed)
+    batch, time, width, vocabulary, size = (
+        int(x) for x in rng.integers([1, 1, 0, 2, 1], [4, 9, 6, 150, 140])
+    )
+    activation = fused.ACTIVATIONS[rng.integers(4)]
+    pieces = 2 if activation == "maxout" else 1
+    case = [*_network(batch, time, width + 1, vocabulary, size, pieces)]
+    case[2] /= np.float32(size**0.5)
+    case += [
+        rng.integers(0, time + 1, batch, dtype=np.int32),
+        rng.integers(1, vocabulary, (batch, width), dtype=np.int32),
+        rng.integers(0, width + 1, batch, dtype=np.int32),
+    ]
+    options: dict[str, Any] = {"blank": 0, "topology": topology}
+    options |= {"activation": activation, "separate_emit": emit}
+    loss, *grads = transducer_fused_loss(*case, **options, threads=1)
+    loss64, _, slopes = fused_reference.forward(*case, **options)
+    np.testing.assert_allclose(loss, loss64, rtol=1e-5, atol=1e-5)
+    grads64 = fused_reference.backward(np.ones(batch), slopes, *case, **options)
+    for found, wanted in zip(grads, grads64, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("position", "change", "message"),
+    [
+        (0, lambda x: x.astype(np.float64), r"\(encoder\): found float64, needed float32; try enc"),
+        (0, lambda x: x[..., ::-1], r"\(encoder\): found a non-contiguous view, needed a contig"),
+        (0, lambda x: x[:1].copy(), r"\(encoder\): found shape \(1, 6, 7\), needed \[batch=2"),
+        (1, lambda x: x[:, 1:].copy(), r"\(predictor\): found shape \(2, 3, 7\), needed .*rows=4"),
+        (1, lambda x: x.tolist(), r"\(predictor\): found a list, needed a numpy or cupy array"),
+        (2, lambda x: x[1:].copy(), r"\(weight\): found shape \(6, 70\), needed \[joint=7, voc"),
+        (3, lambda x: x[1:].copy(), r"\(bias\): found shape \(69,\), needed \[vocab=70\]"),
+        (4, lambda x: x + 1, r"\(frames\[0\]\): found 7, needed 0 to 6"),
+        (5, lambda x: x + 1, r"\(labels\[0, 2\]\): found 70, needed 0 to 69 without the blank 0"),
+        (6, lambda x: x + 1, r"\(label_lengths\[0\]\): found 4, needed 0 to 3"),
+    ],
+)
+def test_wrong_arguments_are_named(position: int, change: Any, message: str) -> None:
+    case = _case()
+    case[position] = change(case[position])
+    with pytest.raises(ArgumentError, match=r"transducer_fused_forward " + message):
+        transducer_fused_forward(*case, blank=0, topology="rna")
+
+
+def test_wrong_options_are_named() -> None:
+    case = _case()
+    for change, message in [
+        ({"blank": 70}, r"\(blank\): found 70, needed 0 to 69 \(the vocabulary\)"),
+        ({"activation": "gelu"}, r"\(activation\): found 'gelu', needed one of tanh, relu, linear"),
+        ({"activation": "maxout"}, r"\(encoder\): found 7 inputs, needed an even number for maxo"),
+        ({"topology": "hmm"}, r"\(topology\): found 'hmm', needed one of rnnt, rna, ctc"),
+    ]:
+        with pytest.raises(ArgumentError, match="transducer_fused_loss|fused_forward " + message):
+            transducer_fused_loss(*case, **({"blank": 0, "topology": "rna"} | change))
+    _, saved = transducer_fused_forward(*case, blank=0, topology="rna")
+    message = r"fused_backward \(d_loss\): found shape \(3,\), needed \[batch=2\]"
+    with pytest.raises(ArgumentError, match=message):
+        ones = np.ones(3, np.float32)
+        transducer_fused_backward(ones, saved, *case, blank=0, topology="rna")
+    message = r"fused_backward \(label\): found shape \(2, 6, 4\), needed"
+    with pytest.raises(ArgumentError, match=message):
+        wrong = saved._replace(label=saved.blank)
+        transducer_fused_backward(ones[:2], wrong, *case, blank=0, topology="rna")
