@@ -142,10 +142,16 @@ def steps(state: State, time: int, labels: Array, topology: str) -> Iterator[Ste
         yield Step("label", (t, u), (t if topology == "rnnt" else t + 1, u + 1, 1))
 
 
-def all_states(time: int, count: int) -> list[State]:
-    """In an order in which every step leads to a later state."""
-    places = itertools.product(range(time + 1), range(count + 1), range(2))
-    return [(t, u, after_label) for t, u, after_label in places if u >= after_label]
+def all_steps(scores: Scores, labels: Array, topology: str) -> list[tuple[State, Step, float]]:
+    """Where each step starts, the step, and its score, in an order that no step leads back in."""
+    time, count = len(scores.blank), len(labels)
+    states = itertools.product(range(time + 1), range(count + 1), range(2))
+    return [
+        (state, step, float(getattr(scores, step.kind)[step.place]))
+        for state in states
+        if state[1] >= state[2]  # no label is out that could be the last step
+        for step in steps(state, time, labels, topology)
+    ]
 
 
 def sequence_loss(scores: Scores, labels: Array, topology: str) -> tuple[float, Scores]:
@@ -159,22 +165,18 @@ def sequence_loss(scores: Scores, labels: Array, topology: str) -> tuple[float, 
     end = [(time, count, 0), (time, count, 1)]
     prefix: defaultdict[State, float] = defaultdict(lambda: -np.inf, {(0, 0, 0): 0.0})
     suffix: defaultdict[State, float] = defaultdict(lambda: -np.inf, dict.fromkeys(end, 0.0))
-    for state in all_states(time, count):
-        for kind, place, target in steps(state, time, labels, topology):
-            score = prefix[state] + getattr(scores, kind)[place]
-            prefix[target] = np.logaddexp(prefix[target], score)
-    for state in reversed(all_states(time, count)):
-        for kind, place, target in steps(state, time, labels, topology):
-            score = getattr(scores, kind)[place] + suffix[target]
-            suffix[state] = np.logaddexp(suffix[state], score)
+    every = all_steps(scores, labels, topology)
+    for state, step, score in every:
+        prefix[step.target] = np.logaddexp(prefix[step.target], prefix[state] + score)
+    for state, step, score in reversed(every):
+        suffix[state] = np.logaddexp(suffix[state], score + suffix[step.target])
     log_total = np.logaddexp(prefix[end[0]], prefix[end[1]])
     assert np.isclose(log_total, suffix[0, 0, 0]), "both sweeps sum over the same paths"
     if log_total == -np.inf:
         return np.inf, grad
-    for state in all_states(time, count):
-        for kind, place, target in steps(state, time, labels, topology):
-            score = prefix[state] + getattr(scores, kind)[place] + suffix[target]
-            getattr(grad, kind)[place] -= np.exp(score - log_total)
+    for state, step, score in every:
+        posterior = np.exp(prefix[state] + score + suffix[step.target] - log_total)
+        getattr(grad, step.kind)[step.place] -= posterior
     return float(-log_total), grad
 
 
@@ -207,16 +209,14 @@ def best_path(scores: Scores, labels: Array, blank: int, topology: str) -> tuple
     time, count = len(scores.blank), len(labels)
     best: dict[State, float] = {(0, 0, 0): 0.0}
     before: dict[State, State] = {}
-    for state in all_states(time, count):
-        for kind, place, target in steps(state, time, labels, topology):
-            step = getattr(scores, kind)[place]
-            score = best.get(state, -np.inf) + (step if step < np.inf else -np.inf)
-            old = best.get(target, -np.inf)
-            # A tie goes to the state before that is further along.
-            if score > old or (
-                score == old > -np.inf and progress(state) > progress(before[target])
-            ):
-                best[target], before[target] = score, state
+    for state, step, score in all_steps(scores, labels, topology):
+        target = step.target
+        total = best.get(state, -np.inf) + (score if score < np.inf else -np.inf)
+        old = best.get(target, -np.inf)
+        # A tie goes to the state before that is further along.
+        ahead = target in before and progress(state) > progress(before[target])
+        if total > old or (total == old and ahead):
+            best[target], before[target] = total, state
     state = max(((time, count, 1), (time, count, 0)), key=lambda s: (best.get(s, -np.inf), -s[2]))
     score, path = best.get(state, -np.inf), []
     if score == -np.inf:
