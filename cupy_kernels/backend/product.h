@@ -59,20 +59,25 @@ static void tile_product(int count, TileRows<P> x, const typename P::Word* panel
 // out [count, WIDTH] = (out +) rows [count, words] times a panel; the panel goes through the nearer
 // cache in blocks, each of which all rows use before the next.
 template <class P>
-static void panel_product(const std::vector<const typename P::Word*>& rows,
+static void panel_product(const typename P::Word* const* rows, index_t count,
                           const typename P::Word* panel, index_t words, bool add, float* out) {
   const index_t most = 512;
-  index_t count = (index_t)rows.size();
   // No tile much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
   index_t height = count ? ceil_div(count, ceil_div(count, ROWS)) : 1;
   for (index_t k = 0; k < words; k += most) {
     index_t block = words - k < most ? words - k : most;
     for (index_t first = 0; first < count; first += height) {
-      TileRows<P> x = {rows.data() + first, k, 1};
+      TileRows<P> x = {rows + first, k, 1};
       int valid = (int)(count - first < height ? count - first : height);
       tile_product<P>(valid, x, panel + k * WIDTH, block, add || k > 0, out + first * WIDTH);
     }
   }
+}
+
+template <class P>
+static void panel_product(const std::vector<const typename P::Word*>& rows,
+                          const typename P::Word* panel, index_t words, bool add, float* out) {
+  panel_product<P>(rows.data(), (index_t)rows.size(), panel, words, add, out);
 }
 
 // A panel of the rows of a matrix: four pieces of `valid` columns each (the rest is zero), which

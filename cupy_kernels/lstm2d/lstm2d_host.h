@@ -65,8 +65,8 @@ class Panels {
     index_t cells = (index_t)a.rows.size();
     for (index_t p = mine.begin; p < mine.end; ++p) {
       memset(space, 0, cells * WIDTH * sizeof(float));
-      if (a.any) panel_product(a.rows.data(), cells, panel(h_, p), depth_, true, space);
-      if (b.any) panel_product(b.rows.data(), cells, panel(v_, p), depth_, true, space);
+      if (a.any) panel_product<Float32>(a.rows.data(), cells, panel(h_, p), depth_, true, space);
+      if (b.any) panel_product<Float32>(b.rows.data(), cells, panel(v_, p), depth_, true, space);
       for (index_t i = 0; i < cells; ++i)
         memcpy(out + i * columns_ + p * WIDTH, space + i * WIDTH, valid(p) * sizeof(float));
     }
@@ -77,18 +77,21 @@ class Panels {
     return (int)(columns_ - p * WIDTH < WIDTH ? columns_ - p * WIDTH : WIDTH);
   }
 
-  float* panel(const Space& packed, index_t p) const { return packed.data() + p * depth_ * WIDTH; }
+  float* panel(const Space<float>& packed, index_t p) const {
+    return packed.data() + p * depth_ * WIDTH;
+  }
 
   void pack_panel(index_t p, const float* matrix, bool transposed, float* to) const {
     index_t column = p * WIDTH;
-    if (transposed) return pack_columns(matrix + column * depth_, depth_, depth_, valid(p), to);
+    if (transposed)
+      return pack_columns<Float32>(matrix + column * depth_, depth_, depth_, valid(p), to);
     for (index_t k = 0; k < depth_; ++k, to += WIDTH)
       for (int i = 0; i < WIDTH; ++i)
         to[i] = i < valid(p) ? matrix[k * columns_ + column + i] : 0.0f;
   }
 
   index_t depth_, columns_;
-  Space h_, v_;
+  Space<float> h_, v_;
 };
 
 // bounds [diagonals + 1]; zeros [5 units]; y, gates, cells enter as zeros.
@@ -101,13 +104,13 @@ KERNEL lstm2d_forward(const float* z, const float* v_h, const float* v_v, const 
   ForwardArrays arrays = {z, zeros, y, gates, cells};
   index_t widest = all.widest(), columns = 5 * units;
   Panels panels(units, columns);
-  Space product(widest * columns);
+  Space<float> product(widest * columns);
   Team team;
 #pragma omp parallel num_threads(workers) if (workers > 1)
   {
     int member = team_index(), size = team_size();
     Share mine = share(panels.count(), member, size);
-    Space space(widest * WIDTH);
+    Space<float> space(widest * WIDTH);
     NeighbourRows h, v;
     panels.pack(mine, v_h, v_v, false);
     for (index_t d = 0; d < diagonals; ++d) {
@@ -135,14 +138,14 @@ KERNEL lstm2d_backward(const float* dy, const float* v_h, const float* v_v, cons
   BackwardArrays arrays = {dy, gates, cells, zeros, dz};
   index_t widest = all.widest(), depth = 5 * units;
   Panels panels(depth, units);
-  Space product(widest * units), carry(2 * widest * 2 * units);
-  Space factor_h(Factor::space(units)), factor_v(Factor::space(units));
+  Space<float> product(widest * units), carry(2 * widest * 2 * units);
+  Space<float> factor_h(Factor<Float32>::space(units)), factor_v(Factor<Float32>::space(units));
   NeighbourRows before_h, before_v, dz_rows;
   Share every = {0, all.total()};
   before_h.gather(all.grid, every, left, y, units, -batch, zeros);
   before_v.gather(all.grid, every, below, y, units, -row, zeros);
   dz_rows.gather(all.grid, every, place, dz, depth, 0, zeros);
-  std::vector<Factor> factors = {{units, before_h.rows.data(), factor_h.data(), dv_h},
+  std::vector<Factor<Float32>> factors = {{units, before_h.rows.data(), factor_h.data(), dv_h},
                                  {units, before_v.rows.data(), factor_v.data(), dv_v}};
   std::vector<float> sums(depth);  // of dz: nobody asked for them
   Team team;
@@ -150,7 +153,7 @@ KERNEL lstm2d_backward(const float* dy, const float* v_h, const float* v_v, cons
   {
     int member = team_index(), size = team_size();
     Share mine = share(panels.count(), member, size);
-    Space space(widest * WIDTH);
+    Space<float> space(widest * WIDTH);
     NeighbourRows h, v;
     panels.pack(mine, v_h, v_v, true);
     for (index_t d = diagonals - 1; d >= 0; --d) {

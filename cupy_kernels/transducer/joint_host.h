@@ -4,8 +4,8 @@
 #include "joint.h"
 #include "product.h"
 
-#define CHUNK (16 * ROWS)                    // nodes that take turns with a panel of the weight
-#define SLICE (2 * Factor::MOST_ROWS)        // nodes between two barriers
+#define CHUNK (16 * ROWS)                        // nodes that take turns with a panel of the weight
+#define SLICE (2 * Factor<Float32>::MOST_WORDS)  // nodes between two barriers
 
 struct Network {
   const float *encoder, *predictor, *weight, *bias;
@@ -34,7 +34,8 @@ class Weight {
     for (index_t j = 0; j < net.joint; ++j) rows.push_back(net.weight + j * net.vocab);
     BLOCKS(p, net.panels()) {
       int valid = panel_width(p, net.vocab);
-      gather_panel(rows.data(), net.joint, p * WIDTH, valid, panels_.data() + p * joint_ * WIDTH);
+      Gathered<Float32> all = {rows.data(), net.joint};
+      gather_panel(all, p * WIDTH, valid, panels_.data() + p * joint_ * WIDTH);
       for (int i = 0; i < WIDTH; ++i)
         bias_.data()[p * WIDTH + i] = i < valid ? net.bias[p * WIDTH + i] : -INFINITY;
     }
@@ -44,7 +45,7 @@ class Weight {
 
  private:
   index_t joint_;
-  Space panels_, bias_;
+  Space<float> panels_, bias_;
 };
 
 // Softmax's denominators, column by column: a maximum and a sum per lane.
@@ -89,7 +90,7 @@ class ScoreChunk {
 
   void run(const Weight& weight) {
     for (index_t p = 0; p < net_.panels(); ++p) {
-      panel_product(rows_, count_, weight.panel(p), net_.joint, false, tile_);
+      panel_product<Float32>(rows_, count_, weight.panel(p), net_.joint, false, tile_);
       for (int i = 0; i < count_; ++i) absorb(i, p, weight.bias(p), tile_ + i * WIDTH);
     }
     for (int i = 0; i < count_; ++i)
@@ -110,7 +111,7 @@ class ScoreChunk {
   }
 
   const Network& net_;
-  Space hidden_;
+  Space<float> hidden_;
   int count_;
   Node node_[CHUNK];
   const float* rows_[CHUNK];
@@ -146,9 +147,9 @@ class JointBackward {
         hidden_(SLICE * net.joint),
         dx_(SLICE * net.vocab),
         dz_(SLICE * net.inputs),
-        packed_(Factor::space(net.joint)) {
+        packed_(Factor<Float32>::space(net.joint)) {
     BLOCKS(p, ceil_div(net.joint, WIDTH))
-      pack_columns(net.weight + p * WIDTH * net.vocab, net.vocab, net.vocab,
+      pack_columns<Float32>(net.weight + p * WIDTH * net.vocab, net.vocab, net.vocab,
                    panel_width(p, net.joint), transposed_.data() + p * net.vocab * WIDTH);
     for (index_t i = 0; i < SLICE; ++i) {
       hidden_rows_.push_back(hidden_.data() + i * net.joint);
@@ -158,8 +159,9 @@ class JointBackward {
 
   // Every member of a team calls it.
   void run(float* d_encoder, float* d_predictor, float* d_weight, float* d_bias, Team& team) {
-    std::vector<Factor> factors = {{net_.joint, hidden_rows_.data(), packed_.data(), d_weight}};
-    Space tile(CHUNK * WIDTH);
+    std::vector<Factor<Float32>> factors = {
+        {net_.joint, hidden_rows_.data(), packed_.data(), d_weight}};
+    Space<float> tile(CHUNK * WIDTH);
     int size = team_size(), member = team_index();
     for (index_t first = 0; first < net_.count; first += SLICE) {
       index_t count = net_.count - first < SLICE ? net_.count - first : SLICE;
@@ -182,7 +184,8 @@ class JointBackward {
     for (index_t i = start; i < start + count; ++i)
       net_.hidden(net_.node(first + i), hidden_.data() + i * joint);
     for (index_t p = 0; p < net_.panels(); ++p) {
-      panel_product(hidden_rows_.data() + start, count, weight_.panel(p), joint, false, tile);
+      panel_product<Float32>(hidden_rows_.data() + start, count, weight_.panel(p), joint, false,
+                             tile);
       for (index_t i = 0; i < count; ++i)
         logit_gradient(net_.node(first + start + i), p, tile + i * WIDTH,
                        dx_.data() + (start + i) * vocab);
@@ -193,8 +196,8 @@ class JointBackward {
       finish_gradient(net_.y, n, node_gradient(net_.y, n), dx[net_.y.blank_column], dx);
     }
     for (index_t p = 0; p < ceil_div(joint, WIDTH); ++p) {
-      panel_product(dx_rows_.data() + start, count, transposed_.data() + p * vocab * WIDTH, vocab,
-                    false, tile);
+      panel_product<Float32>(dx_rows_.data() + start, count,
+                             transposed_.data() + p * vocab * WIDTH, vocab, false, tile);
       for (index_t i = 0; i < count; ++i)
         hidden_gradient(net_.node(first + start + i), p, start + i, tile + i * WIDTH);
     }
@@ -233,7 +236,7 @@ class JointBackward {
 
   const Network& net_;
   const Weight& weight_;
-  Space transposed_, hidden_, dx_, dz_, packed_;
+  Space<float> transposed_, hidden_, dx_, dz_, packed_;
   std::vector<const float*> hidden_rows_, dx_rows_;
 };
 

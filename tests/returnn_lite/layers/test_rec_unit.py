@@ -165,7 +165,10 @@ def grid(**more: Any) -> dict[str, Any]:
             layer(unit="layernormvariantslstm", unit_opts={"per_gate_norm": True}),
             r"found global_norm and per_gate_norm, needed one; global_norm is a default",
         ),
-        (layer(unit="gru", unit_opts={"activation": "tahn"}), r"unknown activation 'tahn'; did you"),
+        (
+            layer(unit="gru", unit_opts={"activation": "tahn"}),
+            r"unknown activation 'tahn'; did you",
+        ),
         (layer(direction=2), r"option 'direction': found 2, needed 1 or -1"),
         (
             {**layer(**{"from": "last"}), "last": {"class": "gather", "from": "data"}},
