@@ -127,13 +127,15 @@ class Data:
         return self.with_dims([d for d in self.dims if d is not dim])
 
     def with_dims(self, dims: Sequence[Dim]) -> Data:
-        """Return the template with other dims; a time or feature dim that is gone is replaced.
+        """Return the template with other dims; a time dim that is gone is the first dynamic one.
 
-        Then "T" is the first dynamic dim, and "F" the last fixed one, of dense data.
+        As in RETURNN, features that are the last fixed dim are so afterwards, whichever that is.
         """
-        time = self.time_dim if self.time_dim in dims else next_time(dims)
-        feature = self.feature_dim if self.feature_dim in dims else None
-        if self.feature_dim is not None and feature is None:
+        time, feature = self.time_dim, self.feature_dim
+        if time is not None and time not in dims:
+            time = next_time(dims)
+        by_default = feature is next_feature(self.dims, self.time_dim)
+        if feature is not None and (by_default or feature not in dims):
             feature = next_feature(dims, time)
         return replace(self, dims=tuple(dims), time_dim=time, feature_dim=feature, tensor=None)
 
@@ -211,10 +213,12 @@ def _expanded(data: Data, mapping: dict[Dim, Dim], dims: list[Dim]) -> Any:
 def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
     """Map the dims of data to those in dims; add to dims what is not among them."""
     mapping = {d: d for d in data.dims if d in dims}
-    for dim in data.dims:
+    # A dim of size 1, such as what a reduction kept, goes with what is left in the end.
+    for dim in sorted(data.dims, key=lambda d: d.size == 1):
         if dim in mapping:
             continue
-        free = [d for d in dims if d not in mapping.values() and d.size is not None]
+        open_ = [d for d in dims if d not in mapping.values() and d.kind != "batch"]
+        free = [d for d in open_ if d.size is not None]
         if dim is data.feature_dim and feature is not None:
             if dim.size not in (1, feature.size):
                 raise NetworkError(
@@ -225,6 +229,8 @@ def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
             mapping[dim] = feature
         elif dim.size is not None and (same := [d for d in free if d.size == dim.size]):
             mapping[dim] = same[0]
+        elif dim.size == 1 and (spatial := [d for d in open_ if d is not feature]):
+            mapping[dim] = next((d for d in spatial if d.dynamic), spatial[0])
         else:
             dims.insert(len(dims) - (bool(dims) and dims[-1] is feature), dim)
             mapping[dim] = dim

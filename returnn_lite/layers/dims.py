@@ -82,7 +82,7 @@ class ExpandDims(Layer):
         new = site.node.dim("feature" if feature else "spatial", "expand_dims", self.dim)
         site.node.resolved["axis"] = new
         dims = (*x.dims[:place], new, *x.dims[place:])
-        out = replace(x, dims=dims, tensor=None)
+        out = x.with_dims(dims)
         if word in ("t", "time", "spatial") and x.time_dim is None:
             out = replace(out, time_dim=next_time(dims) or new)
         if feature and x.feature_dim is None and x.sparse_dim is None:
@@ -99,7 +99,10 @@ class ExpandDims(Layer):
 @register("swap_axes")
 @dataclass(frozen=True, kw_only=True)
 class SwapAxes(Layer):
-    """The input with two dims in each other's place; they keep their meaning."""
+    """The input with two dims in each other's place.
+
+    Where the features are the last fixed dim, they still are it afterwards, as in RETURNN.
+    """
 
     axis1: Any
     axis2: Any
@@ -114,7 +117,7 @@ class SwapAxes(Layer):
     def _swapped(self, site: Site) -> Data:
         x = site.source
         a, b = site.axis_of(self.axis1, x, "axis1"), site.axis_of(self.axis2, x, "axis2")
-        return x.ordered([{a: b, b: a}.get(d, d) for d in x.dims])
+        return x.with_dims([{a: b, b: a}.get(d, d) for d in x.dims])
 
     def call(self, site: Site) -> Data:
         """Return the values in the new order."""
@@ -145,7 +148,7 @@ class Transpose(Layer):
             order = resolve(list(self.perm), x, where)
         if sorted(map(id, order)) != sorted(map(id, x.dims)):
             raise site.error(f"found perm {self.perm!r} for {x}, needed every dim once")
-        return x.ordered(order)
+        return x.with_dims(order)
 
     def call(self, site: Site) -> Data:
         """Return the values in the new order."""

@@ -83,12 +83,12 @@ class Window(Running):
             if not given or left != size - 1 or self.stride != 1 or self.padding != "same":
                 raise site.error("found a window over the steps of a loop, needed window_right 0")
             at = int(x.has_batch)
-            return replace(x, dims=(*x.dims[:at], window, *x.dims[at:]), tensor=None)
+            return x.with_dims([*x.dims[:at], window, *x.dims[at:]])
         axis = site.axis_of(self.axis, x)
         if axis is BATCH or (self.padding == "valid" and (self.window_left or right) is not None):
             raise site.error(f"found axis {axis} of {x}, needed no batch; no sides for 'valid'")
         at, new = x.axis(axis) + 1, self._new(axis)
-        out = replace(x, dims=(*x.dims[:at], window, *x.dims[at:]), tensor=None)
+        out = x.with_dims([*x.dims[:at], window, *x.dims[at:]])
         return out.renamed(axis, new)
 
     def first_state(self, site: Site) -> dict[str, Data]:

@@ -74,9 +74,14 @@ def _outputs(network: Any, case: Case) -> dict[str, Any]:
     found = {}
     for name in case.outputs:
         layer = network.get_layer(name)
-        data = layer.output.copy_as_batch_major()
+        data = layer.output
+        if data.have_batch_axis():
+            data = data.copy_as_batch_major()
         if data.time_dim_axis is not None:
             data = data.copy_with_time_dim_axis(1)
+        if data.feature_dim_axis is not None:
+            data = data.copy_with_feature_last()
+        if data.have_batch_axis() and data.time_dim_axis is not None:
             found[f"output_lengths:{name}"] = data.get_sequence_lengths()
         found[f"output:{name}"] = data.placeholder
         if case.search:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import returnn_attention_cases
+import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
 from returnn_unit_cases import UNIT_CASES
 
@@ -282,3 +283,6 @@ CASES = {
     },
     **{name: Case(**opts) for name, opts in UNIT_CASES.items()},
 }
+for _name, (_net, _outputs) in returnn_shape_cases.nets().items():
+    _lengths = returnn_shape_cases.RAGGED
+    CASES[_name] = Case(_net, returnn_shape_cases.STREAMS, _lengths, outputs=_outputs)

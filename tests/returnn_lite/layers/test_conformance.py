@@ -239,12 +239,15 @@ OF_A_STEP = (
     *("linear_sparse", "softmax", "rec", "rec_sparse", "subnetwork", "masked_computation"),
     *("masked_labels", "reduce_out", "reinterpret_data", "vtlp", "layer_norm", "gating"),
     *("variable", "self_attention_left", "positional_encoding", "positions"),
-    *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse"),
+    *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
+    *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
+    *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
+    *("concat", "constant", "cast", "switch", "train_flag", "print", "range"),
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
-    *("spec_augment", "self_attention", "self_attention_left"),
+    *("spec_augment", "self_attention", "self_attention_left", "slice_nd_open", "prefix_half"),
     *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
 )
 OF_A_SEQUENCE = (
@@ -256,6 +259,12 @@ OF_A_SEQUENCE = (
     *("generic_attention", "dot_attention", "self_attention", "self_attention_left"),
     *("positional_encoding", "positions"),
     *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
+    *("gather_fixed", "gather_nd", "slice_nd", "slice_nd_open", "split_dims", "split_time"),
+    *("search_sorted", "merge_dims", "merge_time", "merge_order", "combine_dims", "squeeze"),
+    *("expand_dims", "swap_axes", "transpose", "slice", "slice_time", "pad", "pad_time"),
+    *("pad_mirror", "prefix_in_time", "postfix_in_time", "shift_axis", "window", "window_stride"),
+    *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
+    *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
 )
 
 
@@ -405,9 +414,8 @@ def in_a_loop(name: str, inputs: Net, *, moved: bool) -> Network:
         "s": {"class": "linear", "activation": "tanh", "from": "data:source", "n_out": DIM},
         **inputs,
         "mask": {**COMMON["mask"], "initial_output": 1},
-        "column": COMMON["column"],
+        **{k: v for k, v in COMMON.items() if k not in ("count", "mask")},
         "half": {"class": "eval", "from": "base:count", "eval": "source(0) // 2"},
-        "last": COMMON["last"],
         "x": layer,
         "output": {"class": "copy", "from": "s"},
     }
