@@ -8,7 +8,7 @@ from typing import Any
 
 from returnn_lite.axes import resolve
 from returnn_lite.beam import latest
-from returnn_lite.data import Data
+from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH, Dim, product, total
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
@@ -35,14 +35,19 @@ class Concat(Layer):
         datas, axes = site.sources, self._axes(site)
         if BATCH in axes or len({d.dtype for d in datas}) > 1:
             raise site.error(f"found sources {datas}, needed one dtype, and no axis of the batch")
-        new = site.node.resolved["new"] = total(axes)
-        seen = [d.renamed(a, new) for d, a in zip(datas, axes, strict=True)]
+        site.node.resolved["new"] = total(axes)
+        fitting = self._fitting(site, datas)
+        if not self.allow_broadcast and any(len(d.dims) != len(fitting[0].dims) for d in datas):
+            raise site.error(f"found sources {datas}, needed the same dims; try allow_broadcast")
+        beam = latest([d.beam for d in datas])
+        return replace(max(fitting, key=lambda d: d.sparse_dim is None), beam=beam, tensor=None)
+
+    def _fitting(self, site: Site, datas: list[Data]) -> list[Data]:
+        """Return the sources with the same dims, size 1 where one lacks a dim."""
+        new = site.node.resolved["new"]
+        seen = [d.renamed(a, new) for d, a in zip(datas, self._axes(site), strict=True)]
         base = max(seen, key=lambda d: len(d.dims))
-        for x in seen:
-            lacking = [d for d in base.dims if d not in x.dims]
-            if set(x.dims) - set(base.dims) or (lacking and not self.allow_broadcast):
-                raise site.error(f"found sources {base} and {x}, needed the same dims")
-        return replace(base, beam=latest([d.beam for d in datas]), tensor=None)
+        return [fitted(d, base) for d in seen]
 
     def _axes(self, site: Site) -> list[Dim]:
         if site.frame is None:
@@ -57,19 +62,18 @@ class Concat(Layer):
         beam = latest([d.beam for d in site.sources])
         datas = [d.in_beam(beam) for d in site.sources]
         axes, new = self._axes(site), site.node.resolved["new"]
-        dims = list(dict.fromkeys(d for x, a in zip(datas, axes, strict=True) for d in x.dims))
-        others = [d for d in dims if d not in axes]
-        sizes = {d: n for x in datas for d, n in zip(x.dims, x.sizes(), strict=True)}
-        parts = []
-        for x, axis in zip(datas, axes, strict=True):
-            x = x.ordered([axis, *(d for d in others if d in x.dims)])
-            tensor = x.tensor[
-                (slice(None), *(slice(None) if d in x.dims else None for d in others))
-            ]
-            parts.append(tf.broadcast_to(tensor, [sizes[axis], *(sizes[d] for d in others)]))
-        joined = replace(datas[0], dims=(new, *others), beam=beam, tensor=tf.concat(parts, axis=0))
-        if any(a.dynamic for a in axes[:-1]) and BATCH in others:
-            joined = self._without_gaps(site, joined, axes, [sizes[a] for a in axes])
+        sizes = [x.sizes()[x.axis(a)] for x, a in zip(datas, axes, strict=True)]
+        fitting = [x.first(new) for x in self._fitting(site, datas)]
+        shape = tf.shape(fitting[0].tensor)[1:]
+        for x in fitting[1:]:
+            shape = tf.broadcast_dynamic_shape(shape, tf.shape(x.tensor)[1:])
+        parts = [
+            tf.broadcast_to(x.tensor, tf.concat([[n], shape], axis=0))
+            for x, n in zip(fitting, sizes, strict=True)
+        ]
+        joined = replace(fitting[0], beam=beam, tensor=tf.concat(parts, axis=0))
+        if any(a.dynamic for a in axes[:-1]) and joined.has_batch:
+            joined = self._without_gaps(site, joined, axes, sizes)
         return site.as_output(joined)
 
     def _without_gaps(self, site: Site, x: Data, axes: list[Dim], sizes: list[Any]) -> Data:
@@ -83,10 +87,9 @@ class Concat(Layer):
                 own = site.run.lengths_of(axis, x.beam)[:, None]
             end, gap = end + own, gap + size - own
             index = tf.where(place >= end, place + gap, index)
-        entry = Data(name="place", dims=(BATCH, new), dtype="int32", beam=x.beam, tensor=index)
-        x, entry = x.first(BATCH, new), entry
-        last = tf.shape(x.tensor)[1] - 1
-        tensor = tf.gather(x.tensor, tf.minimum(entry.tensor, last), axis=1, batch_dims=1)
+        x = x.first(BATCH, new)
+        index = tf.minimum(index, tf.shape(x.tensor)[1] - 1)
+        tensor = tf.gather(x.tensor, index, axis=1, batch_dims=1)
         return replace(x, tensor=tensor)
 
 

@@ -67,7 +67,7 @@ class Slice(Layer):
 
 _PLACES: dict[str, Callable[[Any, Any], Any]] = {
     "constant": lambda i, n: i,
-    "replication": lambda i, n: tf.clip_by_value(i, 0, n - 1),
+    "replication": lambda i, n: tf.maximum(tf.minimum(i, n - 1), 0),
     "reflect": lambda i, n: n - 1 - abs(n - 1 - abs(i)),
     "symmetric": lambda i, n: _symmetric(i, n),
 }

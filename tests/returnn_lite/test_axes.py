@@ -37,6 +37,21 @@ X = Data(name="x", dims=(BATCH, W, U, T, F), feature_dim=F, time_dim=T)
         ("except_time", [W, U, F]),
         ("except_feature", [BATCH, W, U, T]),
         ("all", [BATCH, W, U, T, F]),
+        ("*", [BATCH, W, U, T, F]),
+        ("dyn:-1", [T]),
+        ("spatial_except_time", [W, U]),
+        ("except_batch:1", [U]),
+        ("dim:7", [W]),
+        ("dim:4", [F]),
+        ("stag:w", [W]),
+        ("stag:W", [W]),
+        ("stag-single:0:t", [T]),
+        ("tag:f", [F]),
+        ("bt", [BATCH, T]),
+        ("BTF", [BATCH, T, F]),
+        ("T?", [T]),
+        ("stag:x?", []),
+        ("dim:5?", []),
         (0, [BATCH]),
         (-1, [F]),
         (["T", "static"], [T, W, F]),
@@ -56,7 +71,37 @@ def test_words(word: Any, dims: list[Dim]) -> None:
     assert resolve(word, X, "x") == dims
 
 
-@pytest.mark.parametrize("word", ["tim", "static:2", "static:x", 5, -6, True, Dim("spatial", "z")])
+def test_positions_count_the_batch_first() -> None:
+    x = Data(name="x", dims=(T, BATCH, F), feature_dim=F, time_dim=T)
+    assert resolve([0, 1, -1], x, "x") == [BATCH, T, F]
+
+
+def test_a_name_or_size_means_one_dim() -> None:
+    x = Data(name="x", dims=(BATCH, W, Dim("spatial", "w2", 7)))
+    for word in ("stag:w", "dim:7"):
+        with pytest.raises(
+            NetworkError, match=rf"x: found \[7, 7\] for axis '{word}' in .*, needed"
+        ):
+            resolve(word, x, "x")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "stag:f",
+        "stag:",
+        "dim:x",
+        "stag-single:1:w",
+        "bx",
+        "tim",
+        "static:2",
+        "static:x",
+        5,
+        -6,
+        True,
+        Dim("spatial", "z"),
+    ],
+)
 def test_words_without_meaning(word: Any) -> None:
     with pytest.raises(NetworkError, match=r"^layer: found no axis .*; try one of all, batch, dyn"):
         resolve(word, X, "layer")

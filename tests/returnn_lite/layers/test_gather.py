@@ -1,0 +1,177 @@
+"""Entries by their position: gather, scatter, slices that begin anywhere, sorted search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, run, sparse
+from reference import check
+from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
+
+from returnn_lite.network import Network
+
+PLACES = {"class": "eval", "eval": "(source(0) + 1) % 2", "from": "flat"}
+FLAT = {"class": "reinterpret_data", "set_sparse": False, "from": "data:classes"}
+
+
+def test_gather_takes_entries_and_stops_at_each_sequences_ends() -> None:
+    net = {"output": {"class": "gather", "from": "data", "position": "data:positions"}}
+    positions = np.array([[0, 8, 2], [1, 3, 0], [1, 0, 0]], np.int32)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        counts = [3, 2, 1]
+        return [
+            data[b, np.minimum(positions[b, : counts[b]], LENGTHS[b] - 1)]
+            for b in range(len(LENGTHS))
+        ]
+
+    streams = {"data": dense(LENGTHS, 4), "positions": (positions, [3, 2, 1])}
+    check(Network(net, extern_data=STREAMS), streams, formula)
+
+
+def test_gather_before_the_beginning_takes_the_first_entry() -> None:
+    before = {"class": "eval", "eval": "-source(0)", "from": "count"}
+    layer = {"class": "gather", "from": "data", "position": "before", "clip_to_valid": True}
+    same(rows(layer, before=before), [x[0] for x in sequences()])
+
+
+def test_gather_of_labels_keeps_their_classes() -> None:
+    final = {"class": "eval", "eval": "source(0) - 1", "from": "count"}
+    layer = {"class": "gather", "from": "data:classes", "position": "final"}
+    out = run(network(layer, final=final), batch())["output"]
+    assert out.sparse_dim is not None and out.sparse_dim.size == 5
+    labels, _ = sparse(LENGTHS, 5)
+    assert out.values.tolist() == [labels[b, n - 1] for b, n in enumerate(LENGTHS)]
+
+
+def test_gather_from_a_fixed_dim_by_a_number_or_a_frame() -> None:
+    same(
+        rows({"class": "gather", "from": "data", "position": 2, "axis": "F"}),
+        [x[:, 2] for x in sequences()],
+    )
+    layer = {"class": "gather", "from": "data", "position": "places", "axis": "F"}
+    pairs = zip(sequences(), sparse(LENGTHS, 5)[0], strict=True)
+    needed = [x[np.arange(len(x)), (c[: len(x)] + 1) % 2] for x, c in pairs]
+    same(rows(layer, flat=FLAT, places=PLACES), needed)
+
+
+def test_gather_nd_is_over_the_first_dim_behind_the_batch() -> None:
+    layer = {"class": "gather_nd", "from": "mean", "position": "half"}
+    mean = {"class": "reduce", "mode": "mean", "axis": "T", "from": "data"}
+    needed = [x.mean(0)[len(x) // 2] for x in sequences()]
+    same(rows(layer, mean=mean), needed)
+
+
+def test_scattered_entries_are_summed_and_padding_goes_nowhere() -> None:
+    layer = {
+        "class": "scatter_nd",
+        "position": "places",
+        "position_axis": "T",
+        "output_dim_via_time_from": "data:positions",
+        "from": "data",
+    }
+    net = network(layer, flat=FLAT, places=PLACES)
+    labels, counts = sparse(LENGTHS, 5), [3, 2, 2]
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, c, n, m in zip(data, labels[0], LENGTHS, counts, strict=True):
+            y = np.zeros([m, 4])
+            np.add.at(y, (c[:n] + 1) % 2, x[:n])
+            found.append(y)
+        return found
+
+    streams = {"data": dense(LENGTHS, 4), "classes": labels, "positions": sparse(counts, 9)}
+    check(net, streams, formula)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_slices_of_fixed_size_are_zero_behind_the_end(size: int) -> None:
+    layer = {"class": "slice_nd", "start": "half", "size": size, "from": "data"}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        parts = [x[:n] for x, n in zip(data, LENGTHS, strict=True)]
+        cut = [x[len(x) // 2 :][:size] for x in parts]
+        return [np.pad(x, [[0, size - len(x)], [0, 0]]) for x in cut]
+
+    check(network(layer), {"data": dense(LENGTHS, 4)}, formula)
+
+
+def test_slices_to_the_end_or_of_a_size_for_each_sequence() -> None:
+    layer = {"class": "slice_nd", "start": "half", "size": None, "from": "data"}
+    same(rows(layer), [x[len(x) // 2 :] for x in sequences()])
+    same(
+        rows({**layer, "start": 1, "min_size": 1}),
+        [x[1:] if len(x) > 1 else 0 * x for x in sequences()],
+    )
+    layer |= {"size": "half", "min_size": 1}
+    same(rows(layer), [x[len(x) // 2 :][: max(len(x) // 2, 1)] for x in sequences()])
+
+
+def test_a_slice_begins_at_every_frame() -> None:
+    layer = {"class": "slice_nd", "start": "places", "size": 2, "from": "data"}
+    labels, _ = sparse(LENGTHS, 5)
+    needed = []
+    for x, c in zip(sequences(), labels, strict=True):
+        longer = np.pad(x, [[0, 3], [0, 0]])
+        starts = (c[: len(x)] + 1) % 2
+        needed.append(np.stack([longer[s : s + 2] for s in starts]))
+    same(rows(layer, flat=FLAT, places=PLACES), needed)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_search_in_a_sorted_sequence(side: str) -> None:
+    others = {
+        "ones": {"class": "eval", "eval": "1.0 + 0.0 * source(0)", "from": "sum"},
+        "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "data"},
+        "sorted": {"class": "cumsum", "from": "ones"},
+        "values": {"class": "eval", "eval": "tf.round(2.0 * source(0))", "from": "mean"},
+        "mean": {"class": "reduce", "mode": "max", "axis": "T", "from": "data"},
+    }
+    layer = {"class": "search_sorted", "sorted_sequence": "sorted", "values": "values"}
+    needed = [
+        np.searchsorted(np.arange(1.0, len(x) + 1), np.round(2 * x.max(0)), side=side)  # type: ignore[call-overload]
+        for x in sequences()
+    ]
+    same(rows({**layer, "side": side}, **others), needed)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (
+            {"class": "gather", "from": "count", "position": "count"},
+            r"output \(gather\): found no axis 'T' in \[B\], int32",
+        ),
+        (
+            {"class": "gather", "from": "data", "position": "data:other"},
+            r"output \(gather\): found position \[B,T.*\], needed whole numbers",
+        ),
+        (
+            {"class": "gather", "from": "data", "position": "count", "axis": "B"},
+            r"found axis 'B' of .*, needed one of a sequence",
+        ),
+        (
+            {"class": "slice_nd", "from": "data", "start": "data:classes", "size": None},
+            r"found start .*, needed \[batch\] where the size is not a number",
+        ),
+        (
+            {
+                "class": "scatter_nd",
+                "from": "data",
+                "position": "data",
+                "position_axis": "T",
+                "output_dim_via_time_from": "data",
+            },
+            r"found axis .* of position .*, needed whole numbers",
+        ),
+        (
+            {"class": "search_sorted", "sorted_sequence": "data", "values": "count"},
+            r"found values \[B\], int32 for .*, needed its dtype, dims and one more",
+        ),
+    ],
+)
+def test_mistakes(layer: dict[str, Any], text: str) -> None:
+    fails(layer, text)

@@ -1,0 +1,70 @@
+"""Sequences joined, taken apart and repeated, each without padding in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, run, sparse
+from reference import check
+from shapes import LENGTHS, fails, network, rows, same, sequences
+
+REPEAT = {"class": "repeat", "axis": "T", "from": "data"}
+
+
+def test_sequences_one_after_the_other() -> None:
+    layer = {"class": "concat", "from": [["data", "T"], ["other", "T"]]}
+    same_feature = {"class": "linear", "activation": None, "n_out": 4, "from": "data:other"}
+    net = network(layer, other=same_feature)
+    more, counts = dense([3, 2, 1], 4, seed=1)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        own = [y[:n] @ p["other/W"] + p["other/b"] for y, n in zip(more, counts, strict=True)]
+        parts = [x[:n] for x, n in zip(data, LENGTHS, strict=True)]
+        return [np.concatenate(z) for z in zip(parts, own, strict=True)]
+
+    check(net, {"data": dense(LENGTHS, 4), "other": (more, counts)}, formula)
+
+
+def test_a_source_that_lacks_dims_is_repeated_where_that_is_allowed() -> None:
+    mean = {"class": "reduce", "mode": "mean", "axis": "T", "from": "data"}
+    layer = {"class": "concat", "from": [["data", "F"], ["mean", "F"]], "allow_broadcast": True}
+    needed = [np.concatenate([x, np.tile(x.mean(0), [len(x), 1])], axis=1) for x in sequences()]
+    same(rows(layer, mean=mean), needed)
+    fails({**layer, "from": [["data", "F"], ["count", 0]]}, r"found sources .*, needed one dtype")
+    fails({**layer, "from": ["data"]}, r"found \['data'\] in 'from', needed \[\(layer, axis\)")
+
+
+def test_parts_of_the_features() -> None:
+    split = {"class": "split", "size_splits": [1, 3], "from": "data"}
+    same(rows({"class": "copy", "from": "split/1"}, split=split), [x[:, 1:] for x in sequences()])
+    split = {"class": "split", "axis": "static:0", "num_splits": 2, "from": "heads"}
+    needed = [x.reshape(-1, 2, 2)[:, :1] for x in sequences()]
+    same(rows({"class": "copy", "from": "split/0"}, split=split), needed)
+    fails({**split, "num_splits": 3}, r"found parts \[0, 0, 0\] of axis 'static:0' in .*, needed")
+    fails({"class": "split", "from": "data"}, r"found both or none of num_splits and size_splits")
+
+
+def test_entries_several_times() -> None:
+    same(rows({**REPEAT, "repetitions": 2}), [np.repeat(x, 2, axis=0) for x in sequences()])
+    fails({**REPEAT, "repetitions": 0}, r"found repetitions 0 of .*, needed 1 on")
+    fails({**REPEAT, "repetitions": "data"}, r"found repetitions .*, needed whole numbers of it")
+
+
+def test_each_entry_as_often_as_a_layer_says() -> None:
+    flat = {"class": "reinterpret_data", "set_sparse": False, "from": "data:classes"}
+    net = network({**REPEAT, "repetitions": "flat"}, flat=flat)
+    labels, _ = sparse(LENGTHS, 3)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        rows_ = zip(data, labels, LENGTHS, strict=True)
+        return [np.repeat(x[:n], c[:n], axis=0) for x, c, n in rows_]
+
+    check(net, {"data": dense(LENGTHS, 4), "classes": (labels, LENGTHS)}, formula)
+    assert run(net, {"data": dense([2], 4), "classes": (0 * labels[:1, :2], [2])})
+
+
+@pytest.mark.parametrize("axis", ["B", "x"])
+def test_no_such_axis(axis: str) -> None:
+    fails({**REPEAT, "repetitions": 2, "axis": axis}, r"output \(repeat\): found ")

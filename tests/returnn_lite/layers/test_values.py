@@ -1,0 +1,74 @@
+"""Constants, casts, choices between layers, and what prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import run
+from shapes import batch, fails, network, rows, same, sequences
+
+
+def test_constants() -> None:
+    layer: dict[str, Any] = {"class": "constant", "value": 2}
+    out = run(network(layer), batch())["output"].values
+    assert (out.shape, out.dtype, out) == ((), np.int32, 2)
+    layer |= {"shape": [2, 3], "with_batch_dim": True, "dtype": "float32"}
+    np.testing.assert_array_equal(
+        run(network(layer), batch())["output"].values, np.full([3, 2, 3], 2.0)
+    )
+    assert (
+        run(network({"class": "constant", "value": True}), batch())["output"].values.dtype == bool
+    )
+
+
+def test_cast() -> None:
+    found = rows({"class": "cast", "dtype": "int32", "from": "data"})
+    same(found, [x.astype(np.int32) for x in sequences()])
+    assert (
+        network({"class": "cast", "dtype": "float32", "from": "data:classes"})
+        .template("output")
+        .sparse_dim
+        is None
+    )
+
+
+def test_switch_chooses_by_entry() -> None:
+    mask = {"class": "compare", "kind": "greater", "value": 1, "from": "count"}
+    double = {"class": "eval", "eval": "source(0) * 2", "from": "data"}
+    layer = {"class": "switch", "condition": "mask", "true_from": "double", "false_from": 0.5}
+    needed = [2 * x if len(x) > 1 else np.full_like(x, 0.5) for x in sequences()]
+    same(rows(layer, mask=mask, double=double), needed)
+    layer |= {"false_from": "data", "condition": False}
+    same(rows(layer, mask=mask, double=double), sequences())
+
+
+def test_the_train_flag_is_that_of_the_run() -> None:
+    net = network({"class": "train_flag"})
+    assert [bool(run(net, batch(), train=t)["output"].values) for t in (True, False)] == [
+        True,
+        False,
+    ]
+
+
+def test_print_gives_its_input_and_prints_it(capfd: pytest.CaptureFixture[str]) -> None:
+    layer = {"class": "print", "from": "count", "extra_print_args": ["frames"], "summarize": 1}
+    assert run(network(layer), batch())["output"].values.tolist() == [4, 1, 3]
+    assert capfd.readouterr().err.strip() == "output [4 ... 3] frames"
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({"class": "constant", "value": 1, "dtype": "flat32"}, r"unknown dtype 'flat32'; did you"),
+        ({"class": "constant", "from": "data"}, r"found sources in 'from', needed none"),
+        ({"class": "cast", "dtype": "int", "from": "data"}, r"unknown dtype 'int'; did you mean"),
+        (
+            {"class": "switch", "condition": "data", "true_from": "data", "false_from": 0.0},
+            r"found condition .*, needed bool, and both choices",
+        ),
+    ],
+)
+def test_mistakes(layer: dict[str, Any], text: str) -> None:
+    fails(layer, text)
