@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from returnn_lite import layers, losses
+from returnn_lite import layers
 from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
@@ -61,7 +61,6 @@ def check_dict(
         scope.get(name, "outputs")
     check_loops(scope)
     for node in scope.all_nodes():
-        losses.check_name(node)
         _check_activation(node)
 
 

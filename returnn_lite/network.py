@@ -71,7 +71,7 @@ class Network:
         self._variables: dict[str, Any] | None = None
         self._functions: dict[tuple[Any, ...], Any] = {}
         self.outputs = self._build(names, "outputs")
-        self.loss_nodes = [n for n in self.nodes() if n.common.loss is not None and not search]
+        self.loss_nodes = [n for n in self.nodes() if losses.applies(n, self.mode)]
         for node in self.loss_nodes:
             losses.check(node)
 
@@ -201,7 +201,8 @@ class Network:
 
     def losses(self, frame: Frame, *, errors: bool = False) -> dict[str, losses.Loss]:
         """Return the loss of every layer that has one."""
-        nodes = [n for n in self.loss_nodes if not (n.common.only_on_eval and frame.run.mode.train)]
+        train = frame.run.mode.train
+        nodes = [n for n in self.loss_nodes if not (train and n.common.only_on_eval)]
         return {n.path: losses.compute(n, frame, errors=errors) for n in nodes}
 
     def run(self, batch: Batch, fetch: Sequence[str] = ()) -> Outputs:

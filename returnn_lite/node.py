@@ -11,6 +11,7 @@ from returnn_lite.dim import Dim, Kind
 if TYPE_CHECKING:
     from returnn_lite.layers.base import Layer
     from returnn_lite.loop import Loop
+    from returnn_lite.losses import Criterion
     from returnn_lite.reuse import Reuse
     from returnn_lite.scope import Scope
 
@@ -58,8 +59,8 @@ class Common:
     loss: str | None = None
     loss_opts: dict[str, Any] = field(default_factory=dict)
     loss_scale: float = 1.0
-    target: str | None = None
     loss_only_on_non_search: bool = False
+    target: str | None = None
     dropout: float = 0.0
     dropout_noise_shape: dict[Any, Any] | tuple[int | None, ...] | None = None
     dropout_axis: str | tuple[str, ...] | None = None
@@ -81,7 +82,8 @@ class Node:
     """One layer of a network: its options, the layers it depends on, its template and parameters.
 
     path: full name, such as `output/rec/s`; param_path: the prefix of its parameters. sources,
-    refs: the layers that `from` and the layer's other options name. inner: the scope of its
+    refs: the layers that `from` and the layer's other options name. criterion, loss_refs: its
+    loss, and the layers that the loss's options name. inner: the scope of its
     subnetwork. loop: the rec layer's loop that it lies in. params: what it declared, by full name;
     shapes: of all parameters that it uses, by the layer's own name for them; reuse: where others
     come from. resolved: what the layer found out while it was inferred. wanted: layers in the
@@ -99,6 +101,8 @@ class Node:
         self.sources: list[Node] = []
         self.refs: dict[str, list[Node]] = {}
         self.target: Node | None = None
+        self.criterion: Criterion | None = None
+        self.loss_refs: dict[str, Node] = {}
         self.initial: Node | None = None
         self.inner: Scope | None = None
         self.out: Data | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from returnn_lite import losses
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.base import find_class, split_options
 from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
@@ -158,15 +159,17 @@ class Scope:
                     "needed a number or a layer outside of the loop, such as 'base:x'"
                 )
         layer.open(node)
+        losses.open_loss(node)
         if common.target is not None and self._wants_target(node, common.target):
             node.target = self._target(common.target, where)
+            if node.criterion is not None:
+                losses.keep(node.target)
         return node
 
     def _wants_target(self, node: Node, target: str) -> bool:
         """Whether a layer's target is used; in a search it need not exist."""
         sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
-        quiet = self.mode.search and node.common.loss_only_on_non_search
-        if (node.common.loss is None or quiet) and node.layer.layer_class != "choice" and not sized:
+        if node.criterion is None and node.layer.layer_class != "choice" and not sized:
             return False
         root = self._root()
         return not self.mode.search or target in root.inputs or target in root.registered
@@ -219,10 +222,11 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
 _WORDS = frozenset({"zeros", "ones"})
 
 
-def is_output(opts: Mapping[str, Any], mode: Mode) -> bool:
+def is_output(opts: Any, mode: Mode) -> bool:
     """Whether the dict of a layer says that it is computed in a mode even if no other needs it."""
-    has_loss = opts.get("loss") and not mode.search
-    return bool(opts.get("is_output_layer") or has_loss) and not left_out(opts, mode)
+    if not isinstance(opts, dict) or left_out(opts, mode):
+        return False
+    return bool(opts.get("is_output_layer")) or losses.wanted(opts, mode)
 
 
 def left_out(opts: Mapping[str, Any], mode: Mode) -> bool:
@@ -253,7 +257,7 @@ def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
     names = [
         name
         for name, opts in layers.items()
-        if (name == "output" or (isinstance(opts, dict) and is_output(opts, mode)))
+        if (name == "output" or is_output(opts, mode))
         and not (isinstance(opts, dict) and left_out(opts, mode))
     ]
     if not names:

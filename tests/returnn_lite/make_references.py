@@ -31,7 +31,7 @@ def reference(case: Case) -> dict[str, Array]:
             # No network has dropout; without train_flag, a loop has no gradient.
             network = TFNetwork(
                 config=config,
-                train_flag=not case.search if case.train is None else case.train,
+                train_flag=case.trains,
                 eval_flag=True,
                 search_flag=case.search,
             )
@@ -90,13 +90,22 @@ def _outputs(network: Any, case: Case) -> dict[str, Any]:
 
 
 def _losses(network: Any, case: Case, variables: dict[str, Any]) -> dict[str, Any]:
-    """Return the loss of the network, summed over frames, and its gradients."""
+    """Return each layer's loss, errors and norm; the sum, and its gradients."""
     network.maybe_construct_objective()
-    if case.search or not case.train or not network.losses_dict:
-        return {}
-    (holder,), total = network.losses_dict.values(), network.total_loss
-    gradients = tf.gradients(total, list(variables.values()), unconnected_gradients="zero")
-    found = {"loss": total, "error": holder.get_error_value()}
+    found = {}
+    for name, holder in network.losses_dict.items():
+        parts = {
+            "value": holder.get_loss_value(),
+            "errors": holder.get_error_value(),
+            "norm": holder.get_norm_factor(),
+        }
+        found |= {f"{key}:{name}": x for key, x in parts.items() if x is not None}
+    if not case.trains or not network.losses_dict:
+        return found
+    found["loss"] = network.total_loss
+    gradients = tf.gradients(
+        network.total_loss, list(variables.values()), unconnected_gradients="zero"
+    )
     for name, gradient in zip(variables, gradients, strict=True):
         found[f"gradient:{name}"] = tf.convert_to_tensor(gradient)
     return found

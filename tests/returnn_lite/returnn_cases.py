@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
+from returnn_loss_cases import LOSS_CASES
 from returnn_unit_cases import UNIT_CASES
 
 from recipes.networks.lm import lstm_lm, step_lm
@@ -23,9 +24,9 @@ Net = dict[str, Any]
 class Case:
     """A network, the lengths of its streams, and what of it is compared.
 
-    search: whether its choices search. train: whether it is in training; by default, RETURNN is,
-    which has no gradient of loops otherwise, and this project is not. outputs: layers. config: what
-    eval strings ask for. returnn: what RETURNN's dict has besides or differently, by path, such as
+    search: whether its choices search. train: whether there are gradients, but also dropout; where
+    it is absent, without search. outputs: layers. config: what eval strings ask for. returnn: what
+    RETURNN's dict has besides or differently, by path, such as
     {"output/unit/output/length_normalization": False}.
     """
 
@@ -37,6 +38,11 @@ class Case:
     config: dict[str, float] = field(default_factory=dict)
     returnn: dict[str, Any] = field(default_factory=dict)
     train: bool | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether the network is that of training."""
+        return not self.search if self.train is None else self.train
 
     def net_for_returnn(self) -> Net:
         """Return the dict with RETURNN's differences."""
@@ -281,7 +287,7 @@ CASES = {
         name: Case(*parts, train=TRAIN.get(name))
         for name, parts in returnn_attention_cases.PARTS.items()
     },
-    **{name: Case(**opts) for name, opts in UNIT_CASES.items()},
+    **{name: Case(**opts) for name, opts in (UNIT_CASES | LOSS_CASES).items()},
 }
 for _name, (_net, _outputs) in returnn_shape_cases.nets().items():
     _lengths = returnn_shape_cases.RAGGED

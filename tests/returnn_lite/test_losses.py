@@ -188,7 +188,29 @@ def test_lengths_of_output_and_target_must_agree() -> None:
             {**CE, "loss": "ctc", "n_out": 4},
             r"found 4 outputs for target .*, dim 4, needed 5, the last one for the blank",
         ),
-        ({**CE, "target": "data", "n_out": 3}, r"found .* for target .*, needed a feature dim and"),
+        ({**CE, "target": "data", "n_out": 4}, r"found 4 outputs for target \[B,T.*, needed 3"),
+        (
+            {**CE, "target": "data", "n_out": 3, "loss_opts": {"label_smoothing": 0.1}},
+            r"output \(softmax\): found label_smoothing or focal_loss_factor for target .*, needed",
+        ),
+        (
+            {**CE, "loss_scale": 2.0, "loss_opts": {"scale": 3.0}},
+            r"found loss_scale 2.0 and the option scale 3.0, needed one of them",
+        ),
+        ({**CE, "loss": "edit_distance"}, r"needed sparse data; try 'decide'"),
+        ({**CE, "loss": "search_score"}, r"found the loss 'search_score' without a search, needed"),
+        (
+            {**CE, "loss": "expected_loss"},
+            r"output \(softmax\): missing option .*'loss' and 'loss_kind' of the loss",
+        ),
+        (
+            {**CE, "loss": "ctc", "loss_opts": {"ctc_opts": {"blank": 0}}},
+            r"unknown option 'blank' in ctc_opts; did you mean 'blank_index'",
+        ),
+        (
+            {**CE, "loss": "via_layer"},
+            r"needed one of the options error_signal_layer and align_layer",
+        ),
         ({**CE, "target": "clases"}, r"output \(softmax\): no data stream 'clases'; did you mean"),
         (
             {**CE, "loss": "ctc", "class": "linear", "activation": "tanh"},
@@ -200,3 +222,70 @@ def test_mistakes(layer: dict[str, Any], text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         network = Network({"output": layer}, extern_data=STREAMS)
         run(network, batch())
+
+
+def test_ctc_errors_in_evaluation_are_of_a_beam_search() -> None:
+    # The best path is all blanks, but the label's paths together are more probable.
+    probs = np.array([[0.4, 0.0, 0.6], [0.4, 0.0, 0.6]], np.float32)
+    streams = {"data": {"dim": 3}, "classes": {"dim": 2, "sparse": True}}
+    net: dict[str, Any] = {"output": {"class": "copy", "from": "data", "target": "classes"}}
+    net["output"] |= {"loss": "ctc", "loss_opts": {"beam_width": 4}}
+    batch = {
+        "data": (probs[None], [2]),
+        "classes": (np.array([[0]], np.int32), [1]),
+    }
+    network = Network(net, extern_data=streams)
+    found = {}
+    for train in (True, False):
+        loss = run(network, batch, train=train).losses["output"]
+        assert loss.error is not None
+        found[train] = loss.error.tolist()
+        assert loss.value.tolist() == pytest.approx([-np.log(0.4 * 0.4 + 2 * 0.4 * 0.6)])
+    assert found == {True: [1], False: [0]}
+
+
+def test_ctc_leaves_out_what_has_no_path() -> None:
+    net = {"output": {**CE, "loss": "ctc"}}
+    targets = (np.array([[1, 1, 3], [0, 0, 0], [2, 0, 0]], np.int32), [3, 3, 1])
+    found = {"data": dense(LENGTHS, 3), "classes": targets}
+    values, by_param = [], []
+    for skip in ({}, {"ctc_opts": {"ignore_longer_outputs_than_inputs": True}}):
+        network = Network({"output": {**net["output"], "loss_opts": skip}}, extern_data=STREAMS)
+        random_parameters(network)
+        values.append(run(network, found).losses["output"].value)
+        by_param.append(gradients(network, found)[1])
+    assert np.isinf(values[0][1]) and values[1][1] == 0
+    np.testing.assert_array_equal(values[0][[0, 2]], values[1][[0, 2]])
+    assert all(np.isfinite(g).all() for g in by_param[1].values())
+
+
+def test_cross_entropy_of_sequences_as_a_whole_is_divided_by_their_number() -> None:
+    net: dict[str, Any] = {
+        "last": {"class": "get_last_hidden_state", "from": "lstm", "key": "h", "n_out": 4},
+        "lstm": {"class": "rec", "unit": "lstm", "n_out": 4, "from": "data"},
+        "count": {"class": "length", "from": "data"},
+        "label": {"class": "reinterpret_data", "from": "count", "set_sparse_dim": 6},
+        "output": {**CE, "from": "last", "target": "label"},
+    }
+    network = Network(net, extern_data=STREAMS)
+    random_parameters(network)
+    out = run(network, {"data": dense(LENGTHS, 3)}, ["output"])
+    probs, loss = out["output"].canonical(), out.losses["output"]
+    needed = [-np.log(p[n]) for p, n in zip(probs, LENGTHS, strict=True)]
+    np.testing.assert_allclose(loss.value, needed, rtol=1e-4)
+    assert loss.weight.tolist() == [1, 1, 1]
+
+
+def test_losses_that_are_only_for_some_modes() -> None:
+    net = {
+        "output": {**CE, "only_on_eval": True},
+        "other": {**CE, "loss_only_on_non_search": True},
+        "third": {**CE, "only_on_search": True},
+    }
+    network = Network(net, extern_data=STREAMS)
+    assert set(run(network, batch()).losses) == {"output", "other"}
+    assert set(run(network, batch(), train=True).losses) == {"other"}
+    assert "third" not in network.param_shapes()
+    network = Network(net, extern_data=STREAMS, search=True)
+    assert [n.name for n in network.outputs] == ["output"]
+    assert network.loss_nodes == []

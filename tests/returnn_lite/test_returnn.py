@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eager import Array, gradients, run
+from eager import Array, Batch, frame_of, run
 from returnn_cases import CASES, Case, parameters
 
 from returnn_lite.network import Network
-from returnn_lite.output import Output
+from returnn_lite.output import LossValue, Output
 
 HERE = Path(__file__).parent
 STORED = HERE / "references"
@@ -67,23 +67,50 @@ def check(name: str, folder: Path) -> None:
     """Compare a case with the references in a folder."""
     case, stored = CASES[name], reference(folder, name)
     network = loaded(case, stored)
-    out = run(network, batch(stored), case.outputs, train=case.train)
+    out = run(network, batch(stored), case.outputs, train=case.trains)
     lengths = part(stored, "output_lengths")
     if case.search:
         scores = stored["scores:output"]
         np.testing.assert_allclose(out["output"].scores, scores, rtol=1e-4)
     for layer, values in part(stored, "output").items():
         compare(out[layer], values, lengths.get(layer))
+    compare_losses(out.losses, stored)
     if "loss" not in stored:
         return
-    (loss,) = out.losses.values()
-    frames = loss.weight.sum()
-    np.testing.assert_allclose(loss.value.sum(), stored["loss"], rtol=1e-5)
-    np.testing.assert_allclose(loss.error.sum(), stored["error"], rtol=1e-5)  # type: ignore[union-attr]
-    _, found = gradients(network, batch(stored))
+    found = sums_and_gradients(network, batch(stored), train=case.trains)
+    np.testing.assert_allclose(found.pop("loss"), stored["loss"], rtol=1e-5)
     for key, needed in part(stored, "gradient").items():
         scale = max(np.abs(needed).max(), 1e-3)
-        np.testing.assert_allclose(frames * found[key], needed, atol=2e-5 * scale, err_msg=key)
+        np.testing.assert_allclose(found[key], needed, atol=2e-5 * scale, err_msg=key)
+
+
+def compare_losses(losses: dict[str, LossValue], stored: dict[str, Array]) -> None:
+    """Compare the losses that are there, in a search not all, by layer."""
+    if "error" in stored:
+        (loss,) = losses.values()
+        assert loss.error is not None
+        np.testing.assert_allclose(loss.error.sum(), stored["error"], rtol=1e-5)
+    parts = {k: part(stored, k) for k in ("value", "errors", "norm")}
+    for name, loss in losses.items() if parts["norm"] else ():
+        value, error = parts["value"].get(name, 0.0), parts["errors"].get(name)
+        np.testing.assert_allclose(loss.value.sum(), value, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(1.0 / loss.weight.sum(), parts["norm"][name], rtol=1e-5)
+        assert (loss.error is None) == (error is None), name
+        if loss.error is not None:
+            np.testing.assert_allclose(loss.error.sum(), error, rtol=1e-5, err_msg=name)
+
+
+def sums_and_gradients(network: Network, data: Batch, *, train: bool) -> dict[str, Array]:
+    """Return the scaled sum of the losses, which RETURNN does not divide, and its gradients."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        found = network.losses(frame_of(network, data, train=train)).values()
+        total = tf.add_n([x.scale * tf.reduce_sum(x.value) for x in found])
+    gradients = tape.gradient(total, network.variables, unconnected_gradients="zero")
+    return {"loss": total.numpy()} | {
+        k: tf.convert_to_tensor(g).numpy() for k, g in gradients.items()
+    }
 
 
 @pytest.mark.parametrize("name", CASES)

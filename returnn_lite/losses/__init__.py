@@ -1,0 +1,18 @@
+"""Losses: attached to layers, one value for every sequence, reduced by who asked for them."""
+
+from returnn_lite.losses.attach import applies, check, compute, keep, objective, open_loss, wanted
+from returnn_lite.losses.base import Criterion, Given, Loss, find
+
+__all__ = [
+    "Criterion",
+    "Given",
+    "Loss",
+    "applies",
+    "check",
+    "compute",
+    "find",
+    "keep",
+    "objective",
+    "open_loss",
+    "wanted",
+]

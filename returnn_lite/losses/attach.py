@@ -1,0 +1,108 @@
+"""The losses of the layers of a network: which there are, their checks, and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.frame import Frame
+from returnn_lite.infer import template_for
+from returnn_lite.lazy import tf
+
+# All losses are in these modules; to import them registers them.
+from returnn_lite.losses import framewise, search, sequence  # noqa: F401
+from returnn_lite.losses.base import Criterion, Given, Loss, find, sequence_sums
+from returnn_lite.node import Mode, Node
+
+
+def wanted(opts: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether a layer's dict has a loss that is computed in a mode."""
+    if not opts.get("loss") or not mode.search:
+        return bool(opts.get("loss"))
+    if opts.get("loss_only_on_non_search"):
+        return False
+    return find(str(opts["loss"]), opts.get("loss_opts") or {}).in_search
+
+
+def open_loss(node: Node) -> None:
+    """Find the loss of a layer, and the layers that its options name."""
+    common = node.common
+    if common.loss is None:
+        return
+    try:
+        criterion = find(common.loss, common.loss_opts)
+    except NetworkError as error:
+        raise NetworkError(f"{node}: {error}") from None
+    scales = {common.loss_scale, criterion.scale} - {1.0}
+    if len(scales) > 1:
+        raise NetworkError(
+            f"{node}: found loss_scale {common.loss_scale} and the option scale {criterion.scale}, "
+            "needed one of them"
+        )
+    node.criterion = criterion
+    for key in criterion.refs:
+        name = getattr(criterion, key)
+        if name is not None:
+            node.loss_refs[key] = node.scope.get(name, str(node))
+            keep(node.loss_refs[key])
+
+
+def keep(node: Node) -> None:
+    """Keep the outputs of a layer that a loss needs; where it lies in a loop, of all steps."""
+    if node.loop is not None:
+        node.loop.node.wanted.add(node)
+
+
+def applies(node: Node, mode: Mode) -> bool:
+    """Whether the loss of a layer, if it has one, is computed in a mode."""
+    criterion = node.criterion
+    if criterion is None:
+        return False
+    if mode.search and (not criterion.in_search or node.common.loss_only_on_non_search):
+        return False
+    return not mode.search or node.target is not None or not criterion.needs_target
+
+
+def check(node: Node) -> None:
+    """Raise NetworkError where a layer's loss lacks a target, or has one that does not fit."""
+    criterion, name = _criterion(node), node.common.loss
+    if criterion.needs_search and not node.scope.mode.search:
+        raise NetworkError(f"{node}: found the loss {name!r} without a search, needed one")
+    if node.target is None and criterion.needs_target:
+        raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
+    if node.target is not None and criterion.needs_target:
+        try:
+            criterion.check_target(template_for(node, node), template_for(node.target, node))
+        except NetworkError as error:
+            raise NetworkError(f"{node}: {error}") from None
+
+
+def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:
+    """Return the loss of a layer; errors: whether to count errors where that costs time."""
+    criterion = _criterion(node)
+    given = Given(node, frame, node.target, node.loss_refs, errors)
+    value, error = criterion.parts(given)
+    run = frame.run
+    return Loss(
+        tf.zeros([run.batch]) if value is None else sequence_sums(run, value),
+        None if error is None else sequence_sums(run, error),
+        criterion.weight(given),
+        node.common.loss_scale if node.common.loss_scale != 1.0 else criterion.scale,
+    )
+
+
+def _criterion(node: Node) -> Criterion:
+    assert node.criterion is not None
+    return node.criterion
+
+
+def objective(losses: dict[str, Loss]) -> Any:
+    """Return the scalar that training minimises: the sum of the losses, each per label."""
+    terms = [
+        x.scale * tf.reduce_sum(x.value) / tf.maximum(tf.reduce_sum(x.weight), 1.0)
+        for x in losses.values()
+        # As in RETURNN, a loss of scale 0 is only reported.
+        if x.scale
+    ]
+    return tf.add_n(terms) if terms else tf.constant(0.0)

@@ -1,0 +1,237 @@
+"""Losses of whole sequences: CTC, edit distance, and those that another layer computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from returnn_lite import native
+from returnn_lite.data import Data, common
+from returnn_lite.dim import BATCH
+from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.layers.activations import safe_log
+from returnn_lite.lazy import tf
+from returnn_lite.losses.base import Criterion, Given, Parts, register, sequence_sums
+
+_CTC_OPTIONS = (
+    *("ignore_longer_outputs_than_inputs", "ctc_merge_repeated", "label_loop", "blank_index"),
+    *("logits_normalize", "grad_wrt_softmax_in", "zero_infinity"),
+)
+
+
+def by_sequence(like: Data, tensor: Any) -> Data:
+    """Return data [batch] of the same beam."""
+    dims = (BATCH,)
+    return Data(name=like.name, dims=dims, beam=like.beam, tensor=tf.cast(tensor, tf.float32))
+
+
+@register("ctc")
+@dataclass(frozen=True, kw_only=True)
+class Ctc(Criterion):
+    """CTC (Graves et al., 2006); the blank is the last label.
+
+    The output is probabilities, or with output_in_log_space what the softmax is still applied to.
+    beam_width: hypotheses of the search that errors are counted of, in evaluation; 1, and training,
+    for the best label of each frame. (RETURNN's default of 100 takes minutes for a batch and 1000
+    labels.) use_native: sequences with too many labels are left out. ctc_opts:
+    ignore_longer_outputs_than_inputs, zero_infinity: the same. ctc_merge_repeated, label_loop:
+    False for RNA's topology, in which a label takes one frame. blank_index: another blank.
+    logits_normalize: False for no softmax; grad_wrt_softmax_in: the gradient is then still that of
+    what a softmax was applied to.
+    """
+
+    by_frame = False
+    output_in_log_space: bool = False
+    beam_width: int = 1
+    use_native: bool = False
+    ctc_opts: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Check the names in ctc_opts, and what goes together."""
+        for key in self.ctc_opts:
+            if key not in _CTC_OPTIONS:
+                other = nearest(key, _CTC_OPTIONS)
+                raise NetworkError(f"unknown option {key!r} in ctc_opts{other}")
+
+    def check_target(self, out: Data, target: Data) -> None:
+        """Check that there are labels, and a further output for the blank."""
+        check_ctc(out, target, blank=True)
+
+    def parts(self, given: Given) -> Parts:
+        """Return the value of every sequence, and its error where it is asked for."""
+        out, target, opts = given.out, given.target, self.ctc_opts
+        logits = self._logits(given)
+        value = ctc(
+            given,
+            logits,
+            target,
+            blank=int(opts.get("blank_index", -1)),
+            repetition=bool(opts.get("label_loop", opts.get("ctc_merge_repeated", True))),
+            normalise=bool(opts.get("logits_normalize", True)),
+            softmax_gradient=bool(opts.get("grad_wrt_softmax_in", True)),
+        )
+        skips = ("ignore_longer_outputs_than_inputs", "zero_infinity")
+        if self.use_native or any(opts.get(k) for k in skips):
+            value = tf.where(tf.math.is_inf(value), 0.0, value)
+        error = by_sequence(out, self._errors(given, logits, target)) if given.errors else None
+        return Parts(by_sequence(out, value), error)
+
+    def _logits(self, given: Given) -> Data:
+        """Return what the softmax is applied to."""
+        out = given.out
+        if self.output_in_log_space:
+            return out
+        name, before = given.before
+        if name in ("softmax", "log_softmax"):
+            return before
+        if name is not None:
+            raise given.error(f"found activation {name!r}, needed 'softmax' for the loss 'ctc'")
+        return replace(out, tensor=safe_log(out.tensor))
+
+    def _errors(self, given: Given, logits: Data, target: Data) -> Any:
+        """Return the edit distance of what is recognised to the labels."""
+        assert logits.time_dim is not None and target.time_dim is not None
+        run, time, labels = given.run, logits.time_dim, target.time_dim
+        x = logits.ordered([time, BATCH, logits.feature]).tensor
+        frames, counts = run.lengths_of(time, None), run.lengths_of(labels, None)
+        y = target.ordered([BATCH, labels]).tensor
+        if self.beam_width == 1 or run.mode.train:
+            blank = _index(logits, int(self.ctc_opts.get("blank_index", -1)))
+            return native.ctc_errors(x, frames, y, counts, blank=blank)
+        (found,), _ = tf.nn.ctc_beam_search_decoder(x, frames, beam_width=self.beam_width)
+        hypotheses = tf.sparse.to_dense(tf.cast(found, tf.int32))
+        lengths = tf.math.bincount(
+            tf.cast(found.indices[:, 0], tf.int32), minlength=run.batch, dtype=tf.int32
+        )
+        return native.edit_distance(hypotheses, lengths, y, counts)
+
+
+def check_ctc(out: Data, target: Data, *, blank: bool) -> None:
+    """Raise NetworkError where an output is none for CTC with a target.
+
+    blank: whether it is not among the target's labels, so that there is an output more.
+    """
+    if target.sparse_dim is None or out.feature_dim is None or out.sparse_dim is not None:
+        raise NetworkError(f"found {out} for target {target}, needed features and a sparse target")
+    if out.time_dim is None or target.time_dim is None:
+        raise NetworkError(f"found {out} for target {target}, needed time dims")
+    found, labels = out.feature_dim.size, target.sparse_dim.size or 0
+    if found != labels + 1 and (blank or found != labels):
+        raise NetworkError(
+            f"found {found} outputs for target {target}, needed {labels + 1}, "
+            "the last one for the blank"
+        )
+
+
+def _index(logits: Data, blank: int) -> int:
+    return blank + logits.feature_size if blank < 0 else blank
+
+
+def ctc(
+    given: Any,
+    logits: Data,
+    target: Data,
+    *,
+    blank: int = -1,
+    repetition: bool = True,
+    normalise: bool = True,
+    softmax_gradient: bool = True,
+) -> Any:
+    """Return float32 [batch], the CTC loss, or inf.
+
+    given: has the run. blank: an index, from the end where it is negative. normalise: False where
+    logits are log-probabilities already; softmax_gradient: the gradient is then e^logits minus the
+    posteriors, that of what a softmax was applied to, rather than minus the posteriors alone.
+    """
+    time, labels = logits.time_dim, target.time_dim
+    assert time is not None and labels is not None
+    x = logits.ordered([time, BATCH, logits.feature])
+    frames, counts = given.run.lengths_of(time, None), given.run.lengths_of(labels, None)
+    y = target.ordered([BATCH, labels]).tensor
+    value = native.ctc_loss(
+        x.tensor, frames, y, counts, blank=_index(logits, blank), label_repetition=repetition
+    )
+    if normalise:
+        return value
+    # The sum over paths of e^logits is that of probabilities times all normalisations.
+    value -= _sum_of_frames(given, x, tf.reduce_logsumexp(x.tensor, axis=-1))
+    if not softmax_gradient:
+        return value
+    mass = _sum_of_frames(given, x, tf.reduce_sum(tf.exp(x.tensor), axis=-1))
+    return value + mass - tf.stop_gradient(mass)
+
+
+def _sum_of_frames(given: Any, x: Data, values: Any) -> Any:
+    """Return float32 [batch]: the sum of values [time, batch] over the frames of each sequence."""
+    return sequence_sums(given.run, replace(x, dims=x.dims[:2], feature_dim=None, tensor=values))
+
+
+@register("edit_distance")
+@dataclass(frozen=True, kw_only=True)
+class EditDistance(Criterion):
+    """Errors alone: the least number of insertions, deletions and substitutions of labels."""
+
+    in_search = True
+    by_frame = False
+
+    def check_target(self, out: Data, target: Data) -> None:
+        """Check that both are labels."""
+        if out.sparse_dim is None or target.sparse_dim is None:
+            raise NetworkError(f"found {out} for target {target}, needed sparse data; try 'decide'")
+        if out.time_dim is None or target.time_dim is None:
+            raise NetworkError(f"found {out} for target {target}, needed time dims")
+        if out.sparse_dim.size != target.sparse_dim.size:
+            found, needed = out.sparse_dim.size, target.sparse_dim.size
+            raise NetworkError(f"found {found} labels for target {target}, needed {needed}")
+
+    def parts(self, given: Given) -> Parts:
+        """Return the errors of every hypothesis."""
+        out, target = given.out, given.target
+        assert out.time_dim is not None and target.time_dim is not None
+        error = native.edit_distance(
+            out.ordered([BATCH, out.time_dim]).tensor,
+            given.run.lengths_of(out.time_dim, out.beam),
+            target.ordered([BATCH, target.time_dim]).tensor,
+            given.run.lengths_of(target.time_dim, target.beam),
+        )
+        return Parts(error=by_sequence(out, error))
+
+
+@register("via_layer")
+@dataclass(frozen=True, kw_only=True)
+class ViaLayer(Criterion):
+    """The loss that a layer such as fast_bw computes, with a gradient that is a layer's output.
+
+    error_signal_layer: the gradient; or align_layer: posteriors, which are subtracted from the
+    output to give it. loss_wrt_to_act_in: whether it is that of what the activation was applied to;
+    a string is the name that the activation must have.
+    """
+
+    needs_target = False
+    by_frame = False
+    refs = (*Criterion.refs, "error_signal_layer", "align_layer")
+    error_signal_layer: str | None = None
+    align_layer: str | None = None
+    loss_wrt_to_act_in: bool | str = False
+
+    def check(self) -> None:
+        """Check that there is one layer."""
+        if (self.error_signal_layer is None) == (self.align_layer is None):
+            raise NetworkError("needed one of the options error_signal_layer and align_layer")
+
+    def parts(self, given: Given) -> Parts:
+        """Return the value of every sequence; no error."""
+        key = "align_layer" if self.error_signal_layer is None else "error_signal_layer"
+        node = given.refs[key]
+        out, signal = common([given.out, given.frame.value(node)])
+        gradient = out.tensor - signal.tensor if key == "align_layer" else signal.tensor
+        name, before = given.before
+        wanted = self.loss_wrt_to_act_in
+        if wanted and (name is None or (isinstance(wanted, str) and name != wanted)):
+            needed = wanted if isinstance(wanted, str) else "one"
+            raise given.error(f"found activation {name!r}, needed {needed!r}: loss_wrt_to_act_in")
+        x = before if wanted else given.out
+        product = x.ordered(given.out.dims).tensor * tf.stop_gradient(gradient)
+        change = sequence_sums(given.run, replace(given.out, tensor=product))
+        value = given.frame.hidden(node, node, "loss").tensor
+        return Parts(by_sequence(given.out, tf.stop_gradient(value - change) + change))

@@ -1,0 +1,140 @@
+"""Losses that RETURNN and this project compute: arguments of `returnn_cases.Case`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Net = dict[str, Any]
+
+STREAMS: Net = {
+    "data": {"dim": 3},
+    "dense": {"dim": 4, "same_dim_tags_as": {"t": "data"}},
+    "classes": {"dim": 4, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+    "labels": {"dim": 4, "sparse": True},
+}
+LENGTHS: Net = {k: [5, 2, 4] for k in ("data", "dense", "classes")}
+LENGTHS["labels"] = [3, 1, 2]
+
+
+def _linear(activation: str | None, loss: str, target: str | None, **opts: Any) -> Net:
+    layer: Net = {"class": "linear", "activation": activation, "n_out": 4, "from": "data"}
+    layer |= {"loss": loss, "loss_opts": opts}
+    return layer if target is None else {**layer, "target": target}
+
+
+def _frames() -> Net:
+    net = {
+        "focal": _linear("softmax", "ce", "classes", focal_loss_factor=2.0, scale=0.5),
+        "bound": _linear("softmax", "ce", "classes", fake_upper_bound=0.7, label_smoothing=0.1),
+        "soft": _linear("softmax", "ce", "dense"),
+        "mse": _linear("tanh", "mse", "dense", scale=3.0),
+        "mse_labels": _linear("softmax", "mse", "classes"),
+        "l1": _linear(None, "mean_l1", "dense"),
+        "binary": _linear(None, "bin_ce", "dense", pos_weight=2.0),
+        "as_is": {**_linear("tanh", "as_is", None), "loss_scale": 0.3},
+        "other_norm": _linear("tanh", "as_is", None, custom_inv_norm_factor="length"),
+        "reported": _linear("tanh", "as_is", None, as_error=True),
+        "unscaled": {**_linear("softmax", "ce", "classes"), "loss_scale": 0},
+        "length": {"class": "length", "from": "data:labels"},
+    }
+    names = tuple(n for n in net if n != "length")
+    return {"net": net, "streams": STREAMS, "lengths": LENGTHS, "outputs": names}
+
+
+def _ctc() -> Net:
+    log_probs: Net = {**_linear("log_softmax", "ctc", "labels"), "n_out": 5}
+    lstm: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 3, "from": "data"}
+    skip = {"ignore_longer_outputs_than_inputs": True}
+    rna = {"label_loop": False}
+    plain: Net = {"class": "softmax", "from": "lstm", "target": "labels", "loss": "ctc"}
+    in_log: Net = {"beam_width": 1, "use_native": True, "output_in_log_space": True}
+    net: Net = {
+        "lstm": lstm,
+        "skip": {**plain, "loss_opts": {"beam_width": 1, "ctc_opts": skip}},
+        "native": {**plain, "loss_opts": {"beam_width": 1, "use_native": True}},
+        "logits": {**log_probs, "activation": None},
+        "normal": {**log_probs, "from": "lstm"},
+        "rna": {**plain, "loss_opts": {"beam_width": 1, "use_native": True, "ctc_opts": rna}},
+    }
+    net["logits"]["loss_opts"] = {**in_log, "ctc_opts": {"logits_normalize": False}}
+    net["normal"]["loss_opts"] = {**in_log, "ctc_opts": {"logits_normalize": False}}
+    lengths = {**LENGTHS, "data": [7, 4, 6], "labels": [3, 2, 2]}
+    lengths = {k: v for k, v in lengths.items() if k in ("data", "labels")}
+    outputs = ("skip", "native", "logits", "normal", "rna")
+    return {"net": net, "streams": STREAMS, "lengths": lengths, "outputs": outputs}
+
+
+def _layers() -> Net:
+    """Return losses as layers, and a loss by Baum-Welch."""
+    as_is: Net = {"loss": "as_is"}
+    via = {"loss_wrt_to_act_in": "softmax", "align_layer": "posteriors"}
+    bw: Net = {"class": "fast_bw", "align_target": "ctc", "align_target_key": "labels"}
+    net: Net = {
+        "probs": {"class": "softmax", "n_out": 4, "from": "data"},
+        "ce": {"class": "loss", "from": "probs", "loss_": "ce", "target_": "classes", **as_is},
+        "logits": {"class": "linear", "activation": None, "n_out": 5, "from": "data"},
+        "ctc": {"class": "ctc_loss", "logits": "logits", "targets": "data:labels", **as_is},
+        "sparse": {"class": "sparse_softmax_cross_entropy_with_logits", **as_is},
+        "labels": {"class": "softmax", "n_out": 5, "from": "data"},
+        "posteriors": {**bw, "input_type": "prob", "from": "labels", "am_scale": 0.7},
+        "aligned": {"class": "copy", "from": "labels", "loss": "via_layer"},
+        "copied": {"class": "copy", "from": "probs", "loss": "ce", "target": "classes"},
+        "by_signal": {"class": "copy", "from": "logits", "loss": "via_layer"},
+    }
+    net["sparse"] |= {"logits": "probs", "targets": "data:classes"}
+    net["aligned"]["loss_opts"] = via
+    net["by_signal"]["loss_opts"] = {"error_signal_layer": "posteriors"}
+    net["posteriors"]["is_output_layer"] = True
+    outputs = ("ce", "ctc", "sparse", "aligned", "posteriors", "by_signal", "copied")
+    lengths = {k: v for k, v in LENGTHS.items() if k != "dense"}
+    return {"net": net, "streams": STREAMS, "lengths": lengths, "outputs": outputs}
+
+
+def _search(*, train: bool) -> Net:
+    """Return a decoder whose hypotheses are compared with labels."""
+    unit: Net = {
+        "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
+        "s": {"class": "rnn_cell", "unit": "LSTMBlock", "n_out": 4, "from": ["e", "base:last"]},
+        "p": {"class": "softmax", "from": "s", "n_out": 4},
+        "output": {"class": "choice", "from": "p", "target": "labels", "beam_size": 3},
+        "end": {"class": "compare", "from": "output", "value": 3},
+    }
+    unit["output"]["initial_output"] = 0
+    loop: Net = {"class": "rec", "from": [], "target": "labels", "unit": unit, "include_eos": True}
+    risk: Net = {"loss": {"class": "edit_distance"}, "loss_kind": "error"}
+    scored: Net = {"class": "copy", "from": "output", "target": "labels"}
+    net: Net = {
+        "fw": {"class": "rec", "unit": "nativelstm2", "n_out": 2, "from": "data"},
+        "last": {"class": "get_last_hidden_state", "from": "fw", "key": "h", "n_out": 2},
+        "output": {**loop, "max_seq_len": "max_len_from('base:fw')"},
+        "decision": {"class": "decide", "from": "output", "target": "labels"},
+        "risk": {**scored, "loss": "expected_loss", "loss_opts": risk},
+        "sum": {**scored, "loss": "expected_loss"},
+        "score": {"class": "copy", "from": "output", "loss": "search_score", "loss_scale": 0.2},
+    }
+    net["decision"] |= {"loss": "edit_distance", "only_on_search": True}
+    net["sum"]["loss_opts"] = {**risk, "subtract_average_loss": False, "divide_beam_size": False}
+    streams = {k: STREAMS[k] for k in ("data", "labels")}
+    lengths = {"data": [6, 6, 6], "labels": [3, 1, 4]}
+    outputs = ("output", "decision", *(("risk", "sum", "score") if train else ()))
+    if not train:
+        net = {k: v for k, v in net.items() if k not in ("risk", "sum", "score")}
+        net["decision"]["length_normalization"] = True
+    return {
+        "net": net,
+        "streams": streams,
+        "lengths": lengths,
+        "outputs": outputs,
+        "search": True,
+        "train": train,
+        "returnn": {"output/unit/output/length_normalization": False},
+    }
+
+
+LOSS_CASES: dict[str, Net] = {
+    "losses": _frames(),
+    "losses_ctc": _ctc(),
+    "losses_as_layers": _layers(),
+    "losses_of_search": _search(train=False),
+    "losses_of_beam": _search(train=True),
+}
