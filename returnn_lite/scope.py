@@ -161,7 +161,7 @@ class Scope:
         layer.open(node)
         losses.open_loss(node)
         if common.target is not None and self._wants_target(node, common.target):
-            node.target = self._target(common.target, where)
+            node.target = self.target(common.target, where)
             if node.criterion is not None:
                 losses.keep(node.target)
         return node
@@ -174,7 +174,7 @@ class Scope:
         root = self._root()
         return not self.mode.search or target in root.inputs or target in root.registered
 
-    def _target(self, name: str, asker: str) -> Node:
+    def target(self, name: str, asker: str) -> Node:
         """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""
         is_layer = name in self.layers or name.startswith("layer:")
         return self.get(name.removeprefix("layer:") if is_layer else f"data:{name}", asker)

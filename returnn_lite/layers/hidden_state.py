@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from returnn_lite.data import Data, common, join_features
 from returnn_lite.errors import NetworkError
-from returnn_lite.infer import template_for
+from returnn_lite.infer import template_for, template_of
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -49,9 +49,8 @@ def hidden_state(site: Site, node: Node, key: str | int | None) -> Data:
     """
     unit, keys = unit_of(node), keys_of(node, key)
     if site.frame is None:
-        out, over = template_for(node, site.node), unit.resolved.get("over")
-        if node.loop is not None and node.loop is not site.node.loop:
-            raise site.error(f"found {node.path} in a loop, needed a layer of the same loop")
+        template_for(node, site.node)
+        out, over = template_of(node), unit.resolved.get("over")
         over = out.time_dim if node.layer.layer_class == "masked_computation" and over else over
         parts = [out if over is None else out.without(over)] * len(keys)
     elif node.layer.layer_class == "prev":
@@ -62,6 +61,17 @@ def hidden_state(site: Site, node: Node, key: str | int | None) -> Data:
         return parts[0]
     size = sum(p.feature_size for p in parts)
     return join_features(parts, site.node.dim("feature", f"state of {unit.path}", size))
+
+
+def let_read(node: Node, reader: Node) -> None:
+    """Let the hidden state of a layer be kept for another one."""
+    unit, loop = unit_of(node), node.loop
+    # From within its loop it is read in each step, from outside at the end.
+    if loop is not None and loop is reader.loop:
+        unit.resolved["state_is_read"] = True
+    elif loop is not None and not loop.encloses(reader.loop):
+        unit.resolved["final_state"] = True
+        loop.node.wanted.add(node)
 
 
 @register("get_last_hidden_state")
@@ -91,7 +101,7 @@ class GetLastHiddenState(Layer):
                     f"found {source}, which has no hidden state, needed a rec layer with a "
                     "predefined unit"
                 )
-            unit_of(source).resolved["state_is_read"] = True
+            let_read(source, site.node)
         out = self._states(site)
         if out.feature_size != self.n_out:
             raise site.error(f"found n_out {self.n_out}, needed that of the state {out}")

@@ -8,7 +8,7 @@ from typing import Any
 from returnn_lite.cells import Cell
 from returnn_lite.data import Data, fitted
 from returnn_lite.errors import NetworkError
-from returnn_lite.layers.hidden_state import has_hidden_state, hidden_state
+from returnn_lite.layers.hidden_state import has_hidden_state, hidden_state, let_read
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -67,6 +67,8 @@ def declare(site: Site, like: Data) -> None:
         if word == "var":
             site.param(_variable(site.node, key), (like.feature_size,), 0.0)
         elif word not in _WORDS:
+            for node in filter(has_hidden_state, site.node.refs[word]):
+                let_read(node, site.node)
             _part(site, word, key, like)
 
 

@@ -26,17 +26,24 @@ class Rec(Layer):
     """A loop over a network: `prev:x` is what x was a step before.
 
     unit: the network dict; its layer `output` is the output. With a source, there is a step for
-    each of its frames, and `data:source` is the frame. Without, in training there is a step for
-    each label of the target; in a search the loop goes on until the bool layer `end` is true or
-    max_seq_len steps are made. max_seq_len: number of steps, or an expression with
-    max_len_from('base:<layer>'). include_eos: whether the step with a true `end` belongs to the
-    output. optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
+    each of its frames, and `data:source` is the frame. Without, there is a step for each label of
+    size_target or, in training, of the target, which by default is that of the first choice; in a
+    search the loop else goes on until the bool layer `end` is true or max_seq_len steps are made.
+    max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'). include_eos:
+    whether the step with a true `end` belongs to the output. optimize_move_layers_out: False keeps
+    all layers in the loop; the result is the same. back_prop: False for no gradient through what is
+    in the loop. n_out: the size of the output, for the reader. cheating: without effect, as in
+    RETURNN; it is an option of choices.
     """
 
     unit: dict[str, Any]
     max_seq_len: str | int = "max_len_from('base:encoder') * 3"
     include_eos: bool = False
     optimize_move_layers_out: bool = True
+    size_target: str | None = None
+    back_prop: bool | None = None
+    n_out: int | None = None
+    cheating: bool = False
 
     def open(self, node: Node) -> None:
         """Build the layers that the loop needs."""
@@ -54,12 +61,21 @@ class Rec(Layer):
         if node.sources:
             scope.inputs["data"] = scope.inputs["source"] = _frames(node, scope)
         scope.get("output", str(node))
-        if not node.sources and node.scope.mode.search:
+        if not node.sources:
+            self._find_length(node)
+        if not node.sources and "length" not in node.refs and node.scope.mode.search:
             scope.get("end", str(node))
             node.resolved["max_len"] = self._max_len(node)
         for name, opts in self.unit.items():
             if is_output(opts, node.scope.mode):
                 scope.get(name)
+
+    def _find_length(self, node: Node) -> None:
+        """Find the stream or layer that says how many steps there are, if one does."""
+        if self.size_target is not None:
+            node.refs["length"] = [node.scope.target(self.size_target, str(node))]
+        elif node.common.target is not None and not node.scope.mode.search:
+            node.refs["length"] = [node.scope.target(node.common.target, str(node))]
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
         """Return the expression for the longest search, and the layers that it names."""
@@ -85,11 +101,19 @@ class Rec(Layer):
             if x.time_dim is None:
                 raise site.error(f"found source {x}, needed a time dim")
             loop.dim = x.time_dim
+        elif "length" in node.refs:
+            x = site.ref("length")
+            if x.time_dim is None:
+                raise site.error(f"found target {x}, needed a time dim")
+            loop.dim = x.time_dim
         elif not node.scope.mode.search:
             loop.dim = self._target_dim(site)
         infer_loop(loop)
         assert loop.scope is not None
-        return with_steps(template_of(loop.scope.get("output")), loop)
+        out = template_of(loop.scope.get("output"))
+        if self.n_out is not None and (out.classes is None or out.classes.size != self.n_out):
+            raise site.error(f"found n_out {self.n_out}, needed that of {out}")
+        return with_steps(out, loop)
 
     def _target_dim(self, site: Site) -> Any:
         """Return the time dim of the target of the loop's first choice."""
@@ -124,7 +148,8 @@ class Rec(Layer):
             site.source  # noqa: B018 - the lengths of its time dim are those of the loop
         placement = self.placement(node)
         if any(n.layer.layer_class not in ("prev", "step_input") for n in placement.at("in")):
-            run_steps(frame, placement, self._limit(site), include_eos=self.include_eos)
+            limit, gradient = self._limit(site), self.back_prop is not False
+            run_steps(frame, placement, limit, include_eos=self.include_eos, with_gradient=gradient)
         return site.data(loop.scope.get("output"))
 
     def _limit(self, site: Site) -> Any:

@@ -64,7 +64,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
 
 def _open(loop: Loop, mode: Mode) -> bool:
     """Whether the loop ends by what happens in it, so that its length is not known before."""
-    return mode.search and not loop.node.sources
+    return mode.search and "max_len" in loop.node.resolved
 
 
 def top(loop: Loop, node: Node) -> Node | None:

@@ -19,13 +19,22 @@ from returnn_lite.rec.while_loop import State, while_loop
 from returnn_lite.site import Site
 
 
-def run_steps(frame: Frame, placement: Placement, limit: Any, *, include_eos: bool) -> None:
+def run_steps(
+    frame: Frame,
+    placement: Placement,
+    limit: Any,
+    *,
+    include_eos: bool,
+    with_gradient: bool = True,
+) -> None:
     """Run the layers placed in the loop; their outputs of all steps become values of the frame.
 
     limit: int32 [batch], the number of steps after which an open search ends; None where the
-    lengths of the loop's dim are known.
+    lengths of the loop's dim are known. with_gradient: whether there is one through the loop.
     """
-    Steps(frame, placement, limit, include_eos=include_eos).run()
+    steps = Steps(frame, placement, limit, include_eos=include_eos)
+    steps.with_gradient = with_gradient
+    steps.run()
 
 
 class Steps:
@@ -41,6 +50,7 @@ class Steps:
         self.loop = frame.loop
         self.placement = placement
         self.limit = limit
+        self.with_gradient = True
         self.include_eos = include_eos
         searches = self.loop.node.scope.mode.search
         self.choices = ordered_choices(self.loop, placement) if searches else []
@@ -87,6 +97,7 @@ class Steps:
 
         index, state = while_loop(goes_on, body, (tf.constant(0), state))
         self._finish(index, state)
+        self._finish_states(state, first)
 
     def _sequences(self) -> dict[Node, Data]:
         """Return the outputs computed before the loop, one entry a step in front."""
@@ -149,7 +160,7 @@ class Steps:
         beam = search.beam if search is not None else None
         new: State = {"states": {}, "arrays": {}}
         for node, name in first:
-            new["states"][node, name] = self._new_state(step, node, name, beam, first)
+            new["states"][node, name] = self._new_state(step, node, name, beam, first, lengths)
         for node, value in values.items():
             value = value.in_beam(beam if node in self.placement.beamed else None)
             value = value.ordered(template_of(node).dims)
@@ -197,6 +208,7 @@ class Steps:
         name: str,
         beam: Beam | None,
         first: dict[tuple[Node, str], Data],
+        lengths: Any,
     ) -> Any:
         """Return a state after the step, for the hypotheses at its end."""
         # What lies in a masked_computation is held by it, so that this has to come first.
@@ -206,8 +218,19 @@ class Steps:
             value = step.value(node) if name == "output" else step.state(node, name)
         like = first[node, name]
         value = value.in_beam(beam if node in self.placement.beamed else None)
+        if name != "output" and "final_state" in node.resolved:
+            value = self._held(step, value, step.state(node, name), lengths)
         tensor = value.ordered(like.dims).tensor
         return tf.ensure_shape(tensor, [d.size for d in like.dims])
+
+    def _held(self, step: StepFrame, new: Data, old: Data, lengths: Any) -> Data:
+        """Return the new state, and the old one of what is complete before the step."""
+        over = Data(name="over", dims=(BATCH,), dtype="bool", tensor=step.index >= lengths)
+        if step.search is not None:
+            over = step.search.ended
+        over, old = over.in_beam(new.beam), old.in_beam(new.beam).ordered(new.dims)
+        shape = [-1 if d is BATCH else 1 for d in new.dims]
+        return replace(new, tensor=tf.where(tf.reshape(over.tensor, shape), old.tensor, new.tensor))
 
     def _ended(
         self,
@@ -232,6 +255,17 @@ class Steps:
 
     # -- after the loop
 
+    def _finish_states(self, state: State, first: dict[tuple[Node, str], Data]) -> None:
+        """Give the final hidden states that are read from outside to the frame."""
+        final = self.frame.run.beams.get(self.loop)
+        for (node, name), like in first.items():
+            if name == "output" or "final_state" not in node.resolved:
+                continue
+            tensor = state["states"][node, name]
+            tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
+            beam = final if node in self.placement.beamed else None
+            self.frame.states[node, name] = replace(like, beam=beam, tensor=tensor)
+
     def _finish(self, index: Any, state: State) -> None:
         """Bring the outputs of all steps to the final hypotheses, and give them to the frame."""
         run, loop = self.frame.run, self.loop
@@ -246,6 +280,7 @@ class Steps:
         for node in self.kept:
             x = template_of(node)
             tensor = state["arrays"][node].stack()
+            tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
             if self.end is not None:
                 tensor = tensor[:index]
             beam = final if node in self.placement.beamed else None

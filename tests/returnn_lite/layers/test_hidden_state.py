@@ -167,3 +167,46 @@ def test_a_search_carries_the_state_with_its_hypotheses() -> None:
 def test_mistakes(net: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network(net, extern_data=STREAMS)
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+def test_the_state_of_a_cell_in_a_loop_is_read_at_the_end_of_each_sequence(
+    unit: str, optimise: bool
+) -> None:
+    body: Net = {
+        "s": {"class": "rec", "unit": unit, "n_out": 2, "from": "data:source"},
+        "output": {"class": "copy", "from": "s"},
+    }
+    loop = {"class": "rec", "from": "data", "unit": body, "optimize_move_layers_out": optimise}
+    key = None if unit == "gru" else "h"
+    net = {"loop": loop, "output": {**LAST, "from": "loop/s", "key": key}}
+    network = Network(net, extern_data=STREAMS)
+    random_parameters(network)
+    out = run(network, {"data": dense(LENGTHS, 2)}, ["output", "loop"])
+    for b, n in enumerate(LENGTHS):
+        needed = out["loop"].canonical()[b, n - 1]
+        np.testing.assert_allclose(out["output"].canonical()[b], needed, atol=1e-6)
+
+
+def test_a_second_decoder_begins_with_the_states_of_the_hypotheses_of_the_first() -> None:
+    body: Net = {
+        "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
+        "s": {**LSTM, "class": "rnn_cell", "from": ["e", "data:source"]},
+        "p": {"class": "softmax", "from": "s", "n_out": 3},
+        "output": {"class": "choice", "from": "p", "beam_size": 2, "target": "classes"},
+    }
+    net: Net = {
+        "first": {"class": "rec", "from": "data", "unit": body},
+        "h": {**LAST, "from": "first/s", "key": "h"},
+        "outputs": {"class": "copy", "from": "first/s"},
+        "output": {"class": "copy", "from": "h"},
+    }
+    names = ["output", "outputs"]
+    network = Network(net, extern_data=STREAMS, search=True, outputs=names)
+    random_parameters(network)
+    out = run(network, {"data": dense(LENGTHS, 2)}, names)
+    for b, n in enumerate(LENGTHS):
+        for k in (2 * b, 2 * b + 1):
+            needed = out["outputs"].canonical()[k, n - 1]
+            np.testing.assert_allclose(out["output"].canonical()[k], needed, atol=1e-6)

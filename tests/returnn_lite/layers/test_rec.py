@@ -1,0 +1,101 @@
+"""The loop of a rec layer: how many steps it makes, and gradients through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import dense, gradients, random_parameters, run, sparse
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+Net = dict[str, Any]
+
+LENGTHS = [4, 1, 3]
+STREAMS: Net = {
+    "data": {"dim": 2},
+    "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+    "other": {"dim": 3, "sparse": True},
+}
+
+
+def counter(**more: Any) -> Net:
+    """Return a loop without source, whose output counts its steps."""
+    add = "source(0) + 0.0 * source(1) + 1.0"
+    unit: Net = {
+        "zero": {"class": "linear", "n_out": 1, "activation": None, "from": "base:last"},
+        "output": {"class": "eval", "from": ["prev:output", "zero"], "eval": add},
+    }
+    return {
+        "count": {"class": "length", "from": "data:data"},
+        "last": {"class": "gather", "from": "data", "position": "count"},
+        "output": {"class": "rec", "from": [], "unit": unit, **more},
+    }
+
+
+@pytest.mark.parametrize(
+    ("search", "opts"),
+    [
+        (False, {"target": "other"}),
+        (False, {"size_target": "other", "target": "classes"}),
+        (True, {"size_target": "other"}),
+    ],
+)
+def test_a_loop_is_as_long_as_a_stream(search: bool, opts: Net) -> None:
+    network = Network(counter(**opts, n_out=1), extern_data=STREAMS, search=search)
+    batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 5, 3], 3)}
+    out = run(network, batch)["output"].canonical()
+    needed = [[1, 2, 0, 0, 0], [1, 2, 3, 4, 5], [1, 2, 3, 0, 0]]
+    assert out[..., 0].tolist() == needed
+
+
+def test_a_search_ends_without_an_end_layer_where_its_length_is_known() -> None:
+    unit: Net = {
+        "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
+        "p": {"class": "softmax", "from": "e", "n_out": 3},
+        "output": {"class": "choice", "from": "p", "beam_size": 2, "target": "other"},
+    }
+    net: Net = {"output": {"class": "rec", "from": [], "unit": unit, "size_target": "other"}}
+    network = Network(net, extern_data=STREAMS, search=True)
+    random_parameters(network)
+    out = run(network, {"data": dense(LENGTHS, 2), "other": sparse([2, 5, 3], 3)})["output"]
+    assert out.lengths["time:var:extern_data:other"].tolist() == [2, 2, 5, 5, 3, 3]
+
+
+def test_without_back_prop_there_is_no_gradient_through_the_loop() -> None:
+    found = {}
+    for back_prop in (True, False):
+        unit: Net = {
+            "x": {"class": "linear", "activation": None, "n_out": 2, "from": "data:source"},
+            "h": {"class": "linear", "activation": "tanh", "n_out": 2, "from": ["x", "prev:h"]},
+            "output": {"class": "linear", "activation": None, "n_out": 3, "from": "h"},
+        }
+        loop = {"class": "rec", "from": "data", "unit": unit, "back_prop": back_prop}
+        probs = {"class": "activation", "activation": "softmax", "from": "loop"}
+        loss = {"loss": "ce", "target": "classes"}
+        network = Network({"loop": loop, "output": {**probs, **loss}}, extern_data=STREAMS)
+        random_parameters(network)
+        batch = {"data": dense(LENGTHS, 2), "classes": sparse(LENGTHS, 3)}
+        found[back_prop] = gradients(network, batch)
+    assert found[True][0] == found[False][0]
+    for name, g in found[True][1].items():
+        # What is after the loop has its gradient; the bias of x has one only through the loop.
+        after = name.startswith("loop/rec/output/")
+        np.testing.assert_array_equal(found[False][1][name], g if after else np.zeros_like(g))
+        assert np.abs(g).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("opts", "text"),
+    [
+        ({}, r"output \(rec\): found neither a source nor a choice with a target"),
+        ({"size_target": "othr"}, r"output \(rec\): no data stream 'othr'; did you mean 'other'"),
+        ({"size_target": "layer:count"}, r"output \(rec\): found target .*, needed a time dim"),
+        ({"size_target": "other", "n_out": 2}, r"output \(rec\): found n_out 2, needed that of"),
+    ],
+)
+def test_mistakes(opts: Net, text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network(counter(**opts), extern_data=STREAMS)
