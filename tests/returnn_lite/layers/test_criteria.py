@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eager import Array, dense, gradients, random_parameters, run, sparse
+from models import FEATURES, decoder_net
 from reference import softmax
 
 from returnn_lite.errors import NetworkError
@@ -131,3 +132,22 @@ def test_losses_by_frame_and_by_sequence() -> None:
 def test_mistakes(net: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network({"output": net}, extern_data=STREAMS)
+
+
+def test_the_best_hypothesis_by_score_per_label() -> None:
+    net = decoder_net(labels=4, beam_size=4, max_len="5", end=3, eos=True)
+    net["decided"] = {"class": "decide", "from": "output", "length_normalization": True}
+    streams: Net = {"data": {"dim": FEATURES}, "classes": {"dim": 4, "sparse": True}}
+    names = ["output", "decided"]
+    network = Network(net, extern_data=streams, search=True, outputs=names)
+    random_parameters(network, seed=3)
+    out = run(network, {"data": dense(LENGTHS, FEATURES)}, names)
+    beams, scores = out["output"].canonical().reshape(3, 4, -1), out["output"].scores
+    assert out["output"].time_dim is not None and out["decided"].time_dim is not None
+    lengths = out["output"].lengths[out["output"].time_dim.name].reshape(3, 4)
+    best = (scores / lengths).argmax(axis=1)
+    assert best.any()  # the first one is the best by score
+    found = out["decided"].lengths[out["decided"].time_dim.name]
+    assert found.tolist() == lengths[np.arange(3), best].tolist()
+    for b, n in enumerate(found):
+        assert out["decided"].canonical()[b, :n].tolist() == beams[b, best[b], :n].tolist()
