@@ -23,7 +23,8 @@ def normalise(text: str, *, lower: bool = True, strip_punctuation: bool = True) 
     if strip_punctuation:
         text = "".join(_plain(c) for c in text.translate(_APOSTROPHES))
         words = [word for word in text.split() if word.strip("'")]
-    return " ".join(words)
+    # An accent may now follow another letter than before.
+    return unicodedata.normalize("NFC", " ".join(words))
 
 
 def _plain(character: str) -> str:

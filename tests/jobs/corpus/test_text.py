@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.corpus.text import normalise
@@ -36,6 +36,7 @@ def test_each_step_can_be_left_out() -> None:
 
 
 @given(st.text())
+@example("C:\u0327")
 def test_plain_words_stay(text: str) -> None:
     plain = normalise(text)
     assert plain == " ".join(plain.split())
