@@ -1,0 +1,271 @@
+"""The layers that test_conformance looks at, each with a dict: a row for every class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Net = dict[str, Any]
+
+DIM, CLASSES, LENGTHS = 4, 3, [5, 2, 4]
+STREAMS = {
+    "data": {"dim": DIM},
+    "classes": {"dim": CLASSES, "sparse": True, "same_dim_tags_as": {"t": "data"}},
+    "labels": {"dim": CLASSES, "sparse": True},
+}
+# The input of the layers: not zero behind the end. Once batch-major, once time-major.
+SHIFT: Net = {"class": "eval", "eval": "source(0) + 1.5"}
+INPUTS: dict[str, Net] = {
+    "batch": {"in": {**SHIFT, "from": "data"}},
+    "time": {
+        "in": {"class": "rec", "from": "data", "unit": {"output": {**SHIFT, "from": "data:source"}}}
+    },
+}
+COMMON: Net = {
+    "count": {"class": "length", "from": "data"},
+    "half": {"class": "eval", "from": "count", "eval": "source(0) // 2"},
+    "mask": {"class": "compare", "from": "data:classes", "value": 1, "kind": "not_equal"},
+    "column": {"class": "linear", "from": "in", "n_out": 1, "activation": "tanh"},
+    "last": {"class": "gather", "position": "half", "from": "in"},
+    "columns": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
+    "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
+    "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "in"},
+    "sorted": {"class": "cumsum", "from": "ones"},
+    "ones": {"class": "eval", "eval": "0.1 + source(0) ** 2", "from": "sum"},
+    "places": {"class": "eval", "eval": "(source(0) + 1) % 2", "from": "data:classes"},
+    "places1": {"class": "reinterpret_data", "set_sparse": False, "from": "places"},
+}
+LSTM: Net = {"class": "rec", "unit": "lstm", "n_out": 3, "from": "in"}
+NORM = {"dropout": 0.3, "dropout_h": 0.2}
+ZONEOUT = {"zoneout_factor_cell": 0.4, "zoneout_factor_output": 0.2}
+STEPS: Net = {"output": {"class": "linear", "from": ["prev:output", "data:source"], "n_out": 2}}
+SEARCHED: Net = {
+    "p": {"class": "softmax", "from": ["data:source", "e"], "n_out": 3},
+    "e": {"class": "linear", "activation": None, "from": "prev:output", "n_out": 2},
+    "output": {"class": "choice", "from": "p", "beam_size": 2, "target": "none"},
+}
+OVER_FEATURES = {"filter_size": [3, 2], "input_add_feature_dim": True}
+DILATED = {"dilation_rate": 2, "groups": 2}
+TRANSPOSED = {"class": "transposed_conv", "filter_size": [3], "n_out": 2, "activation": "tanh"}
+WINDOWS = {"padding": "same", "from": "in"}
+ATTENTION: Net = {"class": "self_attention", "num_heads": 2, "total_key_dim": 4, "n_out": 6}
+NESTED: Net = {"output": {"class": "linear", "activation": "tanh", "n_out": 3}}
+MASKED = {"class": "masked_computation", "mask": "mask"}
+
+CASES: dict[str, Net] = {
+    "copy": {"class": "copy", "from": ["in", "column"]},
+    "combine": {"class": "combine", "kind": "mul", "from": ["in", "column"]},
+    "combine_last": {"class": "combine", "kind": "add", "from": ["in", "gather"]},
+    "eval": {"class": "eval", "eval": "source(0) * tf.tanh(source(1))", "from": ["in", "column"]},
+    "eval_type": {
+        "class": "eval",
+        "eval": "tf.cast(source(0) > 0, 'int32')",
+        "from": "in",
+        "out_type": {"dtype": "int32"},
+    },
+    "compare": {"class": "compare", "kind": "greater", "value": 0.5, "from": "in"},
+    "dropout": {"class": "dropout", "dropout": 0.5, "from": "in"},
+    "activation": {"class": "activation", "activation": "log_softmax", "from": "in"},
+    "linear": {"class": "linear", "n_out": 3, "activation": "tanh", "from": ["in", "column"]},
+    "linear_sparse": {"class": "linear", "n_out": 3, "activation": None, "from": "data:classes"},
+    "softmax": {"class": "softmax", "n_out": 3, "from": "in"},
+    "rec": LSTM,
+    "rec_back": {**LSTM, "direction": -1},
+    "rec_sparse": {**LSTM, "from": "data:classes"},
+    "rec_norm": {**LSTM, "unit": "LayerNormVariantsLSTM", "unit_opts": NORM},
+    "rec_zoneout": {**LSTM, "unit": "zoneoutlstm", "unit_opts": ZONEOUT, "direction": -1},
+    "rec_highway": {**LSTM, "unit": "rhn", "unit_opts": {"depth": 2, "dropout": 0.3}},
+    "rnn_cell": {"class": "rnn_cell", "unit": "gru", "n_out": 3, "from": "in"},
+    "rnn_cell_sparse": {**LSTM, "class": "rnn_cell", "unit": "LSTMBlock", "from": "data:classes"},
+    "hidden": {"class": "get_last_hidden_state", "from": ["rec", "rec_zoneout"], "n_out": 12},
+    "rec_net": {"class": "rec", "unit": STEPS, "from": "in"},
+    "choice": {"class": "rec", "unit": SEARCHED, "from": "in"},
+    "decide": {"class": "decide", "from": "choice"},
+    "subnetwork": {"class": "subnetwork", "subnetwork": NESTED, "from": "in"},
+    "masked_computation": {**MASKED, "unit": {**LSTM, "from": "data"}, "from": "in"},
+    "masked_labels": {**MASKED, "unit": {"class": "copy"}, "from": "data:classes"},
+    "pool": {"class": "pool", "mode": "max", "pool_size": [3], **WINDOWS},
+    "pool_mean": {"class": "pool", "mode": "avg", "pool_size": [2], **WINDOWS},
+    "pool_valid": {**WINDOWS, "class": "pool", "mode": "max", "pool_size": [2], "padding": "valid"},
+    "conv": {"class": "conv", "filter_size": [3], "n_out": 3, "activation": "relu", **WINDOWS},
+    "conv_strides": {"class": "conv", "filter_size": [3], "strides": 2, "n_out": 3, **WINDOWS},
+    "conv_two": {**WINDOWS, **OVER_FEATURES, "class": "conv", "n_out": 3, "strides": [2, 1]},
+    "conv_dilated": {**WINDOWS, "class": "conv", "filter_size": [2], "n_out": 2, **DILATED},
+    "transposed_conv": {**TRANSPOSED, "strides": [2], "from": "in"},
+    "transposed_valid": {**TRANSPOSED, "strides": [1], "padding": "valid", "from": "in"},
+    "reduce_out": {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "in"},
+    "reinterpret_data": {"class": "reinterpret_data", "set_sparse_dim": 9, "from": "data:labels"},
+    "reinterpret_size": {
+        "class": "reinterpret_data",
+        "size_base": "data:labels",
+        "from": "pool_to",
+    },
+    "length": {"class": "length", "from": "in"},
+    "loss": {"class": "loss", "from": "softmax", "loss_": "ce", "target_": "classes"},
+    "loss_of_sequence": {"class": "loss", "from": "in", "loss_": "ctc", "target_": "labels"},
+    "ctc_loss": {"class": "ctc_loss", "logits": "in", "targets": "data:labels"},
+    "cross_entropy": {
+        "class": "sparse_softmax_cross_entropy_with_logits",
+        "logits": "softmax",
+        "targets": "data:classes",
+    },
+    "fast_bw": {
+        "class": "fast_bw",
+        "align_target": "ctc",
+        "align_target_key": "labels",
+        "from": "in",
+    },
+    "gather": {"class": "gather", "position": "half", "from": "in"},
+    "gather_fixed": {"class": "gather", "position": 1, "axis": "F", "from": "in"},
+    "gather_nd": {"class": "gather_nd", "position": "half", "from": "in"},
+    "scatter_nd": {
+        "class": "scatter_nd",
+        "position": "places1",
+        "position_axis": "T",
+        "output_dim_via_time_from": "in",
+        "from": "in",
+    },
+    "slice_nd": {"class": "slice_nd", "start": "half", "size": 2, "from": "in"},
+    "slice_nd_open": {"class": "slice_nd", "start": "half", "size": None, "from": "in"},
+    "search_sorted": {"class": "search_sorted", "sorted_sequence": "sorted", "values": "mean"},
+    "split_dims": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
+    "split_time": {"class": "split_dims", "axis": "T", "dims": [-1, 2], "from": "in"},
+    "merge_dims": {"class": "merge_dims", "axes": "static", "from": "columns"},
+    "merge_time": {"class": "merge_dims", "axes": ["T", "F"], "from": "in"},
+    "merge_order": {
+        "class": "merge_dims",
+        "axes": ["F", "T"],
+        "keep_order": True,
+        "from": "in",
+    },
+    "combine_dims": {"class": "combine_dims", "axes": ["static:1", "static:0"], "from": "columns"},
+    "squeeze": {"class": "squeeze", "axis": "F", "from": "column"},
+    "expand_dims": {"class": "expand_dims", "axis": "spatial", "dim": 2, "from": "in"},
+    "swap_axes": {"class": "swap_axes", "axis1": "static:0", "axis2": "F", "from": "columns"},
+    "transpose": {
+        "class": "transpose",
+        "perm": {"static:0": "F", "F": "static:0"},
+        "from": "columns",
+    },
+    "slice": {"class": "slice", "axis": "F", "slice_start": 1, "slice_step": 2, "from": "in"},
+    "slice_time": {"class": "slice", "axis": "T", "slice_end": -1, "from": "in"},
+    "pad": {"class": "pad", "axes": "F", "padding": [1, 2], "value": 2, "from": "in"},
+    "pad_time": {"class": "pad", "axes": "T", "padding": [1, 2], "from": "in"},
+    "pad_mirror": {
+        "class": "pad",
+        "axes": "T",
+        "padding": [1, 1],
+        "mode": "reflect",
+        "from": "in",
+    },
+    "prefix_in_time": {"class": "prefix_in_time", "prefix": 0.5, "from": "in"},
+    "prefix_half": {"class": "prefix_in_time", "repeat": "half", "from": "in"},
+    "postfix_in_time": {"class": "postfix_in_time", "postfix": "mean", "repeat": 2, "from": "in"},
+    "shift_axis": {"class": "shift_axis", "axis": "T", "amount": -1, "from": "in"},
+    "window": {"class": "window", "window_size": 3, "window_right": 0, "from": "in"},
+    "window_stride": {"class": "window", "window_size": 3, "stride": 2, "from": "in"},
+    "cumsum": {"class": "cumsum", "from": "in"},
+    "cumsum_features": {"class": "cumsum", "axis": "F", "reverse": True, "from": "in"},
+    "reduce": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
+    "reduce_max": {"class": "reduce", "mode": "max", "axes": ["T", "F"], "from": "in"},
+    "reduce_arg": {"class": "reduce", "mode": "argmax", "axis": "F", "from": "in"},
+    "reduce_keep": {
+        "class": "reduce",
+        "mode": "sum",
+        "axes": "F",
+        "keep_dims": True,
+        "from": "in",
+    },
+    "top_k": {"class": "top_k", "axis": "F", "k": 2, "from": "in"},
+    "top_k/indices": {"class": "top_k", "axis": "F", "k": 2, "from": "in"},
+    "concat": {"class": "concat", "from": [["in", "F"], ["column", "F"]]},
+    "concat_time": {"class": "concat", "from": [["in", "T"], ["data:data", "T"]]},
+    "split": {"class": "split", "num_splits": 2, "from": "in"},
+    "split/1": {"class": "split", "num_splits": 2, "from": "in"},
+    "repeat": {"class": "repeat", "repetitions": 2, "axis": "T", "from": "in"},
+    "repeat_by": {"class": "repeat", "repetitions": "places", "axis": "T", "from": "in"},
+    "range": {"class": "range", "limit": 5, "start": 1, "delta": 2},
+    "range_in_axis": {"class": "range_in_axis", "axis": "T", "from": "in"},
+    "range_from_length": {"class": "range_from_length", "from": "half"},
+    "seq_len_mask": {"class": "seq_len_mask", "mask_value": 0.5, "start": "half", "from": "in"},
+    "constant": {"class": "constant", "value": 1.5, "shape": [2], "with_batch_dim": True},
+    "cast": {"class": "cast", "dtype": "int32", "from": "in"},
+    "switch": {"class": "switch", "condition": "mask", "true_from": "in", "false_from": 0.5},
+    "train_flag": {"class": "train_flag"},
+    "print": {"class": "print", "from": "in"},
+    "spec_augment": {"class": "spec_augment", "time_size": 2, "feature_size": 1, "from": "in"},
+    "vtlp": {"class": "vtlp", "from": "in"},
+    "layer_norm": {"class": "layer_norm", "from": "in"},
+    "gating": {"class": "gating", "activation": "tanh", "from": "in"},
+    "batch_norm": {"class": "batch_norm", "update_sample_only_in_training": True, "from": "in"},
+    "accumulate_mean": {"class": "accumulate_mean", "exp_average": 0.1, "from": "in"},
+    "variable": {"class": "variable", "shape": [2, 3], "add_batch_axis": True},
+    "softmax_over_spatial": {"class": "softmax_over_spatial", "from": "in"},
+    "softmax_window": {
+        "class": "softmax_over_spatial",
+        "start": "half",
+        "window_start": 1,
+        "window_size": 2,
+        "from": "in",
+    },
+    "dot": {"class": "dot", "reduce": "F", "from": ["in", "in"], "var1": "T", "var2": "T"},
+    "dot_time": {"class": "dot", "reduce": "T", "from": ["in", "column"]},
+    "generic_attention": {"class": "generic_attention", "weights": "column", "base": "in"},
+    "dot_attention": {"class": "dot_attention", "base": "in", "base_ctx": "in", "from": "last"},
+    "self_attention": {**ATTENTION, "from": "in"},
+    "self_attention_left": {
+        **ATTENTION,
+        "attention_left_only": True,
+        "attention_dropout": 0.3,
+        "from": "in",
+    },
+    "self_attention_shift": {**ATTENTION, "key_shift": "relative_encoding", "from": "in"},
+    "positional_encoding": {"class": "positional_encoding", "add_to_input": True, "from": "in"},
+    "positions": {"class": "positional_encoding", "n_out": 5, "offset": "half", "from": "in"},
+    "relative_encoding": {
+        "class": "relative_positional_encoding",
+        "n_out": 2,
+        "clipping": 2,
+        "from": "in",
+    },
+}
+# A layer with as many frames as the stream `labels` has.
+CASES["pool_to"] = {"class": "pool", "mode": "max", "pool_size": [2], **WINDOWS}
+WHOLE_NUMBERS = (
+    *("eval_type", "compare", "length", "masked_labels"),
+    *("choice", "decide", "reinterpret_data", "reduce_arg", "top_k/indices", "range", "cast"),
+    *("range_in_axis", "range_from_length", "search_sorted", "train_flag", "constant"),
+)
+WITHOUT_BATCH = ("accumulate_mean", "relative_encoding")
+# In a loop: layers of one step, and layers over a sequence that differs from step to step.
+OF_A_STEP = (
+    *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
+    *("linear_sparse", "softmax", "rec", "rec_sparse", "subnetwork", "masked_computation"),
+    *("masked_labels", "reduce_out", "reinterpret_data", "vtlp", "layer_norm", "gating"),
+    *("variable", "self_attention_left", "positional_encoding", "positions"),
+    *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
+    *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
+    *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
+    *("concat", "constant", "cast", "switch", "train_flag", "print", "range"),
+)
+STAYING = (
+    *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
+    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
+    *("spec_augment", "self_attention", "self_attention_left", "slice_nd_open", "prefix_half"),
+    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
+)
+OF_A_SEQUENCE = (
+    *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
+    *("softmax", "rec", "rec_back", "rec_net", "subnetwork", "pool", "pool_mean", "pool_valid"),
+    *("conv", "conv_strides", "reduce_out", "length", "gather", "spec_augment", "vtlp"),
+    *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
+    *("layer_norm", "gating", "softmax_over_spatial", "softmax_window", "dot", "dot_time"),
+    *("generic_attention", "dot_attention", "self_attention", "self_attention_left"),
+    *("positional_encoding", "positions"),
+    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
+    *("gather_fixed", "gather_nd", "slice_nd", "slice_nd_open", "split_dims", "split_time"),
+    *("search_sorted", "merge_dims", "merge_time", "merge_order", "combine_dims", "squeeze"),
+    *("expand_dims", "swap_axes", "transpose", "slice", "slice_time", "pad", "pad_time"),
+    *("pad_mirror", "prefix_in_time", "postfix_in_time", "shift_axis", "window", "window_stride"),
+    *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
+    *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
+)
