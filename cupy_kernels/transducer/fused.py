@@ -134,8 +134,8 @@ def transducer_fused_backward(
 ) -> JointGradients:
     """Gradient of `transducer_fused_forward`, from that of its losses.
 
-    Of each frame those nodes are left out whose probabilities sum up to less than what float32
-    rounds off 1: the greater part of most lattices.
+    Nodes that a path passes with a probability of at most 2^-24 are left out: next to the others of
+    their frame, which sum up to 1 or more, float32 would round them off. Most nodes are such.
 
     Args:
         d_loss: float32 [batch]; 0 leaves a sequence out, even one whose loss is NaN.

@@ -27,7 +27,8 @@ DEVICE Node node_at(index_t at, index_t time, index_t max_labels) {
 }
 
 // h of one node, from the inputs e and p, `joint` numbers.
-DEVICE void hidden_row(index_t activation, const float* e, const float* p, index_t joint, float* h) {
+DEVICE void hidden_row(index_t activation, const float* e, const float* p, index_t joint,
+                       float* h) {
   switch (activation) {
     case TANH: THREADS(j, joint) h[j] = tanh_fast(e[j] + p[j]); break;
     case RELU: THREADS(j, joint) h[j] = e[j] + p[j] < 0.0f ? 0.0f : e[j] + p[j]; break;

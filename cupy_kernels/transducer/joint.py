@@ -104,12 +104,14 @@ def _on_paths(targets: Targets) -> Any:
 
 
 def _not_negligible(targets: Targets, d_loss: Any, saved: TransducerSaved) -> Any:
-    """bool [batch, time, max_labels + 1]: what is left out sums up to less than 2^-24 a frame."""
+    """bool [batch, time, max_labels + 1]: where a path passes with a probability above 2^-24.
+
+    Those of a frame sum up to 1 or more, and float32 rounds 1 + 2^-24 to 1.
+    """
     probability = -saved.blank
     probability[:, :, :-1] -= saved.label
     probability[:, :, 1:] -= saved.repeat
-    least = 2.0**-24 / (targets.max_labels + 1)
-    negligible = probability < least  # False for NaN, which must be seen
+    negligible = probability <= 2.0**-24  # False for NaN, which must be seen
     return ~negligible & (d_loss != 0)[:, None, None]
 
 

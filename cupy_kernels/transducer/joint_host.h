@@ -210,7 +210,8 @@ class JointBackward {
     THREADS(k, panel_width(p, net_.vocab))
       dx[p * WIDTH + k] = mass * exp_fast(x[k] + bias[k] - norm);
     index_t blank = net_.y.blank_column - p * WIDTH;
-    if (net_.y.separate && blank >= 0 && blank < WIDTH) dx[p * WIDTH + blank] = x[blank] + bias[blank];
+    if (net_.y.separate && blank >= 0 && blank < WIDTH)
+      dx[p * WIDTH + blank] = x[blank] + bias[blank];
   }
 
   void hidden_gradient(Node n, index_t p, index_t i, const float* dh) {

@@ -73,7 +73,7 @@ def transducer_loss(
         return loss.astype(np.float32), grad.astype(np.float32)
     scores = pick(targets, log_probs, blank, workers)
     loss, grads = full_sum(targets, scores, workers)
-    grad = targets.xp.zeros_like(log_probs)
+    grad = targets.xp.zeros(log_probs.shape, np.float32)  # of numpy: no page is touched yet
     sizes = (*targets.sizes, log_probs.shape[3], blank, targets.repetition)
     run(targets, "transducer_spread", *grads, *targets.arrays, grad, *sizes, threads=workers)
     return loss, grad
@@ -104,7 +104,6 @@ def transducer_compact_loss(
     where = "transducer_compact_loss"
     targets = check_scores(where, scores, frames, labels, label_lengths, topology)
     workers = thread_count(threads)
-    scores = TransducerScores(*scores)
     if use_reference(targets):
         loss, slopes = reference.compact_loss(scores, *targets.arrays, topology=topology)
         grads = TransducerScores(*(x.astype(np.float32) for x in slopes))

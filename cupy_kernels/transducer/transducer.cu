@@ -10,8 +10,8 @@
 // transducer_steps, a block per step of an alignment: scores as weights, on rows of the lattice.
 // transducer_sums, a block per sequence, a thread per u, a barrier per step: the sums over paths.
 // transducer_gradient, a block per frame: back from rows of the lattice to frames.
-// transducer_align (align.h): a block per sequence, as the sums. joint_* (joint.h, joint_host.h): the
-// joint network that scores may come from.
+// transducer_align (align.h): a block per sequence, as the sums.
+// joint_* (joint.h, joint_host.h): the joint network that scores may come from.
 #include "lattice.h"
 
 KERNEL transducer_pick(const float* log_probs, const int* frames, const int* labels,

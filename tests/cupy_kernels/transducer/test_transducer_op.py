@@ -184,6 +184,24 @@ def test_long_sequences_keep_their_digits(topology: str) -> None:
     np.testing.assert_allclose(grad, grad64, atol=2e-6)
 
 
+def test_more_than_two_billion_elements() -> None:
+    """Of which only a few pages are ever touched."""
+    vocabulary = 600_000_001
+    try:
+        log_probs = np.zeros((1, 2, 2, vocabulary), np.float32)
+        last = vocabulary - 1
+        log_probs[0, 0, 0, [0, last]], log_probs[0, 1, :, [0, last]] = -1, [[-2, -4], [-3, -5]]
+        rest = np.array([2], np.int32), np.array([[last]], np.int32), np.array([1], np.int32)
+        loss, grad = transducer_loss(log_probs, *rest, blank=0, topology="rna")
+    except MemoryError:
+        pytest.skip("the system does not promise 20 GB of memory, though none of it is used")
+    paths = np.array([-1 - 3, -1 - 4])  # blank then label, label then blank
+    np.testing.assert_allclose(loss, [-np.logaddexp(*paths)], rtol=1e-6)
+    first, second = np.exp(paths + loss[0])
+    np.testing.assert_allclose(grad[0, 1, 0, last], -first, rtol=1e-5)
+    np.testing.assert_allclose(grad[0, 1, 1, 0], -second, rtol=1e-5)
+
+
 @each_topology
 def test_empty_axes(topology: str) -> None:
     empty = np.zeros(0, np.int32)
