@@ -58,7 +58,8 @@ def transducer_loss(
         loss, float32 [batch], in nats: inf where no path exists, NaN where a score that a path may
             take is NaN, or above 90000; scores below -90000 count as -inf;
         gradient of each sequence's loss, float32 like log_probs: minus the probability that a path
-            takes the score. Zero on padding and where the loss is inf.
+            takes the score. Zero on padding and where the loss is inf; NaN, at the scores that
+            steps take, where the loss is NaN.
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
