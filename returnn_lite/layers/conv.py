@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from returnn_lite.data import Data
-from returnn_lite.dim import Dim
+from returnn_lite.dim import Dim, derived
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import register
 from returnn_lite.layers.feedforward import activated
@@ -77,7 +77,7 @@ class Conv(Windows):
         if self.with_bias:
             site.param("bias", (self.n_out,), self.bias_init)
         out = x
-        for old, new in zip(spatial, self.new_dims(site, spatial), strict=True):
+        for old, new in zip(spatial, self.new_dims(spatial), strict=True):
             out = out.renamed(old, new)
         return out.with_feature(site.feature(self.n_out))
 
@@ -90,7 +90,7 @@ class Conv(Windows):
         if self.with_bias:
             y = y + site.param("bias", (), None)
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
-        out = self.finished(site, x, y, self.new_dims(site, spatial), self.count)
+        out = self.finished(site, x, y, self.new_dims(spatial))
         return activated(site, out, self.activation)
 
     def _convolved(self, frames: Any, weights: Any) -> Any:
@@ -187,8 +187,18 @@ class TransposedConv(Spatial):
         most = max if isinstance(frames, int) else tf.maximum
         return most(self._full(i, frames) - 2 * self._each(self.remove_padding)[i], 0)
 
-    def _new_dims(self, site: Site, spatial: list[Dim]) -> list[Dim]:
-        return [self.new_dim(site, i, old, partial(self.count, i)) for i, old in enumerate(spatial)]
+    def _new_dims(self, spatial: list[Dim]) -> list[Dim]:
+        options = (self.padding.lower(), self._each(self.remove_padding))
+        keys = zip(self.filter_size, self._stride(), self._each(self.output_padding), strict=True)
+        return [
+            derived(
+                ("transposed", *key, *options),
+                f"{old.name}*{key[1]}",
+                [old],
+                partial(self.count, i),
+            )
+            for i, (old, key) in enumerate(zip(spatial, keys, strict=True))
+        ]
 
     def infer(self, site: Site) -> Data:
         """Return the template with the layer's own dims."""
@@ -208,7 +218,7 @@ class TransposedConv(Spatial):
         if self.with_bias:
             site.param("bias", (self.n_out,), self.bias_init)
         out = x
-        for old, new in zip(spatial, self._new_dims(site, spatial), strict=True):
+        for old, new in zip(spatial, self._new_dims(spatial), strict=True):
             out = out.renamed(old, new)
         return out.with_feature(site.feature(self.n_out))
 
@@ -221,7 +231,7 @@ class TransposedConv(Spatial):
         if self.with_bias:
             y = y + site.param("bias", (), None)
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
-        out = self.finished(site, x, y, self._new_dims(site, spatial), self.count)
+        out = self.finished(site, x, y, self._new_dims(spatial))
         return activated(site, out, self.activation)
 
     def _spread(self, frames: Any, weights: Any) -> Any:

@@ -39,7 +39,7 @@ class Pool(Windows):
         """Return the template with the dims of the windows."""
         out = x = self.input(site)
         spatial = self.check(site, x)
-        for old, new in zip(spatial, self.new_dims(site, spatial), strict=True):
+        for old, new in zip(spatial, self.new_dims(spatial), strict=True):
             out = out.renamed(old, new)
         return out
 
@@ -57,7 +57,7 @@ class Pool(Windows):
                 ones, spatial, "AVG", outside=float(not isinstance(self.padding, str))
             )
             y = total / tf.maximum(count, 1e-6)
-        return self.finished(site, x, y, self.new_dims(site, spatial), self.count)
+        return self.finished(site, x, y, self.new_dims(spatial))
 
     def _pool(self, x: Data, spatial: list[Dim], kind: str, outside: float = 0.0) -> Any:
         tensor = self.flat(x, spatial)[1]

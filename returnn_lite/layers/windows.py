@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from returnn_lite.axes import resolve
@@ -51,11 +49,6 @@ class Spatial(Layer):
         site.node.resolved["spatial"] = dims
         return dims
 
-    def new_dim(self, site: Site, i: int, old: Dim, size: Callable[[Any], Any]) -> Dim:
-        """Return the layer's own dim in place of spatial dim i, whose size a function gives."""
-        fixed = None if old.size is None else int(size(old.size))
-        return site.node.dim("spatial", f"windows{i}", fixed)
-
     def flat(self, x: Data, spatial: list[Dim]) -> tuple[Data, Any]:
         """Return x as [batch, other dims, spatial dims, feature], and its tensor as [-1, ...]."""
         assert x.feature_dim is not None
@@ -72,18 +65,13 @@ class Spatial(Layer):
                 x = replace(x, tensor=tensor)
         return x
 
-    def finished(
-        self, site: Site, x: Data, y: Any, new: list[Dim], size: Callable[[int, Any], Any]
-    ) -> Data:
+    def finished(self, site: Site, x: Data, y: Any, new: list[Dim]) -> Data:
         """Return y [-1, spatial dims, feature] with the dims of x but for the new ones.
 
-        size: from the number of a spatial dim and its old lengths to the new ones. What lies behind
-        the ends is zero.
+        What lies behind the ends is zero.
         """
         out = x
-        for i, (old, dim) in enumerate(zip(site.node.resolved["spatial"], new, strict=True)):
-            if dim is not old and dim.dynamic:
-                site.run.set_lengths(dim, size(i, site.run.lengths_of(old, x.beam)), x.beam)
+        for old, dim in zip(site.node.resolved["spatial"], new, strict=True):
             out = out.renamed(old, dim)
         others = x.sizes()[: len(x.dims) - len(new) - 1]
         shape = [*others, *tf.unstack(tf.shape(y)[1:-1]), y.shape[-1]]
@@ -161,13 +149,19 @@ class Windows(Spatial):
         most = max if isinstance(frames, int) else tf.maximum
         return most(frames + more - self.spans()[i], -stride) // stride + 1
 
-    def new_dims(self, site: Site, spatial: list[Dim]) -> list[Dim]:
-        """Return the dims of the windows: the old one, where there is one for every frame."""
-        same = isinstance(self.padding, str) and self.padding.lower() != "valid"
+    def new_dims(self, spatial: list[Dim]) -> list[Dim]:
+        """Return the dims of the windows."""
         return [
-            old if same and stride == 1 else self.new_dim(site, i, old, partial(self.count, i))
-            for i, (old, stride) in enumerate(zip(spatial, self.stride(), strict=True))
+            self._inside(i, dim).strided(stride)
+            for i, (dim, stride) in enumerate(zip(spatial, self.stride(), strict=True))
         ]
+
+    def _inside(self, i: int, dim: Dim) -> Dim:
+        """Return the dim of the frames at which a window may begin."""
+        if not isinstance(self.padding, str):
+            more = self.each(self.padding)[i]
+            return dim.padded(more, more + 1 - self.spans()[i])
+        return dim if self.padding.lower() != "valid" else dim.padded(0, 1 - self.spans()[i])
 
     def padded(self, tensor: Any, spatial: list[Dim], value: float) -> Any:
         """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""

@@ -121,3 +121,19 @@ def test_a_batch_without_any_window() -> None:
     out = run(Network(net, extern_data=STREAMS), {"data": dense([2, 1], 2)})["output"]
     assert next(iter(out.lengths.values())).tolist() == [0, 0]
     assert not out.canonical().any()
+
+
+def test_windows_in_a_loop_can_be_compiled() -> None:
+    """Over a sequence that differs from step to step."""
+    unit = {
+        "all": {"class": "combine", "kind": "add", "from": ["base:data", "prev:output"]},
+        "pool": {"class": "pool", "mode": "max", "pool_size": [2], "padding": "same"},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "pool"},
+        "output": {"class": "combine", "kind": "add", "from": ["data:source", "mean"]},
+    }
+    unit["pool"]["from"] = "all"
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    network = Network(net, extern_data=STREAMS)
+    batch = {"data": dense(LENGTHS, 2)}
+    compiled = network.run(batch)["output"].canonical()
+    np.testing.assert_allclose(compiled, run(network, batch)["output"].canonical(), atol=1e-6)
