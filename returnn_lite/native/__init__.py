@@ -12,7 +12,7 @@ from returnn_lite.native.edit import (
 from returnn_lite.native.fsa import fsa_full_sum
 from returnn_lite.native.lstm import lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d
-from returnn_lite.native.transducer import transducer_loss
+from returnn_lite.native.transducer import transducer_fused_loss, transducer_loss
 
 __all__ = [
     "chunk",
@@ -29,6 +29,7 @@ __all__ = [
     "next_edit_distance_row",
     "optimal_completion",
     "tensorflow_only",
+    "transducer_fused_loss",
     "transducer_loss",
     "unchunk",
 ]

@@ -35,3 +35,61 @@ def transducer_loss(
         return value, lambda upstream: gradient * upstream[:, None, None, None]
 
     return loss(log_probs)
+
+
+def transducer_fused_loss(
+    encoder: Any,
+    predictor: Any,
+    weight: Any,
+    bias: Any,
+    frames: Any,
+    labels: Any,
+    counts: Any,
+    *,
+    blank: int,
+    topology: str,
+    activation: str = "tanh",
+    separate_emit: bool = False,
+) -> Any:
+    """Return `transducer_loss` of the output of a joint network, which is never stored as a whole.
+
+    encoder: float32 [batch, time, inputs]. predictor: float32 [batch, max_labels + 1, inputs].
+    weight: float32 [joint, vocab]. bias: float32 [vocab]. activation, separate_emit: see
+    `cupy_kernels.transducer.transducer_fused_loss`; the others as in `transducer_loss`.
+    """
+    from cupy_kernels import transducer as kernels
+    from cupy_kernels.transducer.op import SOURCE
+
+    sequences = [frames, labels, counts]
+    options: dict[str, Any] = {
+        "blank": blank,
+        "topology": topology,
+        "activation": activation,
+        "separate_emit": separate_emit,
+    }
+    if not bridge.serves(SOURCE):
+        return transducer_tf.transducer_fused_loss(
+            encoder, predictor, weight, bias, *sequences, **options
+        )
+    parts = len(kernels.TransducerSaved._fields)
+
+    def forward(*arrays: Any) -> Any:
+        loss, saved = kernels.transducer_fused_forward(*arrays, **options)
+        return loss, *saved
+
+    def backward(d_loss: Any, *arrays: Any) -> Any:
+        saved = kernels.TransducerSaved(*arrays[:parts])
+        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **options)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def compute(*inputs: Any) -> Any:
+        arguments = [*inputs, *sequences]
+        loss, *saved = bridge.call(forward, arguments, [tf.float32] * (1 + parts))
+
+        def gradient(d_loss: Any) -> Any:
+            found = bridge.call(backward, [d_loss, *saved, *arguments], [tf.float32] * 4)
+            return [tf.ensure_shape(d, x.shape) for d, x in zip(found, inputs, strict=True)]
+
+        return tf.ensure_shape(loss, [None]), gradient
+
+    return compute(encoder, predictor, weight, bias)

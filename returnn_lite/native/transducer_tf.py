@@ -66,6 +66,37 @@ def transducer_loss(
     return tf.where(possible, -tf.where(possible, total, 0.0), float("inf"))
 
 
+def transducer_fused_loss(
+    encoder: Any,
+    predictor: Any,
+    weight: Any,
+    bias: Any,
+    *sequences: Any,
+    blank: int,
+    topology: str,
+    activation: str,
+    separate_emit: bool,
+) -> Any:
+    """Return float32 [batch], see `native.transducer_fused_loss`: with all logits at once."""
+    joint = encoder[:, :, None] + predictor[:, None]
+    logits = tf.tensordot(_hidden(joint, activation), weight, 1) + bias
+    if not separate_emit:
+        log_probs = tf.nn.log_softmax(logits)
+    else:
+        emit = logits[..., blank : blank + 1]
+        is_blank = tf.range(logits.shape[-1]) == blank
+        labels = tf.nn.log_softmax(tf.where(is_blank, _NEVER, logits))
+        labels += tf.math.log_sigmoid(emit)
+        log_probs = tf.where(is_blank, tf.math.log_sigmoid(-emit), labels)
+    return transducer_loss(log_probs, *sequences, blank=blank, topology=topology)
+
+
+def _hidden(x: Any, activation: str) -> Any:
+    if activation == "maxout":
+        return tf.reduce_max(tf.reshape(x, [*tf.unstack(tf.shape(x)[:3]), -1, 2]), axis=-1)
+    return {"tanh": tf.tanh, "relu": tf.nn.relu, "linear": tf.identity}[activation](x)
+
+
 def _picked(log_probs: Any, labels: Any) -> Any:
     """Return [batch, time, max_labels + 1], the scores of a label for each number of labels out."""
     rows = tf.transpose(log_probs, [0, 2, 3, 1])

@@ -29,5 +29,22 @@ def test_both_forms_are_equal(topology: str) -> None:
     assert np.isinf(loss).tolist() == [False, False, False, topology != "rnnt", False]
 
 
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear", "maxout"])
+def test_both_forms_of_the_fused_loss_are_equal(activation: str, separate: bool) -> None:
+    rng = np.random.default_rng(1)
+    inputs = 6
+    joint = inputs // 2 if activation == "maxout" else inputs
+    shapes = [(5, 5, inputs), (5, 4, inputs), (joint, 5), (5,)]
+    lengths = [tf.constant(FRAMES), tf.constant(LABELS), tf.constant(COUNTS)]
+    options: dict[str, Any] = {"activation": activation, "separate_emit": separate}
+
+    def loss(*arrays: Any) -> Any:
+        more = {"blank": 4, "topology": "rna", **options}
+        return native.transducer_fused_loss(*arrays, *lengths, **more)
+
+    assert_equal(loss, [rng.standard_normal(s, np.float32) for s in shapes])
+
+
 def test_xla_compiles_tensorflows_form() -> None:
     assert_equal(lambda x: _loss(x, "ctc"), [SCORES], compiled=True)
