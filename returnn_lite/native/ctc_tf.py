@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-
-# Stands for log 0: differences of infinities have no gradient.
-_NEVER = -1e30
+from returnn_lite.native.log_space import NEVER, negative_log
 
 
 def ctc_loss(
@@ -31,22 +29,21 @@ def ctc_loss(
     emission = tf.gather(
         log_probs, tf.tile(states[None], [tf.shape(logits)[0], 1, 1]), batch_dims=2
     )
-    emission = tf.maximum(emission, _NEVER)
+    emission = tf.maximum(emission, NEVER)
 
     def step(t: Any, sums: Any) -> Any:
-        one = tf.pad(sums[:, :-1], [[0, 0], [1, 0]], constant_values=_NEVER)
-        two = tf.pad(sums[:, :-2], [[0, 0], [2, 0]], constant_values=_NEVER)
-        ways = [tf.where(stays, sums, _NEVER), one, tf.where(skip, two, _NEVER)]
-        new = tf.maximum(tf.reduce_logsumexp(tf.stack(ways), axis=0) + emission[t], _NEVER)
+        one = tf.pad(sums[:, :-1], [[0, 0], [1, 0]], constant_values=NEVER)
+        two = tf.pad(sums[:, :-2], [[0, 0], [2, 0]], constant_values=NEVER)
+        ways = [tf.where(stays, sums, NEVER), one, tf.where(skip, two, NEVER)]
+        new = tf.maximum(tf.reduce_logsumexp(tf.stack(ways), axis=0) + emission[t], NEVER)
         return t + 1, tf.where((t < frames)[:, None], new, sums)
 
-    start = tf.one_hot(tf.zeros_like(counts), 2 * most + 1, 0.0, _NEVER)
+    start = tf.one_hot(tf.zeros_like(counts), 2 * most + 1, 0.0, NEVER)
     time = tf.shape(logits)[0]
     _, sums = tf.while_loop(lambda t, _: t < time, step, (0, start), maximum_iterations=time)
     # In the last blank or in the last label.
     ends = tf.stack([2 * counts, tf.maximum(2 * counts - 1, 0)], axis=1)
     last = tf.gather(sums, ends, batch_dims=1)
-    last = tf.where(tf.stack([counts >= 0, counts > 0], axis=1), last, _NEVER)
+    last = tf.where(tf.stack([counts >= 0, counts > 0], axis=1), last, NEVER)
     total = tf.reduce_logsumexp(last, axis=1)
-    possible = total > 0.5 * _NEVER
-    return tf.where(possible, -tf.where(possible, total, 0.0), float("inf"))
+    return negative_log(total)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-
-# Stands for log 0: differences of infinities have no gradient.
-_NEVER = -1e30
+from returnn_lite.native.log_space import NEVER, negative_log
 
 
 def transducer_loss(
@@ -27,7 +25,7 @@ def transducer_loss(
     more = places < counts[:, None]
     again = (places > 0) & (topology == "ctc")
     direct = (next_label != last_label) | (topology != "ctc")
-    blanks = tf.maximum(log_probs[..., blank], _NEVER)
+    blanks = tf.maximum(log_probs[..., blank], NEVER)
     nexts, repeats = (_picked(log_probs, k) for k in (next_label, tf.maximum(last_label, 0)))
 
     def step(d: Any, after_blank: Any, after_label: Any) -> Any:
@@ -39,31 +37,30 @@ def transducer_loss(
         def at(scores: Any, possible: Any) -> Any:
             rows = tf.clip_by_value(t, 0, tf.shape(scores)[1] - 1)
             picked = tf.gather(tf.transpose(scores, [0, 2, 1]), _rows(rows, scores), batch_dims=2)
-            return tf.where(inside & possible, picked, _NEVER)
+            return tf.where(inside & possible, picked, NEVER)
 
         every = _add(after_blank, after_label)
-        may = _add(after_blank, tf.where(direct, after_label, _NEVER))
+        may = _add(after_blank, tf.where(direct, after_label, NEVER))
         emitted = may + at(nexts, more)
-        emitted = tf.pad(emitted[:, :-1], [[0, 0], [1, 0]], constant_values=_NEVER)
-        new_blank = tf.maximum(every + at(blanks, True), _NEVER)
-        new_label = tf.maximum(_add(emitted, after_label + at(repeats, again)), _NEVER)
+        emitted = tf.pad(emitted[:, :-1], [[0, 0], [1, 0]], constant_values=NEVER)
+        new_blank = tf.maximum(every + at(blanks, True), NEVER)
+        new_label = tf.maximum(_add(emitted, after_label + at(repeats, again)), NEVER)
         valid = (d < steps)[:, None]
         pairs = ((new_blank, after_blank), (new_label, after_label))
         return d + 1, *(tf.where(valid, new, old) for new, old in pairs)
 
-    start = tf.one_hot(tf.zeros_like(counts), most + 1, 0.0, _NEVER)
+    start = tf.one_hot(tf.zeros_like(counts), most + 1, 0.0, NEVER)
     number = tf.shape(log_probs)[1] + diagonal * most
     _, after_blank, after_label = tf.while_loop(
         lambda d, *_: d < number,
         step,
-        (0, start, tf.fill(tf.shape(start), _NEVER)),
+        (0, start, tf.fill(tf.shape(start), NEVER)),
         maximum_iterations=number,
     )
     if diagonal:  # the last step is a blank
-        after_label = tf.where((frames == 0)[:, None], after_label, _NEVER)
+        after_label = tf.where((frames == 0)[:, None], after_label, NEVER)
     total = tf.gather(_add(after_blank, after_label), counts, batch_dims=1)
-    possible = total > 0.5 * _NEVER
-    return tf.where(possible, -tf.where(possible, total, 0.0), float("inf"))
+    return negative_log(total)
 
 
 def transducer_fused_loss(
@@ -85,7 +82,7 @@ def transducer_fused_loss(
     else:
         emit = logits[..., blank : blank + 1]
         is_blank = tf.range(logits.shape[-1]) == blank
-        labels = tf.nn.log_softmax(tf.where(is_blank, _NEVER, logits))
+        labels = tf.nn.log_softmax(tf.where(is_blank, NEVER, logits))
         labels += tf.math.log_sigmoid(emit)
         log_probs = tf.where(is_blank, tf.math.log_sigmoid(-emit), labels)
     return transducer_loss(log_probs, *sequences, blank=blank, topology=topology)
@@ -101,7 +98,7 @@ def _picked(log_probs: Any, labels: Any) -> Any:
     """Return [batch, time, max_labels + 1], the scores of a label for each number of labels out."""
     rows = tf.transpose(log_probs, [0, 2, 3, 1])
     picked = tf.gather(rows, labels, batch_dims=2)
-    return tf.maximum(tf.transpose(picked, [0, 2, 1]), _NEVER)
+    return tf.maximum(tf.transpose(picked, [0, 2, 1]), NEVER)
 
 
 def _rows(rows: Any, scores: Any) -> Any:
