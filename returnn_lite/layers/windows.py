@@ -146,8 +146,7 @@ class Windows(Spatial):
         if isinstance(self.padding, str) and self.padding.lower() != "valid":
             return -(-frames // stride)
         more = 0 if isinstance(self.padding, str) else 2 * self.each(self.padding)[i]
-        most = max if isinstance(frames, int) else tf.maximum
-        return most(frames + more - self.spans()[i], -stride) // stride + 1
+        return tf.maximum(frames + more - self.spans()[i], -stride) // stride + 1
 
     def new_dims(self, spatial: list[Dim]) -> list[Dim]:
         """Return the dims of the windows."""
