@@ -4,6 +4,8 @@
 RECIPES ?= commands
 CORES ?= all
 EXTRAS ?= cpu,espeak,test
+# The folder that {data} in recipes stands for; empty is the one of config.yaml.
+DATA ?=
 # The folder that work/ and results/ are made in.
 RUN ?= .
 VENV := .venv
@@ -14,7 +16,8 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 .PHONY: wer test lint docs env
 
 wer: env
-	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/wer.txt --config 'recipes=$(RECIPES)'
+	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/wer.txt \
+	    --config 'recipes=$(RECIPES)' $(if $(DATA),'data=$(DATA)')
 	@cat '$(RUN)/results/wer.txt'
 
 test: env

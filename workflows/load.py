@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import os
+import pkgutil
 import re
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -124,7 +127,8 @@ def _module(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise JobError(f"{shown(error.filename or path)}:{error.lineno}: {error.msg}") from None
     except Exception as error:
-        raise JobError(f"{_line(error, path)}: {type(error).__name__}: {error}") from None
+        text = f"{_line(error, path)}: {type(error).__name__}: {error}{_suggestion(error)}"
+        raise JobError(text) from None
 
 
 def _check_keys(path: Path) -> None:
@@ -136,6 +140,33 @@ def _check_keys(path: Path) -> None:
                 if key.value in seen:
                     raise JobError(f"{shown(path)}:{key.lineno}: key {key.value!r} is there twice")
                 seen.add(key.value)
+
+
+def _suggestion(error: Exception) -> str:
+    """Return the nearest name, where a name in a recipe is wrong."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    match error:
+        case TypeError():
+            found = re.search(r"(\w+)(?:\.__init__)?\(\) .* keyword argument '(\w+)'$", str(error))
+            called = frame.f_globals.get(found[1]) if found else None
+            if found and called:
+                return nearest(found[2], set(inspect.signature(called).parameters) - {"made_at"})
+        case ImportError(name=str(name)) if module := sys.modules.get(name):
+            found = re.match(r"cannot import name '(\w+)'", str(error))
+            inner = pkgutil.iter_modules(getattr(module, "__path__", ()))
+            return (
+                nearest(found[1], _public([*vars(module), *(m.name for m in inner)]))
+                if found
+                else ""
+            )
+        case NameError(name=str(name)):
+            near = nearest(name, _public([*frame.f_globals]))
+            return near if "did you mean" in near else ""
+    return ""
+
+
+def _public(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not name.startswith("_")]
 
 
 def _line(error: Exception, path: Path) -> str:

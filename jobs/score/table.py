@@ -88,6 +88,8 @@ def table(rows: Sequence[Row], scores: Sequence[dict[str, Any]]) -> str:
     lines = _columns(cells, left=len(NAMES))
     rule = "-" * max(map(len, lines))
     names = [[row.recipe, row.system, f"{row.set}:", row.reproduce] for row in rows]
+    if not rows:
+        return "none of the recipes reports a score; results/<recipe>/<stage> has what was made\n"
     parts = [lines[0], rule, *lines[1:], "", LEGEND, "How to reproduce", *_columns(names, left=4)]
     return "\n".join(parts) + "\n"
 

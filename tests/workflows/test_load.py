@@ -81,7 +81,17 @@ def test_a_recipe_with_the_name_of_one_of_ours(folder: Path) -> None:
         ("x = 1\nRECIPE = undefined\n", "mine.py:2: NameError: name 'undefined' is not defined"),
         (
             HEAD + "RECIPE = Recipe(name='mine', stages={\n 'a': Stage(jbo='x')})\n",
-            "mine.py:3: TypeError: Stage.__init__() got an unexpected keyword argument 'jbo'",
+            "mine.py:3: TypeError: Stage.__init__() got an unexpected keyword argument 'jbo'"
+            "; did you mean 'job'?",
+        ),
+        (
+            "from recipes.pipelines.transducer import Sizes\nRECIPE = Sizes(lables=3)\n",
+            "mine.py:2: TypeError: Sizes.__init__() got an unexpected keyword argument 'lables'"
+            "; did you mean 'labels'?",
+        ),
+        (
+            HEAD + "RECIPE = Recipe(name='mine', stages={'a': Stge(job='x')})\n",
+            "mine.py:2: NameError: name 'Stge' is not defined; did you mean 'Stage'?",
         ),
         (
             HEAD + "RECIPE = Recipe(name='other', stages={})\n",
@@ -116,6 +126,12 @@ def test_a_recipe_with_the_name_of_one_of_ours(folder: Path) -> None:
 )
 def test_wrong_recipe_files(folder: Path, text: str, message: str) -> None:
     assert error(folder / "mine.py", text) == message
+
+
+def test_a_recipe_that_is_not_there_to_be_imported(folder: Path) -> None:
+    found = error(folder / "mine.py", "from recipes import comands\n")
+    assert found.startswith("mine.py:1: ImportError: cannot import name 'comands'")
+    assert found.endswith("; did you mean 'commands'?")
 
 
 @pytest.mark.parametrize("name", ["a b", "a;b", 'a"b', "a'b", "-a", "ä"])

@@ -66,3 +66,12 @@ def test_an_environment_that_is_up_to_date_is_left_alone(tmp_path: Path) -> None
     os.utime(tmp_path / ".venv" / "installed-cpu-espeak-test", (1, 1))
     changed = subprocess.run([program, "-q", "-C", str(tmp_path), "env"])
     assert changed.returncode == 1
+
+
+def test_variables_reach_snakemake(tmp_path: Path) -> None:
+    asked = ("-n", "wer", "RECIPES=a,b", "DATA=/some where", "RUN=there", "CORES=3")
+    lines = make(tmp_path, *asked, path=os.environ["PATH"]).stdout
+    assert "--cores 3 --directory 'there'" in lines
+    assert "--config 'recipes=a,b' 'data=/some where'" in lines
+    without = make(tmp_path, "-n", "wer", path=os.environ["PATH"]).stdout
+    assert "data=" not in without

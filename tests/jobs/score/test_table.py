@@ -70,6 +70,10 @@ def test_the_whole_text(tmp_path: Path, log: logging.Logger) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_no_score_is_said() -> None:
+    assert table.table([], []).startswith("none of the recipes reports a score; results/<recipe>/")
+
+
 @pytest.mark.parametrize(("factor", "text"), [(0.0021, "<0.01"), (0.0079, "<0.01"), (1.5, "1.50")])
 def test_a_small_time_does_not_vary(
     factor: float, text: str, tmp_path: Path, log: logging.Logger
