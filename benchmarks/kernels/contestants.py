@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Run = Callable[[], object]
@@ -53,3 +56,29 @@ def torch_run(run: Run) -> Run:
         torch.cuda.synchronize()
 
     return synchronised
+
+
+def memory_of(run: Run, gpu: bool) -> float:
+    """Return how many MiB one run needs at its peak, beyond what the process holds before it.
+
+    gpu: of the GPU's memory, as CuPy's and PyTorch's pools count it; else of the process.
+    """
+    before = _gpu_peak() if gpu else _host_peak()
+    run()
+    return ((_gpu_peak() if gpu else _host_peak(reset=False)) - before) / 2**20
+
+
+def _host_peak(*, reset: bool = True) -> int:
+    """Return the bytes that the process held at most; reset: since now."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def _gpu_peak() -> int:
+    """Return the bytes of GPU memory that the libraries of this process took at most so far."""
+    cupy, torch = (sys.modules.get(name) for name in ("cupy", "torch"))
+    ours = cupy.get_default_memory_pool().total_bytes() if cupy else 0
+    return int(ours + (torch.cuda.max_memory_allocated() if torch else 0))

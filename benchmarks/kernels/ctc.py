@@ -19,6 +19,7 @@ class Ctc:
     labels: int = 1000
     target: int = 60
     bar: float = 3.0
+    gpu_bar: float = 2.0
 
     def arrays(self) -> tuple[Any, Any, Any, Any]:
         rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run
+from contestants import Run, cupy_run, on_gpu
 from contestants import tensorflow as load_tensorflow
 
 
@@ -34,6 +34,12 @@ class Edit:
 
     def ours_one_thread(self, threads: int) -> Run:
         return self.ours(1)
+
+    def gpu_ours(self, threads: int) -> Run:
+        from cupy_kernels.edit import edit_distance
+
+        arrays = on_gpu(*self.arrays())
+        return cupy_run(lambda: edit_distance(*arrays))
 
     def rapidfuzz_lists(self, threads: int) -> Run:
         a, _, b, _ = self.arrays()

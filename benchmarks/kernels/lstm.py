@@ -19,6 +19,7 @@ class Blstm:
     time: int = 200
     precision: str = "float32"  # of the operands of products
     bar: float = 1.5
+    gpu_bar: float = 1.0
 
     def arrays(self) -> tuple[Any, Any]:
         """Input, and the gradient of the output."""

@@ -6,7 +6,8 @@
 Each contestant lives in a process of its own, so that none disturbs another's threads or memory;
 only one works at a time. Packages that are not installed are left out. Printed are the median of
 the rounds, the best one, the least processor time (of all threads: what a busy machine spoils
-least), and how often our median and our processor time go into a peer's.
+least), the memory that one run adds at its peak, and how often our median and our processor time
+go into a peer's.
 
 A file beside this one has the tasks of an operation, `TASKS`: name -> an object with a method for
 each contestant that can do it, `ours` among them, which takes the number of threads and returns a
@@ -21,9 +22,12 @@ import json
 import multiprocessing
 import statistics
 import time
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from contestants import memory_of
 
 NOT_TASKS = ("run", "contestants", "returnn_step", "__init__")
 NOT_CONTESTANTS = ("arrays", "weights")
@@ -43,64 +47,86 @@ def contestants(task: Any, gpu: bool = False) -> list[str]:
 
 
 def serve(pipe: Connection, task: str, contestant: str, threads: int) -> None:
-    """A contestant's process: sets up, warms up, then runs whenever it is told to."""
+    """A contestant's process: sets up, warms up, then runs whenever it is told to.
+
+    Sends an error or the memory of its first run in MiB, then wall and processor seconds of each.
+    """
     try:
         run = getattr(tasks()[task], contestant)(threads)
     except ImportError as error:
         pipe.send(str(error))
         return
-    run()
-    pipe.send("")
+    pipe.send(memory_of(run, contestant.startswith("gpu_")))
     while pipe.recv():
         start = time.perf_counter(), time.process_time()
         run()
         pipe.send((time.perf_counter() - start[0], time.process_time() - start[1]))
 
 
-def start(task: str, threads: int, gpu: bool) -> dict[str, Connection]:
+@dataclass
+class Contestant:
+    """A process that is ready. memory: MiB of a run. times: wall and processor seconds of each."""
+
+    pipe: Connection
+    memory: float
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+    def turn(self) -> None:
+        """Run once."""
+        self.pipe.send(True)
+        self.times.append(self.pipe.recv())
+
+
+def start(task: str, threads: int, gpu: bool) -> dict[str, Contestant]:
     """Start the processes of all contestants whose packages are there."""
     context = multiprocessing.get_context("spawn")
-    pipes = {}
+    started = {}
     for name in contestants(tasks()[task], gpu):
         pipe, theirs = context.Pipe()
         context.Process(target=serve, args=(theirs, task, name, threads), daemon=True).start()
-        if missing := pipe.recv():
-            print(f"{task}: {name} left out: {missing}")
+        found = pipe.recv()
+        if isinstance(found, str):
+            print(f"{task}: {name} left out: {found}")
         else:
-            pipes[name] = pipe
-    return pipes
+            started[name] = Contestant(pipe, found)
+    return started
 
 
-def measure(
-    task: str, threads: int, rounds: int, gpu: bool
-) -> dict[str, list[tuple[float, float]]]:
-    """Wall and processor seconds of each contestant in each round."""
-    pipes = start(task, threads, gpu)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in pipes}
+def measure(task: str, threads: int, rounds: int, gpu: bool) -> dict[str, Contestant]:
+    """Let the contestants run in turn."""
+    started = start(task, threads, gpu)
     for turn in range(rounds):
-        for name, pipe in pipes.items():
-            if turn < 3 or min(times[name])[0] < 2.0:  # the slow take three turns
-                pipe.send(True)
-                times[name].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send(False)
-    return times
+        for contestant in started.values():
+            if turn < 3 or min(contestant.times)[0] < 2.0:  # the slow take three turns
+                contestant.turn()
+    for contestant in started.values():
+        contestant.pipe.send(False)
+    return started
 
 
-def report(task: str, times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+def report(task: str, found: dict[str, Contestant], gpu: bool) -> dict[str, Any]:
     """Print a task's table; return its row for the JSON file."""
-    walls = {name: [wall for wall, _ in values] for name, values in times.items()}
+    walls = {name: [wall for wall, _ in c.times] for name, c in found.items()}
     median = {name: statistics.median(values) for name, values in walls.items()}
-    processor = {name: min(cpu for _, cpu in values) for name, values in times.items()}
+    processor = {name: min(cpu for _, cpu in c.times) for name, c in found.items()}
     first = next(iter(median))  # ours
-    print(f"{task}\n  {'':20} median     best  processor  ratio of medians, of processor times")
+    heads = "median     best  processor      MiB  ratio of medians, of processor times"
+    print(f"{task}\n  {'':20} {heads}")
     for name, wall in median.items():
         ratios = wall / median[first], processor[name] / processor[first]
         row = f"{wall:9.4f} {min(walls[name]):8.4f} {processor[name]:10.4f}"
-        print(f"  {name:17} {row}  {ratios[0]:6.2f} {ratios[1]:6.2f}")
+        print(f"  {name:17} {row} {found[name].memory:8.0f}  {ratios[0]:6.2f} {ratios[1]:6.2f}")
     ours, peers = median[first], {n: wall for n, wall in median.items() if "ours" not in n}
     ratio = min(peers.values()) / ours if peers else None
-    return {"name": task, "ours": ours, "peers": peers, "ratio": ratio, "bar": tasks()[task].bar}
+    memory = {name: contestant.memory for name, contestant in found.items()}
+    return {
+        "name": task,
+        "ours": ours,
+        "peers": peers,
+        "ratio": ratio,
+        "bar": getattr(tasks()[task], "gpu_bar", 0.0) if gpu else tasks()[task].bar,
+        "memory": memory,
+    }
 
 
 def main() -> None:
@@ -114,8 +140,8 @@ def main() -> None:
     rows = []
     for task in options.tasks:
         if contestants(tasks()[task], options.gpu):
-            times = measure(task, options.threads, options.rounds, options.gpu)
-            rows += [report(task, times)] if times else []
+            found = measure(task, options.threads, options.rounds, options.gpu)
+            rows += [report(task, found, options.gpu)] if found else []
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run
+from contestants import Run, cupy_run, on_gpu, torch_run
 
 Loss = Callable[[Any, Any, Any, Any], Any]  # of logits, labels, frames, label_lengths: a sum
 
 
-def torch_with(threads: int) -> Any:
-    """PyTorch with so many threads. Raises ImportError where it is not installed."""
+def torch_with(threads: int, device: str) -> Any:
+    """PyTorch with so many threads. Raises ImportError where it, or its device, is not there."""
     import torch
 
     torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ImportError("PyTorch finds no GPU")
     return torch
 
 
@@ -33,7 +35,7 @@ def torchaudio_loss() -> Loss:
 
 
 def warprnnt_loss() -> Loss:
-    """It takes logits and normalises them itself on the host."""
+    """It takes logits and normalises them itself."""
     from warprnnt_numba import RNNTLossNumba  # type: ignore[import-not-found]
 
     return RNNTLossNumba(blank=0, reduction="sum")  # type: ignore[no-any-return]
@@ -49,13 +51,14 @@ def pytorch_loss() -> Loss:
         batch, time, rows, _ = logits.shape
         index = labels.long()[:, None, :, None].expand(-1, time, -1, -1)
         label = log_probs[:, :, :-1].gather(3, index)[..., 0]
-        impossible = torch.full((batch, time, 1), -1e30)
+        impossible = logits.new_full((batch, time, 1), -1e30)
         blank, label = log_probs[..., 0], torch.cat([label, impossible], 2)
-        skew = torch.arange(time + rows - 1)[:, None] - torch.arange(rows)
+        row = torch.arange(rows, device=logits.device)
+        skew = torch.arange(time + rows - 1, device=logits.device)[:, None] - row
         outside = (skew < 0) | (skew >= time)
-        at = skew.clamp(0, time - 1), torch.arange(rows)
+        at = skew.clamp(0, time - 1), row
         blank, label = (x[:, *at].masked_fill(outside, -1e30) for x in (blank, label))
-        alpha = torch.full((batch, rows), -1e30).index_fill(1, torch.tensor(0), 0.0)
+        alpha = logits.new_full((batch, rows), -1e30).index_fill(1, row[:1], 0.0)
         for d in range(time + rows - 1):
             entered = torch.nn.functional.pad((alpha + label[:, d])[:, :-1], (1, 0), value=-1e30)
             alpha = torch.logaddexp(alpha + blank[:, d], entered)
@@ -98,17 +101,17 @@ class Transducer:
         logits -= np.log(np.exp(logits).sum(3, keepdims=True))
         return logits
 
-    def _peer(self, threads: int, make: Callable[[], Loss]) -> Run:
-        torch = torch_with(threads)
+    def _peer(self, threads: int, make: Callable[[], Loss], device: str = "cpu") -> Run:
+        torch = torch_with(threads, device)
         loss = make()
-        frames, labels, counts = map(torch.from_numpy, self.arrays())
-        logits = torch.from_numpy(self._log_probs()).requires_grad_()
+        frames, labels, counts = (torch.from_numpy(x).to(device) for x in self.arrays())
+        logits = torch.from_numpy(self._log_probs()).to(device).requires_grad_()
 
         def run() -> None:
             logits.grad = None
             loss(logits, labels, frames, counts).backward()
 
-        return run
+        return run if device == "cpu" else torch_run(run)
 
     def ours(self, threads: int) -> Run:
         from cupy_kernels.transducer import transducer_loss
@@ -117,26 +120,46 @@ class Transducer:
         case = (self._log_probs(), frames, labels, counts)
         return lambda: transducer_loss(*case, blank=0, topology="rnnt", threads=threads)
 
+    def gpu_ours(self, threads: int) -> Run:
+        from cupy_kernels.transducer import transducer_loss
+
+        case = on_gpu(self._log_probs(), *self.arrays())
+        log_probs, frames, labels, counts = case
+        return cupy_run(
+            lambda: transducer_loss(log_probs, frames, labels, counts, blank=0, topology="rnnt")
+        )
+
     def torchaudio(self, threads: int) -> Run:
         return self._peer(threads, torchaudio_loss)
+
+    def gpu_torchaudio(self, threads: int) -> Run:
+        return self._peer(threads, torchaudio_loss, "cuda")
 
     def warprnnt_numba(self, threads: int) -> Run:
         return self._peer(threads, warprnnt_loss)
 
+    def gpu_warprnnt_numba(self, threads: int) -> Run:
+        return self._peer(threads, warprnnt_loss, "cuda")
+
     def pytorch(self, threads: int) -> Run:
         return self._peer(threads, pytorch_loss)
+
+    def gpu_pytorch(self, threads: int) -> Run:
+        return self._peer(threads, pytorch_loss, "cuda")
 
 
 @dataclass(frozen=True)
 class Fused(Transducer):
     """From the encoder and the predictor; peers have the joint network in PyTorch."""
 
-    def _peer(self, threads: int, make: Callable[[], Loss]) -> Run:
-        torch = torch_with(threads)
+    gpu_bar: float = 2.0
+
+    def _peer(self, threads: int, make: Callable[[], Loss], device: str = "cpu") -> Run:
+        torch = torch_with(threads, device)
         loss = make()
-        frames, labels, counts = map(torch.from_numpy, self.arrays())
-        encoder, predictor, weight = map(torch.from_numpy, self.weights())
-        bias = torch.zeros(self.vocabulary)
+        frames, labels, counts = (torch.from_numpy(x).to(device) for x in self.arrays())
+        encoder, predictor, weight = (torch.from_numpy(x).to(device) for x in self.weights())
+        bias = torch.zeros(self.vocabulary, device=device)
         parameters = [x.requires_grad_() for x in (encoder, predictor, weight, bias)]
 
         def run() -> None:
@@ -145,7 +168,7 @@ class Fused(Transducer):
             hidden = torch.tanh(encoder[:, :, None] + predictor[:, None])
             loss(hidden @ weight + bias, labels, frames, counts).backward()
 
-        return run
+        return run if device == "cpu" else torch_run(run)
 
     def ours(self, threads: int) -> Run:
         from cupy_kernels.transducer import transducer_fused_loss
@@ -155,6 +178,14 @@ class Fused(Transducer):
         case = (*self.weights(), bias, frames, labels, counts)
         options = {"blank": 0, "topology": "rnnt", "activation": "tanh"}
         return lambda: transducer_fused_loss(*case, **options, threads=threads)
+
+    def gpu_ours(self, threads: int) -> Run:
+        from cupy_kernels.transducer import transducer_fused_loss
+
+        bias = np.zeros(self.vocabulary, np.float32)
+        case = on_gpu(*self.weights(), bias, *self.arrays())
+        options = {"blank": 0, "topology": "rnnt", "activation": "tanh"}
+        return cupy_run(lambda: transducer_fused_loss(*case, **options))
 
 
 TASKS = {"transducer": Transducer(), "transducer fused": Fused()}
