@@ -80,6 +80,21 @@ class Blstm:
 class Float32(Blstm):
     """The peers that have no other precision, too."""
 
+    def ours_products_alone(self, threads: int) -> Run:
+        """No LSTM: its matrix products, by numpy's library and each in one piece.
+
+        The recurrent ones cannot be had in one piece, so no float32 LSTM comes below this time.
+        """
+        rows = self.arrays()[0].reshape(-1, self.units)
+        matrices = self.weights() * 2  # of the input and of the recurrence, in both directions
+        dz = np.repeat(rows, 4, axis=1)
+
+        def run() -> None:
+            for w in matrices:
+                rows @ w, dz @ w.T, rows.T @ dz
+
+        return run
+
     def ours_and_tensorflow(self, threads: int) -> Run:
         """The input's products by TensorFlow, the recurrence by the kernel."""
         tf = tensorflow(max(1, threads // 2))
