@@ -87,7 +87,7 @@ class Activation(Layer):
     """f(x), elementwise or, for softmax and log_softmax, over the feature dim.
 
     activation: a name, or an expression such as "5.0 * sigmoid". opts: further arguments of the
-    function, such as eps of safe_log.
+    function, such as eps of safe_log. "abs" of complex data is float.
     """
 
     activation: str | None
@@ -100,6 +100,8 @@ class Activation(Layer):
         x = site.source
         if self.n_out is not None and (x.classes is None or x.classes.size != self.n_out):
             raise site.error(f"found n_out {self.n_out}, needed that of {x}")
+        if x.dtype.startswith("complex") and "abs" in (self.activation or ""):
+            x = replace(x, dtype="float32")
         over = "softmax" in (self.activation or "")
         return x.last(x.feature_dim) if over and x.feature_dim is not None else x
 
@@ -114,4 +116,5 @@ def activated(site: Site, x: Data, name: str | None, opts: Mapping[str, Any] | N
         x = x.last(x.feature_dim)
     if name is not None and site.frame is not None:
         site.frame.before_activation[site.node] = (name, x)
-    return replace(x, tensor=activation(name, opts)(x.tensor))
+    tensor = activation(name, opts)(x.tensor)
+    return replace(x, dtype=tensor.dtype.name, tensor=tensor)

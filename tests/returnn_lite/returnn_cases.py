@@ -11,6 +11,7 @@ import returnn_attention_cases
 import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
 from returnn_loss_cases import LOSS_CASES
+from returnn_signal_cases import SIGNAL_CASES
 from returnn_unit_cases import UNIT_CASES
 
 from recipes.networks.lm import lstm_lm, step_lm
@@ -287,7 +288,7 @@ CASES = {
         name: Case(*parts, train=TRAIN.get(name))
         for name, parts in returnn_attention_cases.PARTS.items()
     },
-    **{name: Case(**opts) for name, opts in (UNIT_CASES | LOSS_CASES).items()},
+    **{name: Case(**opts) for name, opts in (UNIT_CASES | LOSS_CASES | SIGNAL_CASES).items()},
 }
 for _name, (_net, _outputs) in returnn_shape_cases.nets().items():
     _lengths = returnn_shape_cases.RAGGED

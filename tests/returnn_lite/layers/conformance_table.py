@@ -20,6 +20,8 @@ INPUTS: dict[str, Net] = {
         "in": {"class": "rec", "from": "data", "unit": {"output": {**SHIFT, "from": "data:source"}}}
     },
 }
+STFT: Net = {"class": "stft", "frame_size": 2, "frame_shift": 1}
+CHANNELS: Net = {"frame_shift": 1, "nr_of_channels": DIM, "from": "in"}
 COMMON: Net = {
     "count": {"class": "length", "from": "data"},
     "half": {"class": "eval", "from": "count", "eval": "source(0) // 2"},
@@ -29,6 +31,8 @@ COMMON: Net = {
     "columns": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
     "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
     "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "in"},
+    "spectra": {**STFT, "from": "column"},
+    "energies": {"class": "activation", "activation": "abs", "from": "spectra"},
     "sorted": {"class": "cumsum", "from": "ones"},
     "ones": {"class": "eval", "eval": "0.1 + source(0) ** 2", "from": "sum"},
     "places": {"class": "eval", "eval": "(source(0) + 1) % 2", "from": "data:classes"},
@@ -227,6 +231,27 @@ CASES: dict[str, Net] = {
         "clipping": 2,
         "from": "in",
     },
+    "stft": {**STFT, "from": "column"},
+    "istft": {**STFT, "class": "istft", "from": "spectra"},
+    "mel_filterbank": {
+        "class": "mel_filterbank",
+        "fft_size": 2,
+        "nr_of_filters": 1,
+        "from": "energies",
+    },
+    "stft_channels": {
+        "class": "multichannel_stft_layer",
+        "frame_size": 2,
+        "fft_size": 2,
+        **CHANNELS,
+    },
+    "stft_resolutions": {
+        "class": "multichannel_multiresolution_stft_layer",
+        "frame_sizes": [2, 3],
+        "fft_sizes": [2, 4],
+        **CHANNELS,
+    },
+    "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
 CASES["pool_to"] = {"class": "pool", "mode": "max", "pool_size": [2], **WINDOWS}
@@ -234,6 +259,8 @@ WHOLE_NUMBERS = (
     *("eval_type", "compare", "length", "masked_labels"),
     *("choice", "decide", "reinterpret_data", "reduce_arg", "top_k/indices", "range", "cast"),
     *("range_in_axis", "range_from_length", "search_sorted", "train_flag", "constant"),
+    # Complex numbers: what has a real output is made of them.
+    *("stft", "stft_channels", "stft_resolutions"),
 )
 WITHOUT_BATCH = ("accumulate_mean", "relative_encoding")
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
@@ -252,6 +279,7 @@ STAYING = (
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
     *("spec_augment", "self_attention", "self_attention_left", "slice_nd_open", "prefix_half"),
     *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
+    *("stft", "istft", "stft_channels", "stft_resolutions"),
 )
 OF_A_SEQUENCE = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
@@ -268,4 +296,6 @@ OF_A_SEQUENCE = (
     *("pad_mirror", "prefix_in_time", "postfix_in_time", "shift_axis", "window", "window_stride"),
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
+    *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
+    *("mel_filterbank",),
 )
