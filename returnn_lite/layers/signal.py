@@ -318,8 +318,8 @@ class MelFilterbank(Layer):
         bins = np.arange(self.fft_size // 2 + 1)[:, None]
         left, centre, right = at[:-2], at[1:-1], at[2:]
         rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
-        filters: npt.NDArray[np.float32] = np.float32(np.maximum(np.minimum(rising, falling), 0))
-        return filters
+        filters = np.maximum(np.minimum(rising, falling), 0.0)
+        return np.asarray(filters, np.float32)
 
 
 @register("complex_linear_projection")

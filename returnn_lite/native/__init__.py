@@ -11,7 +11,7 @@ from returnn_lite.native.edit import (
 )
 from returnn_lite.native.fsa import fsa_full_sum
 from returnn_lite.native.lstm import lstm, lstm_layer, lstm_step
-from returnn_lite.native.lstm2d import lstm2d
+from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.transducer import transducer_fused_loss, transducer_loss
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "fsa_full_sum",
     "lstm",
     "lstm2d",
+    "lstm2d_row",
     "lstm_layer",
     "lstm_step",
     "next_edit_distance_row",

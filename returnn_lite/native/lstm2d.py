@@ -1,4 +1,4 @@
-"""2D LSTM over a grid."""
+"""2D LSTM over a grid, or over one row of it."""
 
 from __future__ import annotations
 
@@ -40,3 +40,14 @@ def lstm2d(z: Any, v_h: Any, v_v: Any, lengths_t: Any, lengths_s: Any) -> Any:
         return tf.ensure_shape(y, [None, None, None, v_h.shape[0]]), gradient
 
     return compute(z, v_h, v_v)
+
+
+def lstm2d_row(
+    z: Any, v_h: Any, v_v: Any, y_below: Any, c_below: Any, lengths_s: Any
+) -> tuple[Any, Any]:
+    """Return outputs and cells [source, batch, units] of the next row of a grid.
+
+    z: float32 [source, batch, 5 units]. y_below, c_below: those of the row before; zeros before the
+    first one. Else as `lstm2d`.
+    """
+    return lstm2d_tf.lstm2d_row(z, v_h, v_v, y_below, c_below, lengths_s)

@@ -251,6 +251,7 @@ CASES: dict[str, Net] = {
         "fft_sizes": [2, 4],
         **CHANNELS,
     },
+    "twod_lstm": {"class": "twod_lstm", "n_out": 2, "pooling": "max", "from": ["in", "column"]},
     "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
@@ -279,7 +280,7 @@ STAYING = (
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
     *("spec_augment", "self_attention", "self_attention_left", "slice_nd_open", "prefix_half"),
     *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
-    *("stft", "istft", "stft_channels", "stft_resolutions"),
+    *("stft", "istft", "stft_channels", "stft_resolutions", "twod_lstm"),
 )
 OF_A_SEQUENCE = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
@@ -297,5 +298,5 @@ OF_A_SEQUENCE = (
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
-    *("mel_filterbank",),
+    *("mel_filterbank", "twod_lstm"),
 )
