@@ -32,6 +32,8 @@ COMMON: Net = {
     "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
     "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "in"},
     "spectra": {**STFT, "from": "column"},
+    "windows": {"class": "window", "window_size": 3, "stride": 2, "from": "in"},
+    "filters": {"class": "split_dims", "axis": "F", "dims": [2, 2], "from": "mean"},
     "energies": {"class": "activation", "activation": "abs", "from": "spectra"},
     "sorted": {"class": "cumsum", "from": "ones"},
     "ones": {"class": "eval", "eval": "0.1 + source(0) ** 2", "from": "sum"},
@@ -252,6 +254,19 @@ CASES: dict[str, Net] = {
         **CHANNELS,
     },
     "twod_lstm": {"class": "twod_lstm", "n_out": 2, "pooling": "max", "from": ["in", "column"]},
+    "fold": {
+        "class": "fold",
+        "mode": "mean",
+        "in_spatial_dim": "T",
+        "window_dim": "dim:3",
+        "stride": 2,
+        "from": "windows",
+    },
+    "dynamic_depthwise_conv": {
+        "class": "dynamic_depthwise_conv",
+        "filters": "filters",
+        "from": "column",
+    },
     "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
@@ -298,5 +313,5 @@ OF_A_SEQUENCE = (
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
-    *("mel_filterbank", "twod_lstm"),
+    *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv"),
 )
