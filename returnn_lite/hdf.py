@@ -3,17 +3,18 @@
 Root datasets: `inputs`, all sequences one after the other, float32 [frames, dim], or int32 [frames]
 for sparse data; `seqLengths`, int32 [sequences, streams]; `seqTags`, UTF-8 strings [sequences];
 `labels`, UTF-8 strings, [dim] or empty. Root attributes: numTimesteps, numSeqs, inputPattSize,
-numDims, numLabels. A file may hold further streams below `targets`, as RETURNN writes them; the
-writer here makes none.
+numDims, numLabels. A file may hold further streams below `targets`: in data, like `inputs`; in
+labels; and in size the attributes [dim, axes]. Their lengths are further columns of seqLengths, by
+the streams' names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -24,59 +25,38 @@ BUFFER_BYTES = 1 << 22
 KINDS = {"fiu": "numbers", "iu": "integers", "OS": "strings"}
 
 
-class HdfWriter:
-    """Write sequences one by one with constant memory; the file appears when it is complete.
+class HdfStream(NamedTuple):
+    """A further stream. dim, sparse: as of HdfWriter."""
 
-    A context manager: where its body raises, no file is left. Memory grows with the tags only.
+    dim: int
+    sparse: bool = False
 
-    path: the file; one that exists is replaced. dim: size of the feature axis, or number of labels
-    of sparse data. labels: name of each of the dim entries.
-    Raises ValueError for labels that are not dim many.
-    """
 
-    def __init__(
-        self, path: Path, dim: int, sparse: bool = False, labels: Sequence[str] | None = None
-    ) -> None:
-        if dim < 1:
-            raise ValueError(f"{path}: found dim {dim}, needed at least 1")
-        if labels is not None and len(labels) != dim:
-            raise ValueError(
-                f"{path}: found {len(labels)} labels, needed {dim}, one for each index"
-            )
+class _Rows:
+    """A dataset that sequences are appended to; few writes, of many rows each."""
+
+    def __init__(self, file: h5py.File, name: str, path: Path, dim: int, sparse: bool) -> None:
         self.path, self.dim, self.sparse = path, dim, sparse
-        self._labels = list(labels or [])
-        self._tags: dict[str, int] = {}  # tag -> length
+        self.count = self._buffered = 0
         self._buffer: list[NDArray[Any]] = []
-        self._buffered = self._frames = 0
-        self._tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = h5py.File(self._tmp, "w")
         shape = () if sparse else (dim,)
         self._row_bytes = 4 if sparse else 4 * dim
-        self._inputs = self._file.create_dataset(
-            "inputs",
+        self._dataset = file.create_dataset(
+            name,
             (0, *shape),
             dtype=np.int32 if sparse else np.float32,
             maxshape=(None, *shape),
             chunks=(max(1, CHUNK_BYTES // self._row_bytes), *shape),
         )
 
-    def write(self, tag: str, array: ArrayLike) -> None:
-        """Append a sequence.
-
-        tag: its name, unique in the file. array: [time, dim] float, or [time] int in [0, dim) for
-        sparse data; stored as float32 or int32.
-        Raises ValueError for another shape, type or range, or a tag that is there already.
-        """
-        if tag in self._tags or not tag or "\0" in tag:
-            raise ValueError(f"{self.path}: found tag {tag!r}, needed one that is new and no null")
-        rows = self._checked(tag, np.asarray(array))
-        self._tags[tag] = len(rows)
+    def append(self, rows: NDArray[Any]) -> None:
+        """Append rows of `checked`."""
         self._buffer.append(rows)
         self._buffered += len(rows)
         if self._buffered * self._row_bytes >= BUFFER_BYTES:
-            self._flush()
+            self.flush()
 
-    def _checked(self, tag: str, array: NDArray[Any]) -> NDArray[Any]:
+    def checked(self, tag: str, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of the array in the file's type."""
         found = f"{self.path}: sequence {tag!r}: found {array.dtype} {list(array.shape)}"
         if not self.sparse:
@@ -92,26 +72,89 @@ class HdfWriter:
             )
         return array.astype(np.int32)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is still in memory."""
         if self._buffer:
-            end = self._frames + self._buffered
-            self._inputs.resize(end, axis=0)
-            self._inputs[self._frames : end] = np.concatenate(self._buffer)
-            self._frames, self._buffer, self._buffered = end, [], 0
+            end = self.count + self._buffered
+            self._dataset.resize(end, axis=0)
+            self._dataset[self.count : end] = np.concatenate(self._buffer)
+            self.count, self._buffer, self._buffered = end, [], 0
+
+
+class HdfWriter:
+    """Write sequences one by one with constant memory; the file appears when it is complete.
+
+    A context manager: where its body raises, no file is left. Memory grows with the tags only.
+
+    path: the file; one that exists is replaced. dim: size of the feature axis, or number of labels
+    of sparse data. labels: name of each of the dim entries. streams: further ones, by name.
+    Raises ValueError for labels that are not dim many.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dim: int,
+        sparse: bool = False,
+        labels: Sequence[str] | None = None,
+        streams: Mapping[str, HdfStream] | None = None,
+    ) -> None:
+        self.path, self.dim, self.sparse = path, dim, sparse
+        self._streams = dict(sorted((streams or {}).items()))
+        if min([dim, *(stream.dim for stream in self._streams.values())]) < 1:
+            raise ValueError(f"{path}: found dim {dim}, needed at least 1")
+        if labels is not None and len(labels) != dim:
+            raise ValueError(
+                f"{path}: found {len(labels)} labels, needed {dim}, one for each index"
+            )
+        self._labels = list(labels or [])
+        self._lengths: dict[str, list[int]] = {}  # of all streams, by tag
+        self._tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._file = h5py.File(self._tmp, "w")
+        self._rows = {"": _Rows(self._file, "inputs", path, dim, sparse)} | {
+            name: _Rows(self._file, f"targets/data/{name}", path, *stream)
+            for name, stream in self._streams.items()
+        }
+
+    def write(
+        self, tag: str, array: ArrayLike, streams: Mapping[str, ArrayLike] | None = None
+    ) -> None:
+        """Append a sequence.
+
+        tag: its name, unique in the file. array: [time, dim] float, or [time] int in [0, dim) for
+        sparse data; stored as float32 or int32. streams: the same of every further stream.
+        Raises ValueError for another shape, type or range, or a tag that is there already.
+        """
+        if tag in self._lengths or not tag or "\0" in tag:
+            raise ValueError(f"{self.path}: found tag {tag!r}, needed one that is new and no null")
+        arrays = {"": array, **(streams or {})}
+        if arrays.keys() != self._rows.keys():
+            found, needed = sorted(streams or {}), list(self._streams)
+            raise ValueError(f"{self.path}: found the streams {found}, needed {needed}")
+        checked = {n: rows.checked(tag, np.asarray(arrays[n])) for n, rows in self._rows.items()}
+        self._lengths[tag] = [len(rows) for rows in checked.values()]
+        for name, rows in checked.items():
+            self._rows[name].append(rows)
 
     def _finish(self) -> None:
         """Write what is known at the end: lengths, tags, labels and sizes."""
-        self._flush()
+        for rows in self._rows.values():
+            rows.flush()
         strings = h5py.string_dtype()
         # HDFDataset counts a second stream `classes` where a file has none: its lengths are zero.
-        lengths = np.zeros((len(self._tags), 2), np.int32)
-        lengths[:, 0] = list(self._tags.values())
+        lengths = np.zeros((len(self._lengths), max(2, len(self._rows))), np.int32)
+        for row, counts in zip(lengths, self._lengths.values(), strict=True):
+            row[: len(counts)] = counts
         self._file.create_dataset("seqLengths", data=lengths)
-        self._file.create_dataset("seqTags", data=list(self._tags), dtype=strings)
+        self._file.create_dataset("seqTags", data=list(self._lengths), dtype=strings)
         self._file.create_dataset("labels", data=self._labels, dtype=strings)
+        for name, stream in self._streams.items():
+            self._file.create_dataset(f"targets/labels/{name}", data=[], dtype=strings)
+            sizes = self._file.require_group("targets/size")
+            sizes.attrs[name] = [stream.dim, 1 if stream.sparse else 2]
         self._file.attrs.update(
-            numTimesteps=self._frames,
-            numSeqs=len(self._tags),
+            numTimesteps=self._rows[""].count,
+            numSeqs=len(self._lengths),
             inputPattSize=self.dim,
             numDims=1,
             numLabels=self.dim,

@@ -267,6 +267,7 @@ CASES: dict[str, Net] = {
         "filters": "filters",
         "from": "column",
     },
+    "hdf_dump": {"class": "hdf_dump", "filename": "never written", "from": "in"},
     "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
