@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite import native
@@ -60,15 +60,35 @@ class NativeLstm(VanillaLstm):
     forget_bias: added to the forget gate. rec_weight_dropout: share of the recurrent weights that
     are dropped in training, the same ones in all frames and sequences of a batch (Merity et al.,
     2018, section 2). low_memory: compute the gates again for the gradient, rather than keep them.
+    precision: an own addition, what the operands of the products are rounded to; "bfloat16" takes
+    about half the time where processors have it, and elsewhere gives the same numbers. Sums,
+    cells, parameters and their gradients are float32.
     """
 
     forget_bias: float = 0.0
     rec_weight_dropout: float = 0.0
     low_memory: bool = False
+    precision: native.Precision = "float32"
 
     def check(self) -> None:
         """Check the share of dropped weights."""
         check_rate("rec_weight_dropout", self.rec_weight_dropout)
+
+    def project(self, x: Data, p: Tensors) -> Any:
+        """Return x W + b."""
+        w = p["W"]
+        if x.sparse_dim is None:  # else there is no product
+            x = replace(x, tensor=native.rounded(x.tensor, self.precision))
+            w = native.rounded(w, self.precision)
+        return affine(x, w, self.bias(p))
+
+    def step(
+        self, z: Any, state: Tensors, recurrent: Tensors, kept: Tensors
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return h' and both states."""
+        before = recurrent["W_re"], state["h"], state["c"]
+        h, c = native.lstm_step(z, *before, precision=self.precision)
+        return h, {"c": c, "h": h}
 
     def check_source(self, x: Data) -> None:
         """Check that there are features where the kernel needs them."""
@@ -115,7 +135,7 @@ class LowMemoryLstm(NativeLstm1):
 
     def check(self) -> None:
         """Check that no option of the other LSTM is given."""
-        if self.rec_weight_dropout or not self.low_memory:
+        if self.rec_weight_dropout or not self.low_memory or self.precision != "float32":
             raise NetworkError("found options of NativeLstm2; try the unit 'nativelstm2'")
 
     def _split(self, p: Tensors) -> tuple[Any, Any]:

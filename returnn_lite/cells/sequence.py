@@ -22,7 +22,7 @@ def run_kernel(
 
     weights: see `Cell.native`. x: float32 [time, rows, inputs], or int32 [time, rows] for the rows
     of the input weights. states: before the first frame, float32 [rows, n]. lengths: int32 [rows].
-    how: direction, alone, low_memory.
+    how: direction, alone, low_memory, precision.
     """
     w, bias, w_re = weights
     initial = states["h"], states["c"]

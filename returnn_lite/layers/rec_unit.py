@@ -169,8 +169,9 @@ class Recurrent(Layer):
             y, final = run_steps(cell, z, states, recurrent, kept, by_step, lengths, self.way())
         else:
             sparse = x.sparse_dim is not None
-            how = {"direction": self.way(), "alone": self._alone(site.node)}
+            how: dict[str, Any] = {"direction": self.way(), "alone": self._alone(site.node)}
             how["low_memory"] = getattr(cell, "low_memory", False)
+            how["precision"] = getattr(cell, "precision", "float32")
             below = merge((x if sparse else x.last(x.feature)).tensor, 1, vectors=not sparse)
             y, final = run_kernel(weights, below, states, lengths, sparse=sparse, **how)
         for key, value in final.items():

@@ -10,11 +10,13 @@ from returnn_lite.native.edit import (
     optimal_completion,
 )
 from returnn_lite.native.fsa import fsa_full_sum
-from returnn_lite.native.lstm import lstm, lstm_layer, lstm_step
+from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
+from returnn_lite.native.lstm_tf import rounded
 from returnn_lite.native.transducer import transducer_fused_loss, transducer_loss
 
 __all__ = [
+    "Precision",
     "chunk",
     "ctc_align",
     "ctc_errors",
@@ -29,6 +31,7 @@ __all__ = [
     "lstm_step",
     "next_edit_distance_row",
     "optimal_completion",
+    "rounded",
     "tensorflow_only",
     "transducer_fused_loss",
     "transducer_loss",

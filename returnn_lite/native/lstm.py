@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from returnn_lite.lazy import tf
 from returnn_lite.native import bridge, lstm_tf
 
+Precision = Literal["float32", "bfloat16"]
 
-def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
+
+def lstm_step(
+    z: Any, w_re: Any, h: Any, c: Any, *, precision: Precision = "float32"
+) -> tuple[Any, Any]:
     """Return output and cell state of one step of an LSTM: float32 [batch, n] each.
 
     z: float32 [batch, 4 n], the input product with bias; gates: cell input, input, forget, output.
-    w_re: float32 [n, 4 n]. h, c: float32 [batch, n], output and cell state before.
+    w_re: float32 [n, 4 n]. h, c: float32 [batch, n], output and cell state before. precision: see
+    `lstm`.
     """
-    return lstm_tf.lstm_step(z, w_re, h, c)
+    return lstm_tf.lstm_step(z, w_re, h, c, precision)
 
 
 def lstm(
@@ -25,20 +30,21 @@ def lstm(
     initial: tuple[Any, Any] | None = None,
     direction: int = 1,
     alone: bool = True,
+    precision: Precision = "float32",
 ) -> tuple[Any, Any]:
     """Return outputs [time, batch, n], zero behind the end, and final cell state [batch, n].
 
     z: float32 [time, batch, 4 n], as in `lstm_step`. lengths: int32 [batch]. initial: output and
     cell state before the first frame, float32 [batch, n]; None for zeros. direction: -1 begins at
     each sequence's own end. alone: whether no other LSTM runs at the same time; else it has half of
-    the cores.
+    the cores. precision: what the operands of all products are rounded to; sums are float32.
     """
     from cupy_kernels.lstm import LstmSaved, lstm_backward, lstm_forward
     from cupy_kernels.lstm.source import SOURCE
 
     if not bridge.serves(SOURCE):
-        return lstm_tf.lstm(z, w_re, lengths, direction, initial)
-    options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
+        return lstm_tf.lstm(z, w_re, lengths, direction, initial, precision)
+    options = _options(direction, alone, precision)
 
     def forward(z: Any, *state: Any) -> Any:
         y, c_final, saved = lstm_forward(z, *state, **options)
@@ -61,6 +67,7 @@ def lstm_layer(
     direction: int = 1,
     alone: bool = True,
     low_memory: bool = False,
+    precision: Precision = "float32",
 ) -> tuple[Any, Any]:
     """Return the same as `lstm` for z = x w + bias, which is never stored.
 
@@ -71,8 +78,9 @@ def lstm_layer(
     from cupy_kernels.lstm.source import SOURCE
 
     if not bridge.serves(SOURCE):
-        return lstm_tf.lstm(tf.tensordot(x, w, 1) + bias, w_re, lengths, direction, initial)
-    options: dict[str, Any] = {"direction": direction, "threads": _threads(alone)}
+        z = tf.tensordot(lstm_tf.rounded(x, precision), lstm_tf.rounded(w, precision), 1) + bias
+        return lstm_tf.lstm(z, w_re, lengths, direction, initial, precision)
+    options = _options(direction, alone, precision)
 
     def forward(*arrays: Any) -> Any:
         y, c_final, saved = kernels.lstm_layer_forward(*arrays, **options)
@@ -135,9 +143,10 @@ def _lstm(
     return y, c
 
 
-def _threads(alone: bool) -> int:
-    """Return how many threads a kernel may use: TensorFlow may run two of them at the same time."""
+def _options(direction: int, alone: bool, precision: Precision) -> dict[str, Any]:
+    """Return a kernel's options; TensorFlow may run two of them at the same time."""
     from cupy_kernels.backend.threads import thread_count
 
     every = thread_count(None)
-    return every if alone else max(1, every // 2)
+    threads = every if alone else max(1, every // 2)
+    return {"direction": direction, "threads": threads, "precision": precision}

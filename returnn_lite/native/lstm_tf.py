@@ -7,15 +7,28 @@ from typing import Any
 from returnn_lite.lazy import tf
 
 
-def lstm_step(z: Any, w_re: Any, h: Any, c: Any) -> tuple[Any, Any]:
+def rounded(x: Any, precision: str) -> Any:
+    """Return an operand of a product as the kernel has it; the gradient is that of x."""
+    if precision == "float32":
+        return x
+    return x + tf.stop_gradient(tf.cast(tf.cast(x, tf.bfloat16), x.dtype) - x)
+
+
+def lstm_step(z: Any, w_re: Any, h: Any, c: Any, precision: str = "float32") -> tuple[Any, Any]:
     """Return output and cell of one step, see `native.lstm_step`."""
-    j, i, f, o = tf.split(z + tf.matmul(h, w_re), 4, axis=-1)
+    product = tf.matmul(rounded(h, precision), rounded(w_re, precision))
+    j, i, f, o = tf.split(z + product, 4, axis=-1)
     c_new = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(j)
     return tf.sigmoid(o) * tf.tanh(c_new), c_new
 
 
 def lstm(
-    z: Any, w_re: Any, lengths: Any, direction: int, initial: tuple[Any, Any] | None
+    z: Any,
+    w_re: Any,
+    lengths: Any,
+    direction: int,
+    initial: tuple[Any, Any] | None,
+    precision: str = "float32",
 ) -> tuple[Any, Any]:
     """Return outputs and final cells, see `native.lstm`."""
     if direction < 0:
@@ -25,7 +38,7 @@ def lstm(
         initial = (tf.zeros([batch, w_re.shape[0]], z.dtype),) * 2
 
     def step(t: Any, h: Any, c: Any, outputs: Any) -> Any:
-        h_new, c_new = lstm_step(z[t], w_re, h, c)
+        h_new, c_new = lstm_step(z[t], w_re, h, c, precision)
         inside = (t < lengths)[:, None]
         outputs = outputs.write(t, tf.where(inside, h_new, 0.0))
         return t + 1, tf.where(inside, h_new, h), tf.where(inside, c_new, c), outputs

@@ -53,6 +53,31 @@ def test_lstm_is_its_formula(unit: str, direction: int) -> None:
     check(network, {"data": dense(LENGTHS, 2)}, formula)
 
 
+@pytest.mark.parametrize("stream", ["data", "data:classes"])
+def test_bfloat16_is_the_same_in_a_loop(stream: str) -> None:
+    """And near float32: values within one percent, and the gradient."""
+    unit: dict[str, Any] = {"class": "rec", "unit": "nativelstm2", "n_out": 3}
+    batch = {"data": dense(LENGTHS, 2), "classes": sparse(LENGTHS, 4)}
+    streams = {**STREAMS, "classes": {**STREAMS["classes"], "same_dim_tags_as": {"t": "data"}}}
+    found = {}
+    for precision, moved in (("bfloat16", True), ("bfloat16", False), ("float32", True)):
+        lstm = {**unit, "unit_opts": {"precision": precision}}
+        lstm["from"] = "data:source" if stream == "data" else stream
+        body = {"output": lstm}
+        rec = {"class": "rec", "from": "data", "unit": body, "optimize_move_layers_out": moved}
+        loss = {"class": "softmax", "from": "rec", "loss": "ce", "target": "classes"}
+        network = Network({"rec": rec, "output": loss}, extern_data=streams)
+        random_parameters(network)
+        values = run(network, batch, ["rec"])["rec"].canonical()
+        found[precision, moved] = values, gradients(network, batch)[1]["rec/rec/output/rec/W_re"]
+    kernel, steps, exact = found.values()
+    np.testing.assert_allclose(kernel[0], steps[0], atol=1e-5)
+    assert 1e-5 < np.abs(kernel[0] - exact[0]).max() < 1e-2
+    for other in (kernel, steps):
+        scale = np.abs(exact[1]).max()
+        np.testing.assert_allclose(other[1], exact[1], atol=0.03 * scale)
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_lstm_over_labels_and_features_is_zero_behind_the_end(direction: int) -> None:
     streams = {**STREAMS, "classes": {**STREAMS["classes"], "same_dim_tags_as": {"t": "data"}}}
@@ -151,6 +176,10 @@ def grid(**more: Any) -> dict[str, Any]:
         (
             layer(unit_opts={"forget_bias": "1"}),
             r"option 'forget_bias' of unit 'lstm': found '1', needed",
+        ),
+        (
+            layer(unit_opts={"precision": "float16"}),
+            r"option 'precision' of unit .*: found 'float16', needed 'float32' or 'bfloat16'",
         ),
         (layer(unit_opts={"rec_weight_dropout": 1.0}), r"found rec_weight_dropout 1.0, needed 0 "),
         (

@@ -36,6 +36,17 @@ def test_both_forms_are_equal(layer: bool, direction: int) -> None:
     assert_equal(_lstm(layer, direction=direction), _inputs(layer))
 
 
+@pytest.mark.parametrize("layer", [False, True])
+def test_both_forms_round_the_operands(layer: bool) -> None:
+    """To eight bits: the results differ from those without, by less than one percent."""
+    inputs = _inputs(layer)
+    (exact, _), (found, _) = (_lstm(layer, precision=p)(*inputs) for p in ("float32", "bfloat16"))
+    with native.tensorflow_only():
+        other, _ = _lstm(layer, precision="bfloat16")(*inputs)
+    np.testing.assert_allclose(found, other, atol=1e-5)
+    assert 1e-5 < np.abs(found - exact).max() < 2e-2
+
+
 @pytest.mark.parametrize("options", [{}, {"low_memory": True}, {"direction": -1}])
 def test_both_forms_begin_with_the_initial_state(options: dict[str, Any]) -> None:
     def lstm(*tensors: Any) -> Any:
