@@ -14,6 +14,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.losses.hmm import Topology
 from returnn_lite.losses.sequence import check_ctc, ctc
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -181,21 +182,25 @@ class SparseCrossEntropy(Layer):
 @register("fast_bw")
 @dataclass(frozen=True, kw_only=True)
 class FastBaumWelch(Layer):
-    """The posteriors of labels in every frame, given the target, by Baum-Welch on CTC's paths.
+    """The posteriors of labels in every frame, given the target, by Baum-Welch.
 
-    in: scores [batch, time, labels + 1], as log-probabilities or, with input_type "prob", as
-    probabilities; out: the same dims, without gradient. align_target_key: the data stream of the
-    labels, else the option target. ctc_opts: blank_idx, the last by default; label_loop or
-    ctc_merge_repeated. am_scale: factor of the scores. min_prob: the least probability. The loss
-    via_layer makes a loss of it. Of RETURNN's align targets, there is "ctc".
+    in: scores [batch, time, labels], as log-probabilities or, with input_type "prob", as
+    probabilities; out: the same dims, without gradient. align_target: "ctc", CTC's paths, where the
+    blank is a label more; or "hmm", an own addition in the place of RASR's automata, the paths of a
+    hidden Markov model with hmm_opts, see `losses.hmm.Topology`; tdp_scale: of its costs.
+    align_target_key: the data stream of the labels, else the option target. ctc_opts: blank_idx,
+    the last by default; label_loop or ctc_merge_repeated. am_scale: factor of the scores. min_prob:
+    the least probability. The loss via_layer makes a loss of it.
     """
 
-    align_target: Literal["ctc"]
+    align_target: Literal["ctc", "hmm"]
     align_target_key: str | None = None
     ctc_opts: dict[str, Any] = field(default_factory=dict)
     input_type: Literal["log_prob", "prob"] = "log_prob"
     am_scale: float = 1.0
     min_prob: float = 0.0
+    hmm_opts: dict[str, Any] | None = None
+    tdp_scale: float = 1.0
 
     def open(self, node: Node) -> None:
         """Find the labels."""
@@ -206,6 +211,8 @@ class FastBaumWelch(Layer):
         unknown = set(self.ctc_opts) - {"blank_idx", "label_loop", "ctc_merge_repeated"}
         if unknown:
             raise Site(node).error(f"unknown option {unknown.pop()!r} in ctc_opts")
+        if self.align_target == "ctc" and (self.hmm_opts is not None or self.tdp_scale != 1.0):
+            raise Site(node).error("found hmm_opts or tdp_scale, needed them for 'hmm' alone")
 
     def stays(self, node: Node) -> bool:
         """Return True: it is over a sequence."""
@@ -214,7 +221,12 @@ class FastBaumWelch(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
         try:
-            check_ctc(site.source, site.ref("labels"), blank=True)
+            if self.align_target == "hmm":
+                topology = Topology.of(self.hmm_opts or {})
+                topology.check(site.source, site.ref("labels"))
+                site.node.resolved["topology"] = topology
+            else:
+                check_ctc(site.source, site.ref("labels"), blank=True)
         except NetworkError as error:
             raise site.error(str(error)) from None
         return site.source
@@ -233,22 +245,30 @@ class FastBaumWelch(Layer):
             scores = tf.maximum(scores, math.log(self.min_prob))
         return scores * self.am_scale
 
+    def _loss(self, site: Site, scores: Data) -> Any:
+        """Return float32 [batch]: -log of the sum over paths."""
+        labels, opts = site.ref("labels"), self.ctc_opts
+        if self.align_target == "hmm":
+            topology: Topology = site.node.resolved["topology"]
+            return topology.full_sum(site.run, scores, labels, self.tdp_scale)
+        return ctc(
+            site,
+            scores,
+            labels,
+            blank=opts.get("blank_idx", -1),
+            repetition=opts.get("label_loop", opts.get("ctc_merge_repeated", True)),
+            normalise=False,
+            softmax_gradient=False,
+        )
+
     def call(self, site: Site) -> Data:
         """Return the posteriors, and keep the loss: -log of the sum over paths."""
         x = site.source
         x = x.last(x.feature)
-        scores, opts = tf.stop_gradient(self._scores(site, x)), self.ctc_opts
+        scores = tf.stop_gradient(self._scores(site, x))
         with tf.GradientTape() as tape:
             tape.watch(scores)
-            loss = ctc(
-                site,
-                replace(x, tensor=scores),
-                site.ref("labels"),
-                blank=opts.get("blank_idx", -1),
-                repetition=opts.get("label_loop", opts.get("ctc_merge_repeated", True)),
-                normalise=False,
-                softmax_gradient=False,
-            )
+            loss = self._loss(site, replace(x, tensor=scores))
         posteriors = -tape.gradient(loss, scores)
         site.set_state("loss", _of_batch(site, tf.stop_gradient(loss), x))
         shape = [-1 if d is BATCH else 1 for d in x.dims]

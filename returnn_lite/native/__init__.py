@@ -9,7 +9,7 @@ from returnn_lite.native.edit import (
     next_edit_distance_row,
     optimal_completion,
 )
-from returnn_lite.native.fsa import fsa_full_sum
+from returnn_lite.native.fsa import fsa_full_sum, hmm_full_sum
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
@@ -24,6 +24,7 @@ __all__ = [
     "edit_distance",
     "first_edit_distance_row",
     "fsa_full_sum",
+    "hmm_full_sum",
     "lstm",
     "lstm2d",
     "lstm2d_row",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cupy_kernels.fsa import Automaton
+    from cupy_kernels.fsa.hmm import Lexicon
 
 
 def fsa_full_sum(
@@ -49,3 +50,39 @@ def fsa_full_sum(
         return value, lambda upstream: -posteriors * upstream[None, :, None]
 
     return loss(log_probs)
+
+
+def hmm_full_sum(
+    log_probs: Any,
+    frames: Any,
+    labels: Any,
+    counts: Any,
+    *,
+    states: int,
+    silence: int | None,
+    speech: Sequence[float],
+    pause: Sequence[float],
+    lexicon: Lexicon | None = None,
+    vocab: Sequence[str] | None = None,
+) -> Any:
+    """Return `fsa_full_sum` over the paths of phones or, with a lexicon, of words.
+
+    labels: int32 [batch, max_labels], phones, or words of a vocabulary. counts: int32 [batch].
+    states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and `lexicon_automaton`.
+    """
+    from cupy_kernels.fsa import Hmm, Transitions, hmm_automaton, lexicon_automaton
+
+    hmm = Hmm(
+        states=states,
+        silence=silence,
+        speech=Transitions(*speech),
+        pause=Transitions(*pause),
+    )
+
+    def automaton(labels: Any, counts: Any) -> Automaton:
+        if lexicon is None or vocab is None:
+            return hmm_automaton(labels, counts, hmm)
+        rows = zip(labels.tolist(), counts.tolist(), strict=True)
+        return lexicon_automaton([[vocab[k] for k in row[:n]] for row, n in rows], lexicon, hmm)
+
+    return fsa_full_sum(log_probs, frames, automaton, [labels, counts])

@@ -268,6 +268,13 @@ CASES: dict[str, Net] = {
         "from": "column",
     },
     "hdf_dump": {"class": "hdf_dump", "filename": "never written", "from": "in"},
+    "fast_bw_hmm": {
+        "class": "fast_bw",
+        "align_target": "hmm",
+        "align_target_key": "labels",
+        "hmm_opts": {"states": 1},
+        "from": "in",
+    },
     "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
