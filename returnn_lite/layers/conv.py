@@ -26,10 +26,12 @@ class Conv(Windows):
     spatial dims of size 1 are put before the feature dim. input_add_feature_dim: the feature dim
     becomes a spatial one, and the new one has size 1. input_split_feature_dim: likewise, the new
     one has this size. auto_use_channel_first: a layout, which is chosen by the device here and
-    changes no result.
+    changes no result. filter: a layer in the place of W, without batch, its dims in the same order.
+    with_bias: True as in RETURNN's behaviour versions from 10 on; below, it is False by default.
     Parameters W [filter_size, in / groups, n_out], bias [n_out].
     """
 
+    refs = ("filter",)
     n_out: int
     filter_size: tuple[int, ...]
     groups: int = 1
@@ -41,6 +43,7 @@ class Conv(Windows):
     with_bias: bool = True
     forward_weights_init: Any = "glorot_uniform"
     bias_init: Any = 0.0
+    filter: str | None = None
 
     def size(self) -> tuple[int, ...]:
         """Return filter_size."""
@@ -73,7 +76,10 @@ class Conv(Windows):
                 "needed a number that divides both"
             )
         shape = (*self.filter_size, size // self.groups, self.n_out)
-        site.param("W", shape, self.forward_weights_init)
+        if self.filter is None:
+            site.param("W", shape, self.forward_weights_init)
+        elif tuple(d.size for d in site.ref("filter").dims) != shape:
+            raise site.error(f"found filter {site.ref('filter')}, needed {list(shape)}")
         if self.with_bias:
             site.param("bias", (self.n_out,), self.bias_init)
         out = x
@@ -86,7 +92,8 @@ class Conv(Windows):
         spatial: list[Dim] = site.node.resolved["spatial"]
         x, _ = self.flat(self.input(site), spatial)
         frames = self.padded(self.flat(self.masked(site, x, 0.0), spatial)[1], spatial, 0.0)
-        y = self._convolved(frames, site.param("W", (), None))
+        weights = site.param("W", (), None) if self.filter is None else site.ref("filter").tensor
+        y = self._convolved(frames, weights)
         if self.with_bias:
             y = y + site.param("bias", (), None)
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)

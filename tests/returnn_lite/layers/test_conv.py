@@ -148,6 +148,22 @@ def test_added_dims(options: dict[str, Any], shape: tuple[int, ...]) -> None:
         )
 
 
+def test_a_layer_as_filter() -> None:
+    net = layer(filter="filter", with_bias=False)
+    net["filter"] = {"class": "variable", "shape": [3, 6, 4]}
+    network = Network(net, extern_data=STREAMS)
+    assert network.param_shapes() == {"filter/filter": (3, 6, 4)}
+    p = random_parameters(network)
+    other = Network(layer(with_bias=False), extern_data=STREAMS)
+    other.set_params({"output/W": p["filter/filter"]})
+    batch = {"data": dense(LENGTHS, 6)}
+    found, needed = (run(n, batch)["output"].canonical() for n in (network, other))
+    np.testing.assert_array_equal(found, needed)
+    net["filter"]["shape"] = [6, 3, 4]
+    with pytest.raises(NetworkError, match=r"found filter \[6,3,F\|4\], needed \[3, 6, 4\]"):
+        Network(net, extern_data=STREAMS)
+
+
 def transposed(**more: Any) -> dict[str, Any]:
     return layer(**{"class": "transposed_conv", "filter_size": [3], "strides": [2], **more})
 
