@@ -28,14 +28,17 @@ def _spectra() -> Net:
             **{"class": "multichannel_multiresolution_stft_layer"},
             **{"frame_sizes": [4, 6, 3], "fft_sizes": [4, 6, 8], **CHANNELS},
         },
+        "repeated": {"class": "resize", "factor": 3, "axis": "T", "from": "data"},
+        "filled": {"class": "resize", "factor": 2, "axis": "T", "kind": "fill", "from": "data"},
         "projected": {
             **{"class": "complex_linear_projection", "nr_of_filters": 3, "n_out": 3},
             **{"from": "data:channels"},
         },
         "output": {"class": "activation", "activation": "safe_log", "from": "mel"},
     }
+    net["filled"]["fill_value"] = 0.5
     net["output"]["opts"] = {"eps": 1e-10}
-    outputs = ("stft", "mel", "one", "projected", "output")
+    outputs = ("stft", "mel", "one", "projected", "repeated", "filled", "output")
     for name in (*outputs, "many"):
         net[name]["is_output_layer"] = True
     return {
@@ -49,12 +52,14 @@ def _spectra() -> Net:
 def _same_lengths() -> Net:
     """Of equal lengths: RETURNN also adds up frames behind an end."""
     net = _spectra()["net"]
+    net["linear"] = {"class": "resize", "factor": 3, "axis": "T", "kind": "linear", "from": "data"}
+    net["linear"]["is_output_layer"] = True
     net["output"] = {**STFT, "class": "istft", "from": "stft", "is_output_layer": True}
     return {
-        "net": {k: net[k] for k in ("stft", "many", "output")},
+        "net": {k: net[k] for k in ("stft", "many", "linear", "output")},
         "streams": STREAMS,
         "lengths": {"data": [13, 13], "channels": [9, 9]},
-        "outputs": ("output", "many"),
+        "outputs": ("output", "many", "linear"),
     }
 
 

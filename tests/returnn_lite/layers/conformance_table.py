@@ -275,6 +275,7 @@ CASES: dict[str, Net] = {
         "hmm_opts": {"states": 1},
         "from": "in",
     },
+    "resize": {"class": "resize", "factor": 2, "axis": "T", "kind": "linear", "from": "in"},
     "complex_projection": {"class": "complex_linear_projection", "nr_of_filters": 2, "from": "in"},
 }
 # A layer with as many frames as the stream `labels` has.
@@ -321,5 +322,5 @@ OF_A_SEQUENCE = (
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
-    *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv"),
+    *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv", "resize"),
 )
