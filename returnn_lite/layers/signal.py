@@ -75,9 +75,9 @@ class Stft(Transform):
     def call(self, site: Site) -> Data:
         """Return the spectra."""
         (time,) = spatial = site.node.resolved["spatial"]
-        x, _ = self.flat(_with_channel(site, site.source), spatial)
-        signal = self.flat(self.masked(site, x, 0.0), spatial)[1][..., 0]
-        y = tf.signal.stft(_at_least(signal, self.frame_size), **self.sizes)
+        # Frames lie within the signal: none of them sees what is behind its end.
+        x, signal = self.flat(_with_channel(site, site.source), spatial)
+        y = tf.signal.stft(_at_least(signal[..., 0], self.frame_size), **self.sizes)
         x = replace(_complex(x.with_feature(site.feature(y.shape[-1]))), tensor=x.tensor)
         return self.finished(site, x, y, [self._frames(time)])
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from returnn_lite.hdf import HdfReader, HdfWriter
+from returnn_lite.hdf import HdfReader, HdfStream, HdfWriter
 
 
 def _dense(seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -45,6 +45,23 @@ def test_dense_sequences_come_back_in_any_order(tmp_path: Path) -> None:
             array = reader.read(reader.index(tag))
             assert array.dtype == np.float32
             np.testing.assert_array_equal(array, data[tag])
+
+
+def test_further_streams_have_lengths_of_their_own(tmp_path: Path) -> None:
+    streams = {"score": HdfStream(1), "labels": HdfStream(3, sparse=True)}
+    with HdfWriter(tmp_path / "a.hdf", 3, streams=streams) as writer:
+        writer.write("a", np.ones((2, 3)), {"labels": [2, 0, 1], "score": [[0.5]]})
+        writer.write("b", np.zeros((0, 3)), {"labels": [], "score": [[1.5]]})
+        with pytest.raises(
+            ValueError, match=r"found the streams \['labels'\], needed \['labels', "
+        ):
+            writer.write("c", np.ones((2, 3)), {"labels": [1]})
+        with pytest.raises(ValueError, match=r"found labels from 3 to 3, needed 0 to 2"):
+            writer.write("c", np.ones((2, 3)), {"labels": [3], "score": [[0.5]]})
+    for name, needed in (("labels", [[2, 0, 1], []]), ("score", [[[0.5]], [[1.5]]])):
+        with HdfReader(tmp_path / "a.hdf", name) as reader:
+            assert [reader.read(i).tolist() for i in range(2)] == needed
+            assert reader.tags == ["a", "b"]
 
 
 def test_sparse_sequences_carry_their_labels(tmp_path: Path) -> None:
