@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import types
 from typing import Any
 
 
 class _LazyTensorFlow(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
-        import tensorflow
+        return getattr(_tensorflow(), name)
 
-        return getattr(tensorflow, name)
+
+@functools.cache
+def _tensorflow() -> types.ModuleType:
+    """Import TensorFlow with the garbage collector off: nothing that it makes then is garbage."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import tensorflow
+    finally:
+        gc.freeze()  # nor is it looked through later
+        if collects:
+            gc.enable()
+    return tensorflow
 
 
 tf: Any = _LazyTensorFlow("tensorflow")
