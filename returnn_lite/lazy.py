@@ -14,7 +14,7 @@ class _LazyTensorFlow(types.ModuleType):
 
 
 @functools.cache
-def _tensorflow() -> types.ModuleType:
+def _tensorflow() -> Any:
     """Import TensorFlow with the garbage collector off: nothing that it makes then is garbage."""
     collects = gc.isenabled()
     gc.disable()
