@@ -11,8 +11,9 @@ import numpy as np
 
 from returnn_lite import layers
 from returnn_lite.data import Data, fitted
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.extern_data import dynamic_dims
 from returnn_lite.infer import template_for, template_of
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.inputs import ExternData
@@ -99,54 +100,85 @@ def check_initial(node: Node) -> None:
         raise NetworkError(f"{node}: initial_output {node.initial.name!r}: {error}") from None
 
 
-def check_batch(batch: Batch, templates: Mapping[str, Data]) -> None:
-    """Raise NetworkError where a batch does not fit to the streams of a network."""
+def check_batch(batch: Batch, templates: Mapping[str, Data]) -> dict[str, tuple[Any, Any]]:
+    """Return a batch as arrays; NetworkError where it does not fit to the streams of a network."""
     if not batch:
         raise NetworkError(f"batch: found no stream, needed some of: {', '.join(templates)}")
-    seen: dict[Any, tuple[str, Any]] = {}
-    for key, (values, lengths) in batch.items():
+    found: dict[str, tuple[Any, Any]] = {}
+    seen: dict[Dim, tuple[str, Any]] = {}
+    for key, pair in batch.items():
         if key not in templates:
             raise NetworkError(f"batch: no data stream {key!r}{nearest(key, templates)}")
-        values, lengths = np.asarray(values), np.asarray(lengths)
-        _check_shape(key, values, lengths, templates[key])
-        _check_values(key, values, lengths, templates[key])
-        time = templates[key].time_dim
-        other, same = seen.setdefault(time, (key, lengths))
-        if not np.array_equal(same, lengths):
-            raise NetworkError(
-                f"batch: found lengths {lengths.tolist()} of {key!r}, "
-                f"needed those of {other!r}: {same.tolist()}"
-            )
-    counts = {key: len(lengths) for key, (_, lengths) in batch.items()}
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise NetworkError(f"batch: found {type(pair)} for {key!r}, needed (values, lengths)")
+        template = templates[key]
+        values, rows = _arrays(key, *pair, template)
+        _check_values(key, values, rows, template)
+        for dim, row in zip(dynamic_dims(template), rows, strict=True):
+            other, same = seen.setdefault(dim, (key, row))
+            if not np.array_equal(same, row):
+                raise NetworkError(
+                    f"batch: found lengths {row.tolist()} of {key!r}, "
+                    f"needed those of {other!r}: {same.tolist()}"
+                )
+        found[key] = values, rows if len(rows) > 1 else rows.reshape(-1)
+    counts = {
+        key: values.shape[templates[key].axis(BATCH)]
+        for key, (values, _) in found.items()
+        if templates[key].has_batch
+    }
     if len(set(counts.values())) > 1:
         raise NetworkError(f"batch: found {counts} sequences, needed as many in every stream")
+    return found
 
 
-def _check_shape(key: str, values: Any, lengths: Any, template: Data) -> None:
-    fits = values.ndim == len(template.dims) and lengths.shape == values.shape[:1]
+def _arrays(key: str, values: Any, lengths: Any, template: Data) -> tuple[Any, Any]:
+    """Return values, and int32 [dynamic axes, batch] lengths, that have the template's shape."""
+    values, dims = np.asarray(values), dynamic_dims(template)
+    rows = np.zeros([0], np.int32) if lengths is None else np.asarray(lengths)
+    shape = rows.shape
     sizes = [(d.size, n) for d, n in zip(template.dims, values.shape, strict=False)]
-    if not fits or not len(lengths) or any(d is not None and d != n for d, n in sizes):
-        raise NetworkError(
-            f"batch: found {key!r} of shape {values.shape} and lengths of shape {lengths.shape}, "
-            f"needed {template} and a length for every sequence"
+    fits = values.ndim == len(template.dims) and all(d is None or d == n for d, n in sizes)
+    if fits:
+        batch = [values.shape[template.axis(BATCH)]] if template.has_batch else []
+        needed = [len(dims), *batch] if len(dims) > 1 else batch if dims else [0]
+        fits = list(shape) == needed and 0 not in batch
+    if not fits:
+        what = {0: "None for the lengths", 1: "a length for every sequence"}.get(
+            len(dims), f"lengths [{len(dims)}, batch] of {', '.join(d.name for d in dims)}"
         )
-    if not 0 <= np.min(lengths) <= np.max(lengths) <= values.shape[1]:
         raise NetworkError(
-            f"batch: found lengths {np.min(lengths)} to {np.max(lengths)} for {key!r} "
-            f"of shape {values.shape}, needed 0 to {values.shape[1]}"
+            f"batch: found {key!r} of shape {values.shape} and lengths of shape {shape}, "
+            f"needed {template} and {what}"
         )
+    rows = rows.reshape([len(dims), *shape[-1:]]) if dims else rows.reshape([0, 0])
+    for dim, row in zip(dims, rows, strict=True):
+        size = values.shape[template.axis(dim)]
+        if not 0 <= np.min(row) <= np.max(row) <= size:
+            raise NetworkError(
+                f"batch: found lengths {np.min(row)} to {np.max(row)} for {key!r} "
+                f"of shape {values.shape}, needed 0 to {size}"
+            )
+    return values, rows
 
 
-def _check_values(key: str, values: Any, lengths: Any, template: Data) -> None:
+def _check_values(key: str, values: Any, rows: Any, template: Data) -> None:
     """Raise NetworkError for values of another kind, or labels that there are not."""
-    whole = template.dtype.startswith("int")
-    if values.dtype.kind not in ("iu" if whole else "iuf"):
+    kinds = {"f": "iuf", "b": "b"}.get(template.dtype[0], "iu")
+    if values.dtype.kind not in kinds:
         raise NetworkError(f"batch: found {key!r} of {values.dtype}, needed {template.dtype}")
     if template.sparse_dim is None:
         return
-    valid = values[np.arange(values.shape[1])[None, :] < lengths[:, None]]
+    valid = np.ones(values.shape, bool)
+    for dim, row in zip(dynamic_dims(template), rows, strict=True):
+        steps = np.arange(values.shape[template.axis(dim)])
+        shape = [1] * values.ndim
+        shape[template.axis(dim)] = -1
+        ends = [1] * values.ndim
+        ends[template.axis(BATCH)] = -1
+        valid &= steps.reshape(shape) < row.reshape(ends)
     classes = template.sparse_dim.size or 0
-    wrong = valid[(valid < 0) | (valid >= classes)]
+    wrong = values[valid & ((values < 0) | (values >= classes))]
     if len(wrong):
         raise NetworkError(f"batch: found label {wrong[0]} in {key!r}, needed 0 to {classes - 1}")
 

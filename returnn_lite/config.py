@@ -8,18 +8,28 @@ from typing import Any
 
 from returnn_lite.errors import NetworkError, nearest
 
+_REQUIRED = object()
+
 
 @dataclass(frozen=True)
 class Config:
-    """Values by name."""
+    """Values by name; `task` is what the network is for."""
 
     values: Mapping[str, Any]
+    task: str = "forward"
 
-    def typed_value(self, name: str) -> Any:
-        """Return a value. Raises NetworkError for an unknown name."""
-        if name not in self.values:
+    def typed_value(self, name: str, default: Any = _REQUIRED) -> Any:
+        """Return a value. Raises NetworkError for an unknown name without a default."""
+        if name in self.values:
+            return self.values[name]
+        if name == "task":
+            return self.task
+        if default is _REQUIRED:
             raise NetworkError(f"config: no value {name!r}{nearest(name, self.values)}")
-        return self.values[name]
+        return default
+
+    # As RETURNN's configs have them; what they convert is of its type here already.
+    value = bool = int = float = typed_value
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST = 30  # names in a message
+
 
 class NetworkError(Exception):
     """`<layer> (<class>): found <value>, needed <condition>; try <action>`.
@@ -22,4 +24,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = same or difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(names) or 'none'}"
+    more = [f"{len(names) - _MOST} more"] if len(names) > _MOST else []
+    return f"; there are: {', '.join([*names[:_MOST], *more]) or 'none'}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from returnn_lite import layers, losses
 from returnn_lite.checks import Batch, check_batch, check_initial, check_loops, readable_errors
 from returnn_lite.config import Config
 from returnn_lite.data import Data
+from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame, Run
 from returnn_lite.infer import infer_loop, template_of
@@ -33,17 +33,20 @@ from returnn_lite.parameters import (
 from returnn_lite.reuse import check_reuse
 from returnn_lite.scope import Scope, default_outputs
 
+_TASKS = ("forward", "eval", "train", "search")
+
 
 class Network:
     """A network of layers, with parameters.
 
-    network: the dict of layers. extern_data: the data streams. train: whether dropout and the like
-    are active. search: whether choices search, rather than take the ground truth. outputs: layers
-    that are needed; where it is absent, `output`, the layers with a loss, and those with
-    is_output_layer. config: values that eval strings reach as
-    `self.network.get_config().typed_value(name)`; a tf.Variable among them may change between runs.
-    seed: of the parameters' first values and of all randomness. Raises NetworkError for any mistake
-    that can be seen without data.
+    network: the dict of layers. extern_data: the data streams, see `extern_data.templates`. train:
+    whether dropout and the like are active. search: whether choices search, rather than take the
+    ground truth. task: "forward", "eval", "train" or "search", as a RETURNN config has it: the last
+    two are train and search. outputs: layers that are needed; where it is absent, `output`, the
+    layers with a loss, and those with is_output_layer. config: what a config defines besides, which
+    eval strings reach as `self.network.get_config().typed_value(name)`, `task` among it; a
+    tf.Variable in it may change between runs. seed: of the parameters' first values and of all
+    randomness. Raises NetworkError for any mistake that can be seen without data.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Network:
         extern_data: Mapping[str, Any],
         train: bool = False,
         search: bool = False,
+        task: str = "forward",
         outputs: Sequence[str] | None = None,
         config: Mapping[str, Any] | None = None,
         seed: int = 1,
@@ -60,8 +64,10 @@ class Network:
         # Layers ask those before them: a chain of hundreds needs more than Python's usual frames.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
         layers.load()
-        self.config = Config(config or {})
-        self.mode = Mode(train=train, search=search)
+        if task not in _TASKS:
+            raise NetworkError(f"task: found {task!r}, needed one of {', '.join(_TASKS)}")
+        self.config = Config(config or {}, task)
+        self.mode = Mode(train=train or task == "train", search=search or task == "search")
         self.seed = seed
         self.scope = Scope(network, mode=self.mode)
         for key, template in streams.templates(extern_data).items():
@@ -70,6 +76,7 @@ class Network:
         names = default_outputs(network, self.mode) if outputs is None else outputs
         self._variables: dict[str, Any] | None = None
         self._functions: dict[tuple[Any, ...], Any] = {}
+        self.streams = {k: template_of(n) for k, n in self.scope.inputs.items()}
         self.outputs = self._build(names, "outputs")
         self.loss_nodes = [n for n in self.nodes() if losses.applies(n, self.mode)]
         for node in self.loss_nodes:
@@ -156,47 +163,49 @@ class Network:
         """Write all parameters to a checkpoint; `path` is the prefix of its files."""
         save_checkpoint(path, {**self.variables, STEP_COUNTER: np.int64(0)})
 
-    def load(self, path: str | Path) -> None:
-        """Read all parameters from a checkpoint. Raises NetworkError where one is missing."""
+    def load(self, path: str | Path, *, subset: bool = False) -> None:
+        """Read all parameters from a checkpoint, such as RETURNN writes it.
+
+        It may have those of layers of the dict that nothing needs; subset: and others, too. Raises
+        NetworkError where one is missing, unknown, or of another shape.
+        """
         found = load_checkpoint(path)
         own = {n for node in self.nodes() for n in loaded_names(node)}
         missing = [n for n in self.variables if n not in found and n not in own]
         if missing:
             raise NetworkError(
-                f"{path}: found no parameter {missing[0]!r} and {len(missing) - 1} others of the "
-                f"network{nearest(missing[0], found)}"
+                f"{path}: found no parameter {missing[0]!r}{_others(missing)} of the network"
+                f"{nearest(missing[0], found)}"
             )
-        self.set_params({n: found[n] for n in self.variables if n in found})
+        unused = self.scope.unused_params()
+        more = [] if subset else [n for n in found if n not in self.variables and not unused(n)]
+        if more:
+            raise NetworkError(
+                f"{path}: found the parameter {more[0]!r}{_others(more)}, needed those of the "
+                "network; try load(..., subset=True)"
+            )
+        try:
+            self.set_params({n: found[n] for n in self.variables if n in found})
+        except NetworkError as error:
+            raise NetworkError(f"{path}: {error}") from None
 
     # -- computation
 
     def frame(self, batch: Batch, *, train: bool | None = None, step: Any = 0) -> Frame:
-        """Return the frame of a batch: {stream: (values, int32 lengths [batch])}, tensors."""
+        """Return the frame of a batch: {stream: (values, lengths)}, tensors, see `run`."""
         mode = self.mode if train is None else Mode(train=train, search=self.mode.search)
-        some = next(iter(batch.values()))[1]
         run = Run(
             mode=mode,
             params=self.variables,
-            batch=tf.shape(some)[0],
+            batch=streams.batch_size(batch, self.streams),
             config=self.config,
             seed=self.seed,
             step=step,
         )
         frame = Frame(run)
         for key, (values, lengths) in batch.items():
-            node = self.scope.inputs[key]
-            template = template_of(node)
-            assert template.time_dim is not None
-            run.set_lengths(template.time_dim, lengths)
-            # What lies behind the longest sequence goes, so that streams of equal lengths agree;
-            # what lies behind the others is zero: it may be no number, or no label.
-            values = tf.cast(values[:, : tf.reduce_max(lengths)], tf.as_dtype(template.dtype))
-            missing = run.entries(template.time_dim) - tf.shape(values)[1]
-            rest = [[0, 0]] * (len(template.dims) - 2)
-            values = tf.pad(values, [[0, 0], [0, missing], *rest])
-            data = replace(template, tensor=values)
-            mask = run.mask(template.time_dim, data)
-            frame.values[node] = replace(data, tensor=tf.where(mask, values, tf.zeros_like(values)))
+            template = self.streams[key]
+            frame.values[self.scope.inputs[key]] = streams.filled(run, template, values, lengths)
         return frame
 
     def losses(self, frame: Frame, *, errors: bool = False) -> dict[str, losses.Loss]:
@@ -205,42 +214,50 @@ class Network:
         nodes = [n for n in self.loss_nodes if not (train and n.common.only_on_eval)]
         return {n.path: losses.compute(n, frame, errors=errors) for n in nodes}
 
-    def run(self, batch: Batch, fetch: Sequence[str] = ()) -> Outputs:
+    def run(self, batch: Batch, fetch: Sequence[str] = (), *, gradients: bool = False) -> Outputs:
         """Return outputs, losses and search results of a batch as numpy arrays.
 
         batch: {stream: (values, lengths)}; values: [batch, time, dim], or [batch, time] for sparse
-        data; lengths: int32 [batch]. fetch: names of layers.
+        data, or as extern_data has it; lengths: int32 [batch], [dynamic axes, batch] where there
+        are several, None where there is none. fetch: names of layers; by default all outputs.
+        gradients: whether to return those of the objective, too: the sum of the losses of all
+        sequences, each times its scale, and of the L2 terms.
         """
+        if isinstance(fetch, str):
+            raise NetworkError(f"fetch: found {fetch!r}, needed a list of layers; try [{fetch!r}]")
         names = tuple(fetch) or tuple(n.path for n in self.outputs)
-        templates = {k: template_of(n) for k, n in self.scope.inputs.items()}
-        check_batch(batch, templates)
-        key = (names, tuple(batch))
+        batch = check_batch(batch, self.streams)
+        key = (names, tuple(batch), gradients)
         if key not in self._functions:
             wanted = self._build(names, "fetch")
-            self._functions[key] = wanted, self._traced(batch, wanted)
+            self._functions[key] = wanted, self._traced(batch, wanted, gradients=gradients)
         wanted, function = self._functions[key]
         with readable_errors():
-            return collect(function(*_tensors(batch, templates)), wanted, self)
+            return collect(function(*_tensors(batch, self.streams)), wanted)
 
-    def _traced(self, batch: Batch, wanted: list[Node]) -> Any:
+    def _traced(self, batch: Batch, wanted: list[Node], *, gradients: bool) -> Any:
         """Return a compiled function of a batch's tensors; the same for all sizes of a batch."""
-        streams_ = list(batch)
-        signature = []
-        for name in streams_:
-            template = template_of(self.scope.inputs[name])
-            shape = [d.size for d in template.dims]
-            signature += [tf.TensorSpec(shape, template.dtype), tf.TensorSpec([None], tf.int32)]
+        keys = list(batch)
+        absent = [n for n in self.loss_nodes if n.target is not None and not _given(n.target, keys)]
+        if gradients and (absent or not self.loss_nodes):
+            needed = f"the target of {absent[0]}" if absent else "a layer with a loss"
+            raise NetworkError(f"gradients: found no loss of the batch, needed {needed}")
+        trained = {n: self.variables[n] for n, s in self.param_specs().items() if s.trainable}
 
         def compute(*tensors: Any) -> Any:
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
-            frame = self.frame(dict(zip(streams_, pairs, strict=True)))
-            with_losses = all(
-                n.target is None or _given(n.target, streams_) for n in self.loss_nodes
-            )
-            found = self.losses(frame, errors=True) if with_losses else {}
-            return output_tensors(frame, wanted, found)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(list(trained.values()) if gradients else [])
+                frame = self.frame(dict(zip(keys, pairs, strict=True)))
+                found = {} if absent else self.losses(frame, errors=True)
+                result = output_tensors(frame, wanted, found, others=self.outputs)
+                if not gradients:
+                    return result
+                total = losses.summed(found) + losses.penalty(self.nodes(), self.variables)
+            result["gradients"] = tape.gradient(total, trained, unconnected_gradients="zero")
+            return result
 
-        self.variables  # noqa: B018 - made outside of the trace
+        signature = [spec for key in keys for spec in streams.signature(self.streams[key])]
         return tf.function(compute, input_signature=signature, autograph=False)
 
     def output_lengths(self, name: str, lengths: Mapping[str, Array]) -> Array:
@@ -252,14 +269,13 @@ class Network:
         keys = list(lengths)
 
         def compute(*tensors: Any) -> Any:
-            batch = {}
+            batch, count = {}, tf.shape(tensors[0])[-1]
             for key, tensor in zip(keys, tensors, strict=True):
-                template = template_of(self.scope.inputs[key])
-                shape = [
-                    tf.size(tensor),
-                    tf.reduce_max(tensor),
-                    *(d.size for d in template.dims[2:]),
-                ]
+                template = self.streams[key]
+                rows = iter(tf.unstack(tensor) if tensor.shape.rank == 2 else [tensor])
+                dynamic = streams.dynamic_dims(template)
+                sizes = {d: tf.reduce_max(next(rows)) for d in dynamic} | {BATCH: count}
+                shape = [sizes.get(d, d.size) for d in template.dims]
                 batch[key] = (tf.zeros(shape, tf.as_dtype(template.dtype)), tensor)
             frame = self.frame(batch)
             dim = frame.value(node).time_dim
@@ -286,11 +302,15 @@ def _tensors(batch: Batch, templates: Mapping[str, Data]) -> list[Any]:
     ]
 
 
-def _given(node: Node, streams_: list[str]) -> bool:
+def _others(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} others" if len(names) > 1 else ""
+
+
+def _given(node: Node, keys: list[str]) -> bool:
     """Whether a target can be computed from the given streams."""
     if node.layer.layer_class == "extern_data":
-        return node.name in streams_
-    return all(_given(n, streams_) for n in node.sources)
+        return node.name in keys
+    return all(_given(n, keys) for n in node.sources)
 
 
 __all__ = ["Batch", "Network"]

@@ -51,4 +51,4 @@ def described(hint: Any) -> str:
         return " or ".join(described(h) for h in get_args(hint))
     if origin is tuple:
         return f"a list, each {described(get_args(hint)[0])}"
-    return _NAMES.get(origin or hint, str(hint))
+    return _NAMES.get(origin or hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite import losses
@@ -193,6 +193,20 @@ class Scope:
             yield node
             if node.inner is not None:
                 yield from node.inner.all_nodes()
+
+    def unused_params(self) -> Callable[[str], bool]:
+        """Return whether a parameter's name is that of a layer that is in the dict, but not built.
+
+        That holds for layers of subnetworks, too.
+        """
+        prefixes = []
+        scopes = [self, *(n.inner for n in self.all_nodes() if n.inner is not None)]
+        for scope in scopes:
+            paths = scope.param_path
+            for name in scope.layers.keys() - scope.nodes.keys():
+                path = paths.get(name) if isinstance(paths, dict) else paths + name
+                prefixes += [f"{path}/"] if path is not None else []
+        return lambda name: name.startswith(tuple(prefixes))
 
     def contains(self, node: Node) -> bool:
         """Whether a node lies in this scope or in a subnetwork in it."""

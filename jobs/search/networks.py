@@ -59,7 +59,8 @@ def search_network(
         outputs=[layer],
         config=ConfigValues(config),
     )
-    result.load(model.checkpoint)
+    # A network of its own need not have all that was trained.
+    result.load(model.checkpoint, subset=network is not None)
     return result
 
 

@@ -107,7 +107,8 @@ class Trainer:
             tape.watch(list(variables.values()))
             frame = self.network.frame(batch, train=True, step=number)
             found = self.network.losses(frame)
-            total = losses.objective(found) + self._penalty()
+            penalty = losses.penalty(self.network.nodes(), self.network.variables)
+            total = losses.objective(found) + penalty
         gradients = tape.gradient(total, variables)
         # A parameter that no loss depends on has no gradient, and stays as it is.
         used = [n for n, g in gradients.items() if g is not None]
@@ -126,17 +127,6 @@ class Trainer:
         for name, value in updates.items():
             self.network.variables[name].assign(value)
         return self.adam.apply(gradients, rate)
-
-    def _penalty(self) -> Any:
-        """Return the sum of the layers' L2 terms."""
-        terms = [
-            node.common.L2 * tf.nn.l2_loss(self.network.variables[name]) * 2.0
-            for node in self.network.nodes()
-            if node.common.L2
-            for name, spec in node.params.items()
-            if spec.trainable
-        ]
-        return tf.add_n(terms) if terms else tf.constant(0.0)
 
     def _measure(self, rate: Any, number: Any, batch: Any) -> Any:
         frame = self.network.frame(batch, train=False, step=number)

@@ -1,6 +1,16 @@
 """Losses: attached to layers, one value for every sequence, reduced by who asked for them."""
 
-from returnn_lite.losses.attach import applies, check, compute, keep, objective, open_loss, wanted
+from returnn_lite.losses.attach import (
+    applies,
+    check,
+    compute,
+    keep,
+    objective,
+    open_loss,
+    penalty,
+    summed,
+    wanted,
+)
 from returnn_lite.losses.base import Criterion, Given, Loss, find
 
 __all__ = [
@@ -14,5 +24,7 @@ __all__ = [
     "keep",
     "objective",
     "open_loss",
+    "penalty",
+    "summed",
     "wanted",
 ]

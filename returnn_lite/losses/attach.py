@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from returnn_lite.errors import NetworkError
@@ -104,5 +104,23 @@ def objective(losses: dict[str, Loss]) -> Any:
         for x in losses.values()
         # As in RETURNN, a loss of scale 0 is only reported.
         if x.scale
+    ]
+    return tf.add_n(terms) if terms else tf.constant(0.0)
+
+
+def summed(losses: Mapping[str, Loss]) -> Any:
+    """Return the scalar sum of the losses of all sequences, each times its scale."""
+    terms = [x.scale * tf.reduce_sum(x.value) for x in losses.values() if x.scale]
+    return tf.add_n(terms) if terms else tf.constant(0.0)
+
+
+def penalty(nodes: Iterable[Node], params: Mapping[str, Any]) -> Any:
+    """Return the scalar sum of the layers' L2 terms."""
+    terms = [
+        node.common.L2 * tf.nn.l2_loss(params[name]) * 2.0
+        for node in nodes
+        if node.common.L2
+        for name, spec in node.params.items()
+        if spec.trainable
     ]
     return tf.add_n(terms) if terms else tf.constant(0.0)

@@ -41,7 +41,7 @@ def run(
     names = fetch or [n.path for n in network.outputs]
     wanted = [network.scope.get(n, "fetch") for n in names]
     found = network.losses(frame, errors=True) if with_losses else {}
-    return collect(output_tensors(frame, wanted, found), wanted, network)
+    return collect(output_tensors(frame, wanted, found), wanted)
 
 
 def gradients(
