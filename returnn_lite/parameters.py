@@ -34,5 +34,5 @@ def load_checkpoint(path: str | Path) -> dict[str, Array]:
     if not Path(f"{path}.index").is_file():
         raise NetworkError(f"{path}: found no checkpoint, needed the file {path}.index")
     reader = tf.train.load_checkpoint(str(path))
-    names = [name for name in reader.get_variable_to_shape_map() if name != STEP_COUNTER]
+    names = [n for n in sorted(reader.get_variable_to_shape_map()) if n != STEP_COUNTER]
     return {name: reader.get_tensor(name) for name in names}
