@@ -33,6 +33,7 @@ docs: env
 	mkdir -p docs
 	$(VENV)/bin/python -m workflows.draw '$(RECIPES)' > docs/pipeline.md
 	$(VENV)/bin/python -m workflows.jobs_page > docs/jobs.md
+	$(VENV)/bin/python -m returnn_lite.layers_page > docs/layers.md
 
 env: $(STAMP)
 

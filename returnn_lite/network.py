@@ -70,6 +70,7 @@ class Network:
         self.mode = Mode(train=train or task == "train", search=search or task == "search")
         self.seed = seed
         self.scope = Scope(network, mode=self.mode)
+        self.scope.default_target = self.config.typed_value("target", "classes")
         for key, template in streams.templates(extern_data).items():
             layer = ExternData(template=template)
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite import losses
@@ -22,7 +23,8 @@ class Scope:
 
     layers: the network dict. path: the prefix of the layers' names. param_path: that of the names
     of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
-    layer's loop in which it lies. inputs: what `data:<key>` means. registered: layers that take the
+    layer's loop in which it lies. inputs: what `data:<key>` means. default_target: what a loss
+    without a target is computed with. registered: layers that take the
     place of streams, by the names of these.
     """
 
@@ -48,6 +50,7 @@ class Scope:
         self.nodes: dict[str, Node] = {}
         self._views: dict[tuple[str, Node], Node] = {}
         self._opening: set[str] = set()
+        self.default_target = "classes"
         self.registered = _registered(layers, mode) if parent is None else {}
 
     @property
@@ -160,6 +163,8 @@ class Scope:
                 )
         layer.open(node)
         losses.open_loss(node)
+        if common.target is None and node.criterion is not None and node.criterion.needs_target:
+            node.common = common = replace(common, target=self._default_target())
         if common.target is not None and self._wants_target(node, common.target):
             node.target = self.target(common.target, where)
             if node.criterion is not None:
@@ -173,6 +178,12 @@ class Scope:
             return False
         root = self._root()
         return not self.mode.search or target in root.inputs or target in root.registered
+
+    def _default_target(self) -> str | None:
+        """Return the target of a loss whose layer names none, if there is such a stream."""
+        root = self._root()
+        known = root.default_target in root.inputs or root.default_target in root.registered
+        return root.default_target if known else None
 
     def target(self, name: str, asker: str) -> Node:
         """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""

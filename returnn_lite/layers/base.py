@@ -94,6 +94,11 @@ def layer_classes() -> list[str]:
     return sorted(_registry)
 
 
+def classes_of(name: str) -> list[type[Layer]]:
+    """Return the layer classes of a name."""
+    return [cls for _, cls in _registry[name]]
+
+
 def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     """Return the layer class of a dict. Raises NetworkError for an unknown name."""
     name = _ALIASES.get(name, name)

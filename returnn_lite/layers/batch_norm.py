@@ -23,7 +23,8 @@ class BatchNorm(Layer):
     update_sample_only_in_training: False takes this batch into account otherwise, too; here, only
     training changes the parameters. delay_sample_update: what is normalised with is the running
     value as it is before this batch. use_sample: share of the running values in training;
-    force_sample: and otherwise. use_std, use_shift: gamma and beta. Ioffe and Szegedy (2015).
+    force_sample: and otherwise. use_std, use_shift: gamma and beta, whose first values are
+    gamma_init and beta_init. Ioffe and Szegedy (2015).
 
     Parameters mean, variance, gamma, beta, with the names and shapes of param_version. The defaults
     are those of RETURNN's behaviour versions below 12. As there, version 2 with masked_time False

@@ -99,7 +99,7 @@ class ExpandDims(Layer):
 @register("swap_axes")
 @dataclass(frozen=True, kw_only=True)
 class SwapAxes(Layer):
-    """The input with two dims in each other's place.
+    """The input with two dims, axis1 and axis2, in each other's place.
 
     Where the features are the last fixed dim, they still are it afterwards, as in RETURNN.
     """

@@ -174,7 +174,10 @@ class Range(Layer):
 @register("range_in_axis")
 @dataclass(frozen=True, kw_only=True)
 class RangeInAxis(Layer):
-    """The positions in a dim of the input, from 0: [n]. axis: also "sparse_dim"."""
+    """The positions in a dim of the input, from 0: [n].
+
+    axis: also "sparse_dim". keepdims, unbroadcast: not, as in newer versions of RETURNN.
+    """
 
     axis: Any
     dtype: str = "int32"

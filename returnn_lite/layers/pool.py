@@ -18,9 +18,9 @@ from returnn_lite.site import Site
 class Pool(Windows):
     """Maximum or mean of each window; frames behind the end of a sequence do not count.
 
-    in: float [batch, spatial dims, feature]; out: the same with the windows' dims. pool_size: in
-    each of them. strides: by default the windows do not overlap. use_channel_first: a layout, which
-    is chosen by the device here and changes no result.
+    mode: "max" or "avg". in: float [batch, spatial dims, feature]; out: the same with the windows'
+    dims. pool_size: in each of them. strides: by default the windows do not overlap.
+    use_channel_first: a layout, which is chosen by the device here and changes no result.
     """
 
     mode: Literal["max", "avg"]

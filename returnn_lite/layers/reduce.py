@@ -43,9 +43,9 @@ def _neutral(mode: str, dtype: Any) -> Any:
 class Reduce(Layer):
     """Sum, mean (avg), max, min, logsumexp, any, all, argmax or argmin over dims.
 
-    axes, or axis: which. keep_dims: whether a dim of size 1 is left of each. use_time_mask: whether
-    padding does not count, by default it does not. in: dense; out: without the dims; of argmax and
-    argmin, whose axis is one, int32 indices.
+    mode: which of these. axes, or axis: which dims. keep_dims: whether a dim of size 1 is left of
+    each. use_time_mask: whether padding does not count, by default it does not. in: dense; out:
+    without the dims; of argmax and argmin, whose axis is one, int32 indices.
     """
 
     mode: str

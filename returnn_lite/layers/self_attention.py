@@ -25,7 +25,8 @@ class SelfAttention(Layer):
     this step and those before; out: float [batch, time, n_out]. attention_left_only: frames do not
     attend to later ones; needed in a loop. key_shift: a layer [queries, keys, key_dim] whose
     product with the query is added to the energies (Shaw et al., 2018, equation 5).
-    attention_dropout: of the weights. Parameter QKV [in, 2 total_key_dim + n_out]; its columns are,
+    attention_dropout: of the weights. num_heads: with total_key_dim / num_heads and n_out /
+    num_heads features each. Parameter QKV [in, 2 total_key_dim + n_out]; its columns are,
     for one head after the other, query, key and value.
     """
 

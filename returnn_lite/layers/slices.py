@@ -158,7 +158,7 @@ def lengthened(site: Site, x: Data, dim: Dim, new: Dim, left: int, right: int, v
 @register("prefix_in_time")
 @dataclass(frozen=True, kw_only=True)
 class PrefixInTime(Layer):
-    """Entries of a number in front of a dim, by default of time.
+    """Entries of the number `prefix` in front of a dim, by default of time.
 
     repeat: how many: a number, or a layer [batch]. size_base: a layer whose time dim the longer dim
     is; its lengths must be those.

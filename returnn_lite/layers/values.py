@@ -23,9 +23,10 @@ def _check_dtype(site: Site, dtype: str) -> None:
 @register("constant")
 @dataclass(frozen=True, kw_only=True)
 class Constant(Layer):
-    """A number, without dims; or one repeated over dims of the sizes in `shape`, the last features.
+    """The number `value`, without dims, or repeated over dims of the sizes in `shape`.
 
-    dtype: by default that of the number: bool, int32 or float32. with_batch_dim: for each sequence.
+    The last of these are features. dtype: by default that of the number: bool, int32 or float32.
+    with_batch_dim: for each sequence.
     """
 
     default_from = ()

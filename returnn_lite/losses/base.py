@@ -146,6 +146,11 @@ def register(name: str) -> Any:
     return add
 
 
+def registered() -> dict[str, type[Criterion]]:
+    """Return all losses by name."""
+    return dict(_registry)
+
+
 def find(name: str, opts: Mapping[str, Any]) -> Criterion:
     """Return a loss with its options. Raises NetworkError for unknown or wrong ones."""
     if name not in _registry:

@@ -34,6 +34,17 @@ def test_losses_are_summed_and_by_sequence() -> None:
     assert Network(NET, extern_data=STREAMS).run({"data": BATCH["data"]}).losses == {}
 
 
+def test_a_loss_has_the_target_of_the_config_by_default() -> None:
+    net = {"output": {"class": "softmax", "from": "data", "loss": "ce"}}
+    assert Network(net, extern_data=STREAMS).template("output").feature_size == 4
+    streams = {**STREAMS, "bpe": {"dim": 6, "sparse": True}}
+    network = Network(net, extern_data=streams, config={"target": "bpe"})
+    assert network.template("output").feature_size == 6
+    assert network.run({"data": BATCH["data"], "bpe": sparse([3, 2], 6)}).losses.keys() == {
+        "output"
+    }
+
+
 def test_gradients_are_those_of_the_summed_losses_and_l2() -> None:
     network = Network(NET, extern_data=STREAMS)
     params = random_parameters(network)
