@@ -17,7 +17,7 @@ from returnn_lite.site import Site
 @register("fold")
 @dataclass(frozen=True, kw_only=True)
 class Fold(Layer):
-    """Overlap-add: the sum, or the mean, of what the windows have for each frame.
+    """Overlap-add: the sum, or the mean (mode), of what the windows have for each frame.
 
     The inverse of the layer window, whose options window_left, window_right, stride and padding
     these are. in: float [..., in_spatial_dim, window_dim, ...]; out: without window_dim. size_base:

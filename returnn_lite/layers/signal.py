@@ -238,7 +238,8 @@ class Channels(Layer):
 class MultichannelStft(Channels):
     """Short-time Fourier transform of each channel: see Channels.
 
-    frame_size, fft_size: samples in a frame, and size of the transform.
+    frame_size, frame_shift: samples in a frame, and from one to the next. fft_size: of the
+    transform. use_rfft: True is all there is.
     """
 
     frame_size: int
@@ -254,7 +255,8 @@ class MultichannelStft(Channels):
 class MultiresolutionStft(Channels):
     """Short-time Fourier transforms of several frame sizes, each of all channels: see Channels.
 
-    frame_sizes, fft_sizes: of each transform. The number of frames is that of the first size.
+    frame_sizes, fft_sizes: of each transform; frame_shift: samples from one frame to the next of
+    all of them. The number of frames is that of the first size. use_rfft: True is all there is.
     """
 
     frame_sizes: tuple[int, ...]
@@ -328,7 +330,8 @@ class ComplexProjection(Layer):
     """log |x W| for complex x, whose features are in turn real and imaginary parts.
 
     in: float [..., 2 * in]; out: float [..., nr_of_filters]. Parameter clp_kernel [2, in,
-    nr_of_filters], real and imaginary part. (Variani et al., "Complex linear projection", 2016.)
+    nr_of_filters], real and imaginary part; clp_weights_init: its initialiser. (Variani et al.,
+    "Complex linear projection", 2016.)
     """
 
     nr_of_filters: int
