@@ -22,7 +22,15 @@ class Unknown(Exception):
 def template_of(node: Node) -> Data:
     """Return the template of a node's output, inferred when it is first asked for."""
     if node.out is None:
-        node.out, _ = _infer(node)
+        unknown = node.loop.unknown if node.loop is not None else None
+        if unknown is not None and node in unknown:
+            raise Unknown(node)
+        try:
+            node.out, _ = _infer(node)
+        except Unknown:
+            if unknown is not None:
+                unknown.add(node)
+            raise
     return node.out
 
 
@@ -80,32 +88,47 @@ def infer_loop(loop: Loop) -> None:
     guesses = {n: _guess(n) for n in loop.nodes}
     for _ in range(2 + len(loop.nodes)):
         before = {n: n.out for n in loop.nodes}
-        unknown = _sweep(loop, before)
-        if not unknown and all(same_template(n.out, before[n]) for n in loop.nodes):
+        unknown, errors = _sweep(loop, before)
+        if not all(same_template(n.out, before[n]) for n in loop.nodes):
+            # While other templates change, a mistake may be none.
+            continue
+        if not unknown and not errors:
             return
-        if unknown and all(same_template(n.out, before[n]) for n in loop.nodes):
-            helped = [n for n in unknown if n.out is None and guesses[n] is not None]
-            if not helped:
-                names = ", ".join(sorted(n.path for n in unknown))
-                raise NetworkError(
-                    f"{loop.node}: the dims of {names} depend on one another only; "
-                    "try to give one of them n_out"
-                )
-            helped[0].out = guesses[helped[0]]
+        helped = [n for n in unknown if n.out is None and guesses[n] is not None]
+        if not helped and errors:
+            raise errors[0]
+        if not helped:
+            names = ", ".join(sorted(n.path for n in unknown))
+            raise NetworkError(
+                f"{loop.node}: the dims of {names} depend on one another only; "
+                "try to give one of them n_out"
+            )
+        helped[0].out = guesses[helped[0]]
+    if errors:
+        raise errors[0]
     raise NetworkError(f"{loop.node}: the dims of the layers in the loop change in every step")
 
 
-def _sweep(loop: Loop, before: dict[Node, Data | None]) -> list[Node]:
-    """Infer every layer anew from the templates of the sweep before; return what stays unknown."""
-    unknown = []
+def _sweep(loop: Loop, before: dict[Node, Data | None]) -> tuple[list[Node], list[NetworkError]]:
+    """Infer every layer anew from the templates of the sweep before.
+
+    Return which layers have no template, or one from a part of their sources, and the mistakes.
+    """
+    unknown, errors = [], []
+    # Without these, a layer that two others need is asked twice, and so are all before it.
+    loop.unknown = set()
     for node in loop.nodes:
         try:
             node.out, partial = _infer(node)
         except Unknown:
             node.out, partial = before[node], True
+        except NetworkError as error:
+            node.out, partial = before[node], False
+            errors.append(error)
         if partial:
             unknown.append(node)
-    return unknown
+    loop.unknown = None
+    return unknown, errors
 
 
 def _guess(node: Node) -> Data | None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Loop:
     """A rec layer's loop. node: the rec layer. dim: what it runs over. scope: its subnetwork.
 
-    nodes: everything that lies in the loop, including what lies in subnetworks there.
+    nodes: everything that lies in the loop, including what lies in subnetworks there. unknown:
+    while templates are inferred, the layers that do not have one yet.
     """
 
     def __init__(self, node: Node):
@@ -22,6 +23,7 @@ class Loop:
         self.dim: Dim = node.dim("spatial", "steps")
         self.scope: Scope | None = None
         self.nodes: list[Node] = []
+        self.unknown: set[Node] | None = None
         self._varying: frozenset[Node] | None = None
 
     def varies(self, node: Node) -> bool:

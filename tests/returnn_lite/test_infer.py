@@ -87,3 +87,30 @@ def test_templates_have_no_tensors() -> None:
     run(network, {"data": dense([3, 2], 3)})
     outs = [n.out for n in network.nodes()]
     assert all(isinstance(x, Data) and x.tensor is None for x in outs)
+
+
+def test_a_template_from_a_part_of_the_sources_is_no_mistake() -> None:
+    linear = {"class": "linear", "activation": "tanh", "n_out": 2}
+    unit = {
+        "last": {**linear, "from": "prev:last"},
+        "timed": {
+            "class": "eval",
+            "from": ["last", ":i"],
+            "eval": "source(0) * tf.cast(source(1), 'float32')",
+        },
+        "output": {"class": "copy", "from": ["last", "timed"]},
+    }
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    out = Network(net, extern_data={"data": {"dim": 3}}).template("output")
+    assert out.feature_size == 4
+
+
+def test_residual_connections_in_a_loop_cost_no_more_than_others() -> None:
+    # Each layer is needed by two; while `prev:` is unknown, nothing before it is asked twice.
+    unit: dict[str, Any] = {"l0": {"class": "linear", "n_out": 2, "from": "prev:output"}}
+    for i in range(60):
+        unit[f"f{i}"] = {"class": "linear", "n_out": 2, "from": f"l{i}"}
+        unit[f"l{i + 1}"] = {"class": "combine", "kind": "add", "from": [f"l{i}", f"f{i}"]}
+    unit["output"] = {"class": "copy", "from": "l60"}
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    assert Network(net, extern_data={"data": {"dim": 3}}).template("output").feature_size == 2
