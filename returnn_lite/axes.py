@@ -78,7 +78,7 @@ def _entry(dims: list[Dim], index: str) -> list[Dim]:
 
 
 def _words(x: Data) -> str:
-    return ", ".join(sorted(w for w in _GROUPS if len(w) > 1 and _find(w, x)))
+    return ", ".join(sorted(w for w in _GROUPS if w not in _SHORT and _find(w, x)))
 
 
 def _spatial(x: Data) -> list[Dim]:

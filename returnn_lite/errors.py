@@ -20,8 +20,10 @@ class NetworkError(Exception):
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `; did you mean 'x'?`, or the list of valid names, to end an error message."""
     names = sorted(names)
-    same = [n for n in names if n.lower() == name.lower()]
-    close = same or difflib.get_close_matches(name, names, n=1)
+    # Letters in another order are the commonest mistake.
+    same = [n for n in names if sorted(n.lower()) == sorted(name.lower())]
+    by_lower = {n.lower(): n for n in names}
+    close = same or [by_lower[n] for n in difflib.get_close_matches(name.lower(), by_lower, n=1)]
     if close:
         return f"; did you mean {close[0]!r}?"
     more = [f"{len(names) - _MOST} more"] if len(names) > _MOST else []

@@ -64,6 +64,8 @@ class Network:
         # Layers ask those before them: a chain of hundreds needs more than Python's usual frames.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
         layers.load()
+        if not isinstance(network, dict) or not all(isinstance(n, str) for n in network):
+            raise NetworkError("network: found no dict of layers by name, needed one")
         if task not in _TASKS:
             raise NetworkError(f"task: found {task!r}, needed one of {', '.join(_TASKS)}")
         self.config = Config(config or {}, task)

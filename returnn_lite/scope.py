@@ -88,6 +88,8 @@ class Scope:
             if rest in (parts := owner.layer.parts(owner)):
                 return self._view(rest, parts[rest], owner)
         names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
+        if self.parent is not None:
+            names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
 
     def _index(self, body: Scope) -> Node:
@@ -142,6 +144,8 @@ class Scope:
         self._register(node)
         if isinstance(sources, str):
             sources = [sources]
+        if not isinstance(sources, list | tuple | None):
+            raise NetworkError(f"{where}: found {sources!r} in 'from', needed a layer or a list")
         if cls.paired_sources:
             sources, node.resolved["from_axes"] = _unzipped(sources, where)
         node.sources = [self.get(s, where) for s in sources or []]

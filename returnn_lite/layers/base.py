@@ -101,6 +101,8 @@ def classes_of(name: str) -> list[type[Layer]]:
 
 def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     """Return the layer class of a dict. Raises NetworkError for an unknown name."""
+    if not isinstance(name, str):
+        raise NetworkError(f"{where}: found class {name!r}, needed the name of a layer class")
     name = _ALIASES.get(name, name)
     if name not in _registry:
         raise NetworkError(f"{where}: unknown layer class {name!r}{nearest(name, _registry)}")
@@ -120,10 +122,12 @@ def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[L
     for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]
-            raise NetworkError(f"{where}: unknown option {key!r}{nearest(key, known)}")
+            raise NetworkError(f"{where}: unknown option {key!r}{nearest(str(key), known)}")
         if not options.fits(value, types[key]):
             needed = options.described(types[key])
             raise NetworkError(f"{where}: option {key!r}: found {value!r}, needed {needed}")
+    if opts.get("n_out") is not None and opts["n_out"] < 1:
+        raise NetworkError(f"{where}: found n_out {opts['n_out']}, needed 1 or more")
     if not 0.0 <= opts.get("dropout", 0.0) < 1.0:
         raise NetworkError(f"{where}: found dropout {opts['dropout']}, needed 0 or more, below 1")
     try:

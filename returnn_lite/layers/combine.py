@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -37,6 +39,7 @@ _KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "squared_difference": lambda a, b: tf.math.squared_difference(a, b),
     "logaddexp": lambda a, b: tf.maximum(a, b) + tf.math.softplus(-tf.abs(a - b)),
 }
+_SHOWN = ("log_sigmoid", "sigmoid", "tanh", "relu", "softmax")  # in the expressions of eval
 _SYMBOLS = {
     "+": "add",
     "-": "sub",
@@ -55,6 +58,15 @@ def _aligned(datas: list[Data], out: Data) -> list[Data]:
         return aligned
     order = [aligned[0].dims.index(d) for d in out.dims]
     return [replace(d, dims=out.dims, tensor=tf.transpose(d.tensor, order)) for d in aligned]
+
+
+def _source_index(node: ast.AST) -> int | None:
+    """Return the number in `source(number)`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+        return None
+    first = node.args[0]
+    number = first.value if isinstance(first, ast.Constant) else None
+    return number if node.func.id == "source" and isinstance(number, int) else None
 
 
 def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
@@ -76,9 +88,8 @@ def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], o
     names = {**names, "source": source, "self": view}
     if callable(text):
         return text(**names)
-    known = ("log_sigmoid", "sigmoid", "tanh", "relu", "softmax")
-    shown = {**{k: activation(k) for k in known}, "safe_log": safe_log, "tf": tf}
-    return eval(text, {**shown, **names})  # noqa: S307 - networks are code, as the docs say
+    shown = {**{k: activation(k) for k in _SHOWN}, "safe_log": safe_log, "tf": tf}
+    return eval(text.strip(), {**shown, **names})  # noqa: S307 - networks are code, as the docs say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +128,21 @@ class _Combined(Layer):
         if callable(self.eval):
             return
         try:
-            compile(self.eval, str(site.node), "eval")
-        except (SyntaxError, TypeError) as error:
+            tree = ast.parse(self.eval.strip(), mode="eval")
+        except (SyntaxError, AttributeError) as error:
             text = getattr(error, "msg", error)
             raise site.error(f"found no expression in 'eval': {text}: {self.eval}") from None
+        nodes = list(ast.walk(tree))
+        own = {n.arg for n in nodes if isinstance(n, ast.arg)}
+        own |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        known = [*_SHOWN, "safe_log", "tf", "source", "self", *self.eval_locals, *own]
+        for name in (n.id for n in nodes if isinstance(n, ast.Name)):
+            if name not in known and not hasattr(builtins, name):
+                raise site.error(f"found the name {name!r} in 'eval'{nearest(name, known)}")
+        count = len(site.node.sources)
+        for i in filter(None, map(_source_index, nodes)):
+            if i >= count:
+                raise site.error(f"found source({i}) in 'eval', needed one of {count} sources")
 
     def _out(self, site: Site, datas: list[Data]) -> Data:
         out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
