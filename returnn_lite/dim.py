@@ -18,7 +18,8 @@ class Dim:
     kind: "batch", "spatial" or "feature". name: for messages, such as `time:var:extern_data:data`.
     size: number of entries, or None where it differs between runs or, for a spatial dim, between
         sequences (its lengths, int32 [batch], then belong to the run: see `Run.lengths`).
-    parts, formula: of a derived dim, the dims that its size is a formula of: see `derived`.
+    parts, formula: of a derived dim, the dims that its size is a formula of: see `derived`. A
+        packed dim has parts alone: see `packed`.
     """
 
     __slots__ = ("_derived", "ends", "formula", "kind", "name", "parts", "size")
@@ -103,6 +104,19 @@ def total(dims: Sequence[Dim]) -> Dim:
         return dims[0]
     name = "+".join(d.name if d.size is None else str(d.size) for d in dims)
     return derived(("total",), name, dims, lambda *n: sum(n))
+
+
+def packed(dim: Dim, *, batch_major: bool) -> Dim:
+    """Return the dim of the entries of a dim in all sequences, one sequence after the other.
+
+    batch_major: False for all sequences' first entries before their second ones. It is of the kind
+    "batch", without padding; how many entries there are belongs to the run.
+    """
+    key = ("packed", batch_major)
+    if key not in dim._derived:
+        dim._derived[key] = Dim("batch", f"packed:{dim.name}")
+        dim._derived[key].parts = (dim,)
+    return dim._derived[key]
 
 
 BATCH = Dim("batch", "batch")

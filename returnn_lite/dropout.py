@@ -83,9 +83,10 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
     return x, _by_steps(site, x, order, shape, seed)
 
 
-def noise_like(site: Site, x: Data, name: str) -> Any:
+def noise_like(site: Site, x: Data, name: str, *, static: bool = False) -> Any:
     """Return random numbers shaped like the output or a state x of a layer, see `Site.noise`."""
-    seed = site.run.rng(f"{site.node.path}/{name}")
+    path = f"{site.node.path}/{name}"
+    seed = random.seed_for(site.run.seed, 0, path) if static else site.run.rng(path)
     loop = site.node.loop
     if loop is None or not loop.varies(site.node):
         return random.uniform(x.sizes(), seed)

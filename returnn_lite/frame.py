@@ -10,6 +10,7 @@ from returnn_lite.beam import Beam, latest
 from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
 from returnn_lite.site import Site
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class Lengths(dict[Dim, Data]):
     """The lengths of dynamic dims, int32 [batch]; those of derived dims come from their parts.
 
+    Those of what a loop has seen so far are by step, int32 [steps]: see `cum_concat`.
     They are computed where they are asked for, never kept: that may be inside a loop.
     """
 
@@ -34,13 +36,8 @@ class Lengths(dict[Dim, Data]):
             d.size if p is None else p.in_beam(beam).tensor
             for d, p in zip(dim.parts, parts, strict=True)
         ]
-        return Data(
-            name=f"{dim.name}:lengths",
-            dims=(BATCH,),
-            dtype="int32",
-            beam=beam,
-            tensor=dim.formula(*sizes),
-        )
+        like = next(p for p in parts if p is not None)
+        return replace(like, name=f"{dim.name}:lengths", beam=beam, tensor=dim.formula(*sizes))
 
 
 @dataclass(kw_only=True)
@@ -96,7 +93,13 @@ class Run:
 
     def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
-        return self.lengths[dim].in_beam(beam).tensor
+        lengths = self.lengths[dim]
+        if lengths.dims != (BATCH,):
+            raise NetworkError(
+                f"found lengths of {dim} by step of a loop, needed those of sequences; "
+                "try optimize_move_layers_out: False"
+            )
+        return lengths.in_beam(beam).tensor
 
     def with_dim(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
         """Return x with another dim in place of one, whose lengths must be the same."""
@@ -112,6 +115,7 @@ class Run:
         """Return x with a number in the entries of a dim that are padding."""
         if not dim.dynamic or not x.has_batch:
             return x
+        x = self.with_lengths(x, dim)
         number = tf.cast(value, x.tensor.dtype)
         return replace(x, tensor=tf.where(self.mask(dim, x), x.tensor, number))
 
@@ -130,15 +134,24 @@ class Run:
         count = self.batch if dim is BATCH else self.entries(dim)
         return replace(x, dims=(dim, *x.dims), tensor=tf.repeat(x.tensor[None], count, axis=0))
 
+    def with_lengths(self, x: Data, dim: Dim) -> Data:
+        """Return x with the dims that the lengths of one of its dims have, new ones at the end."""
+        for other in self.lengths[dim].dims:
+            if other not in x.dims:
+                x = self.over(x, other).last(other)
+        return x
+
     def mask(self, dim: Dim, x: Data) -> Any:
-        """Return bool, shaped to broadcast against x: which entries of a dynamic dim are valid."""
+        """Return bool, shaped to broadcast against x: which entries of a dynamic dim are valid.
+
+        x has the dim of the lengths, too: the batch, mostly.
+        """
+        lengths = self.lengths[dim].in_beam(x.beam)
         steps = tf.range(tf.shape(x.tensor)[x.axis(dim)])
-        shape = [1] * len(x.dims)
-        shape[x.axis(dim)] = -1
-        steps = tf.reshape(steps, shape)
-        shape = [1] * len(x.dims)
-        shape[x.axis(BATCH)] = -1
-        return steps < tf.reshape(self.lengths_of(dim, x.beam), shape)
+        steps = tf.reshape(steps, [-1 if d is dim else 1 for d in x.dims])
+        (of,) = lengths.dims
+        assert of in x.dims, f"{x} has no {of} for the lengths of {dim}"
+        return steps < tf.reshape(lengths.tensor, [-1 if d is of else 1 for d in x.dims])
 
 
 class Frame:

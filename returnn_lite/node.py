@@ -53,7 +53,7 @@ class Common:
     applied to the output. register_as_extern_data: the name under which `data:` and targets find
     the output. collocate_with: layers that it leaves a loop together with, or not at all.
     only_on_search: in no other mode it is an output of the network; only_on_eval: in
-    training it has no loss.
+    training it has no loss. need_last: without effect: rec_last_output finds the last step anyway.
     """
 
     loss: str | None = None
@@ -76,6 +76,7 @@ class Common:
     collocate_with: str | tuple[str, ...] = ()
     only_on_search: bool = False
     only_on_eval: bool = False
+    need_last: bool = False
 
 
 class Node:

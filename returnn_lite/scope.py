@@ -75,7 +75,7 @@ class Scope:
                 raise NetworkError(
                     f"{asker}: found {name!r}, which only the unit of a rec layer has"
                 )
-            return self._view("prev", Prev(), self.get(name.removeprefix("prev:"), asker))
+            return self.view("prev", Prev(), self.get(name.removeprefix("prev:"), asker))
         if name == ":i" and self.loop is not None and self.loop.scope is not None:
             return self._index(self.loop.scope)
         head, _, rest = name.partition("/")
@@ -86,7 +86,7 @@ class Scope:
                 owner.wanted.add(found)
                 return found
             if rest in (parts := owner.layer.parts(owner)):
-                return self._view(rest, parts[rest], owner)
+                return self.view(rest, parts[rest], owner)
         names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
         if self.parent is not None:
             names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
@@ -108,9 +108,9 @@ class Scope:
         if self.parent is None:
             raise NetworkError(f"{asker}: no data stream {key!r}{nearest(key, self.inputs)}")
         outer = self.parent._data(key, asker)
-        return self._view("step", StepInput(), outer) if self.is_body else outer
+        return self.view("step", StepInput(), outer) if self.is_body else outer
 
-    def _view(self, kind: str, layer: Layer, of: Node) -> Node:
+    def view(self, kind: str, layer: Layer, of: Node) -> Node:
         """Return the one node that shows another node's output of the step before, or a slice."""
         if (kind, of) not in self._views:
             node = Node(f"{kind}:{of.name}", layer, Common(), self, f"{self.path}{kind}:{of.name}")
@@ -135,7 +135,7 @@ class Scope:
         opts = dict(self.layers[name])
         where = f"{path} ({opts['class']})"
         cls = find_class(opts.pop("class"), opts, where)
-        sources = opts.pop("from", cls.default_from)
+        sources = cls.sources_of(opts)
         layer, common = split_options(cls, opts, where)
         node = Node(name, layer, common, self, path)
         paths = self.param_path

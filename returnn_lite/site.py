@@ -94,12 +94,12 @@ class Site:
                     "try reinterpret_data with size_base where the lengths are equal"
                 )
 
-    def noise(self, x: Data, name: str) -> Any:
+    def noise(self, x: Data, name: str, *, static: bool = False) -> Any:
         """Return random numbers in [0, 1), shaped like the layer's output or state x.
 
-        For a step they are the same in the loop and out of it.
+        For a step they are the same in the loop and out of it. static: the same in every run.
         """
-        return noise_like(self, x, name)
+        return noise_like(self, x, name, static=static)
 
     def ref(self, option: str) -> Data:
         """Return the output of the layer that an option names."""
@@ -217,11 +217,11 @@ class Site:
         x = x.ordered([*more, *out.dims])
         return replace(out, dims=x.dims, beam=x.beam, tensor=x.tensor)
 
-    def as_loop_dim(self, x: Data) -> Data:
-        """Return x with the loop's dim in place of its time dim, which must be as long."""
+    def as_loop_dim(self, x: Data, dim: Dim) -> Data:
+        """Return x with the loop's dim in place of another, which must be as long."""
         loop = self.node.loop
-        assert loop is not None and x.time_dim is not None
-        checked: Data = self.run.with_dim(x, x.time_dim, loop.dim, str(loop.node))
+        assert loop is not None
+        checked: Data = self.run.with_dim(x, dim, loop.dim, str(loop.node))
         return checked
 
     def state(self, name: str) -> Data:
@@ -239,9 +239,12 @@ class Site:
         repeated: Data = self.run.over(x, dim)
         return repeated
 
-    def initial_output(self, node: Node) -> Data:
-        """Return what `prev:` of a node is in the first step: float or int [batch, ...]."""
-        like = template_of(node)
+    def initial_output(self, node: Node, like: Data | None = None) -> Data:
+        """Return what `prev:` of a node is in the first step: float or int [batch, ...].
+
+        like: its template in a step, where it is not that of the node.
+        """
+        like = template_of(node) if like is None else like
         if node.initial is None:
             first = node.layer.first_output(self.of(node))
             if first is not None:

@@ -56,6 +56,8 @@ class SoftmaxOverSpatial(Layer):
         bounds = [site.ref(n) for n in self.refs if n in site.node.refs]
         x = x.in_beam(latest([x.beam, *(b.beam for b in bounds)]))
         axis = site.axis_of(self.axis, x)
+        if axis.dynamic and self.use_time_mask is not False:
+            x = site.run.with_lengths(x, axis)
         x = x.last(axis)
         energy = x.tensor if self.energy_factor is None else x.tensor * self.energy_factor
         mask = self._mask(site, x, axis)

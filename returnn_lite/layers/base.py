@@ -31,6 +31,11 @@ class Layer:
     default_from: ClassVar[Any] = "data"
     paired_sources: ClassVar[bool] = False
 
+    @classmethod
+    def sources_of(cls, opts: dict[str, Any]) -> Any:
+        """Take `from` out of a dict, and return the layers that it means."""
+        return opts.pop("from", cls.default_from)
+
     def open(self, node: Node) -> None:
         """Build the subnetwork, where the layer has one, before any template is inferred."""
 

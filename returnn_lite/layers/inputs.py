@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError
@@ -58,26 +58,32 @@ class ScopeInput(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class StepInput(Layer):
-    """A sequence from outside of a loop: one entry of it in each step."""
+    """A sequence from outside of a loop: one entry of it in each step.
+
+    axis: the dim that the loop runs over, by default time, if the data have it.
+    """
 
     layer_class = "step_input"
+    axis: Any = "T?"
 
     def steps(self, node: Node) -> bool:
         """Return True."""
         return True
 
     def infer(self, site: Site) -> Data:
-        """Return the template without the time dim."""
+        """Return the template without the dim."""
         x = site.sources[0]
-        return x if x.time_dim is None else x.without(x.time_dim)
+        dims = site.axes_of(self.axis, x)
+        return x.without(dims[0]) if dims else x
 
     def call(self, site: Site) -> Data:
-        """Return the whole sequence, with the loop's dim as its time dim."""
+        """Return the whole sequence, with the loop's dim in place of its own."""
         x = site.sources[0]
         assert site.node.loop is not None
-        if x.time_dim is None:
+        dims = site.axes_of(self.axis, x)
+        if not dims:
             return x
-        return site.as_loop_dim(x.first(x.time_dim))
+        return site.as_loop_dim(x.first(dims[0]), dims[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of, with_steps
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput, StepInput
+from returnn_lite.layers.steps import RecUnstack
 from returnn_lite.lazy import tf
 from returnn_lite.loop import Loop
 from returnn_lite.node import Common, Node
@@ -27,7 +28,8 @@ class Rec(Layer):
 
     unit: the network dict; its layer `output` is the output. With a source, there is a step for
     each of its frames, and `data:source` is the frame. Without, there is a step for each label of
-    size_target or, in training, of the target, which by default is that of the first choice; in a
+    size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
+    target of the first choice; in a
     search the loop else goes on until the bool layer `end` is true or max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'). include_eos:
     whether the step with a true `end` belongs to the output. optimize_move_layers_out: False keeps
@@ -61,14 +63,14 @@ class Rec(Layer):
         if node.sources:
             scope.inputs["data"] = scope.inputs["source"] = _frames(node, scope)
         scope.get("output", str(node))
+        for name, opts in self.unit.items():
+            if is_output(opts, node.scope.mode):
+                scope.get(name)
         if not node.sources:
             self._find_length(node)
         if not node.sources and "length" not in node.refs and node.scope.mode.search:
             scope.get("end", str(node))
             node.resolved["max_len"] = self._max_len(node)
-        for name, opts in self.unit.items():
-            if is_output(opts, node.scope.mode):
-                scope.get(name)
 
     def _find_length(self, node: Node) -> None:
         """Find the stream or layer that says how many steps there are, if one does."""
@@ -76,6 +78,16 @@ class Rec(Layer):
             node.refs["length"] = [node.scope.target(self.size_target, str(node))]
         elif node.common.target is not None and not node.scope.mode.search:
             node.refs["length"] = [node.scope.target(node.common.target, str(node))]
+        else:
+            self._find_declared(node)
+
+    def _find_declared(self, node: Node) -> None:
+        """Find the sequence outside of the loop that says how many steps there are, if one does."""
+        assert node.inner is not None
+        for inner in node.inner.nodes.values():
+            if isinstance(inner.layer, RecUnstack) and inner.layer.declare_rec_time:
+                node.refs["length"] = [inner.resolved["whole"]]
+                node.resolved["length_axis"] = inner.layer.axis
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
         """Return the expression for the longest search, and the layers that it names."""
@@ -103,9 +115,12 @@ class Rec(Layer):
             loop.dim = x.time_dim
         elif "length" in node.refs:
             x = site.ref("length")
-            if x.time_dim is None:
+            axis = node.resolved.get("length_axis")
+            if axis is None and x.time_dim is None:
                 raise site.error(f"found target {x}, needed a time dim")
-            loop.dim = x.time_dim
+            over = x.time_dim if axis is None else site.axis_of(axis, x, "length_axis")
+            assert over is not None
+            loop.dim = over
         elif not node.scope.mode.search:
             loop.dim = self._target_dim(site)
         infer_loop(loop)

@@ -95,6 +95,8 @@ class Reduce(Layer):
         # Over the batch, what is padding in some sequences only is left out, too.
         padded = [d for d in x.dims if d.dynamic and (d in dims or BATCH in dims)]
         if mode in ("mean", "avg") and padded and self.use_time_mask and x.has_batch:
+            for dim in padded:
+                x = site.run.with_lengths(x, dim)
             tensor = self._mean(site, x, padded, axes)
         else:
             if self.use_time_mask:

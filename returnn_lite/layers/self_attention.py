@@ -11,6 +11,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.history import no_entries
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -101,15 +102,12 @@ class SelfAttention(Layer):
         }
 
     def _empty(self, site: Site, history: Dim, size: int | None, dtype: str) -> Data:
-        """Return data without any entry of the history, whose size the graph does not fix."""
-        node = site.node
+        """Return data without any entry of the history."""
         dims = [BATCH, history]
         if size is not None:
-            dims += [node.dim("spatial", "heads", self.num_heads), node.dim("feature", "", size)]
-        shape = [d.size for d in dims]
-        zeros = tf.zeros([site.run.batch, 0, *shape[2:]], tf.as_dtype(dtype))
-        tensor = tf.compat.v1.placeholder_with_default(zeros, shape)
-        return Data(name=node.path, dims=tuple(dims), dtype=dtype, tensor=tensor)
+            dims += [site.node.dim("spatial", "heads", self.num_heads)]
+            dims += [site.node.dim("feature", "", size)]
+        return no_entries(site, tuple(dims), history, dtype)
 
     def call(self, site: Site) -> Data:
         """Return the attended values of all frames, or of one step."""

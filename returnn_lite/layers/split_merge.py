@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from returnn_lite.axes import batch_major
 from returnn_lite.data import Data, next_time
 from returnn_lite.dim import BATCH, Dim, product
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.packed import pack, packed_template
 from returnn_lite.lazy import tf
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -93,12 +96,17 @@ class MergeDims(Layer):
 
     axes: which; merged in the order of the input's dims, or, with keep_order, in that of the list.
     n_out: the size, where it is fixed. Of dynamic dims the entries of a sequence lie side by side,
-    its padding behind them; RETURNN leaves padding between them.
+    its padding behind them; RETURNN leaves padding between them. Merged with the batch, a dynamic
+    dim has no padding at all, as by flatten_batch.
     """
 
     axes: Any
     keep_order: bool = False
     n_out: int | None = None
+
+    def stays(self, node: Node) -> bool:
+        """Return whether it merges the batch, which is that of a step."""
+        return BATCH in node.resolved.get("axes", []) and len(node.resolved["axes"]) > 1
 
     def infer(self, site: Site) -> Data:
         """Return the template with the merged dim in place of the feature dim, or the first one."""
@@ -107,9 +115,9 @@ class MergeDims(Layer):
             raise site.error(f"found axes {self.axes!r} with keep_order, needed a list")
         merged = site.axes_of(self.axes, x, "axes")
         if not self.keep_order:
-            merged = site.node.resolved["axes"] = sorted(merged, key=x.axis)
-        if BATCH in merged and len(merged) > 1:
-            raise site.error(f"found axes {self.axes!r} in {x}, needed those of one sequence")
+            merged = site.node.resolved["axes"] = [d for d in batch_major(x) if d in merged]
+        if BATCH in merged and len(merged) > 2:
+            raise site.error(f"found axes {self.axes!r} in {x}, needed the batch and one more")
         out = self._out(x, merged)
         site.check_size(out, self.n_out)
         return out
@@ -117,6 +125,9 @@ class MergeDims(Layer):
     def _out(self, x: Data, merged: list[Dim]) -> Data:
         if len(merged) < 2:
             return x.template()
+        if BATCH in merged:
+            (dim,) = (d for d in merged if d is not BATCH)
+            return packed_template(x, dim, batch_major=merged[0] is BATCH)
         new = product(merged)
         kept = [d for d in x.dims if d not in merged]
         place = x.axis(x.feature_dim if x.feature_dim in merged else min(merged, key=x.axis))
@@ -134,6 +145,9 @@ class MergeDims(Layer):
         merged = site.axes_of(self.axes, x, "axes")
         if len(merged) < 2:
             return x
+        if BATCH in merged:
+            (dim,) = (d for d in merged if d is not BATCH)
+            return pack(site, x, dim, batch_major=merged[0] is BATCH)
         new = product(merged)
         kept = [d for d in x.dims if d not in merged]
         x = x.ordered([*kept, *merged])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput
 from returnn_lite.lazy import tf
-from returnn_lite.node import Common, Node
+from returnn_lite.node import Common, Mode, Node
 from returnn_lite.site import Site
 
 
@@ -85,6 +86,8 @@ class MaskedComputation(Layer):
     """A unit that only runs where a mask is true; elsewhere its output and state stay as they are.
 
     mask: bool layer [batch] in a loop, [batch, time] outside. unit: the dict of one layer.
+    masked_from: a layer that is the sequence of the masked frames already, in place of `from` and
+    mask: the unit runs on it at once, and `unmask` brings its output to the steps.
     In a loop the output is that of the last step in which the mask was true (`initial_output`
     before the first), whether the layer is moved out of the loop or not. Outside of any loop the
     output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
@@ -93,6 +96,19 @@ class MaskedComputation(Layer):
     refs = ("mask",)
     mask: str
     unit: dict[str, Any]
+    masked_from: str | None = None
+
+    @classmethod
+    def sources_of(cls, opts: dict[str, Any]) -> Any:
+        """Return masked_from in place of `from`, if it is given."""
+        sources = super().sources_of(opts)
+        return opts.get("masked_from") or sources
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the source, and the mask where it is used."""
+        yield from node.sources
+        if self.masked_from is None:
+            yield from node.refs["mask"]
 
     def open(self, node: Node) -> None:
         """Build the unit; its parameters have the names of this layer."""
@@ -109,6 +125,9 @@ class MaskedComputation(Layer):
         """Return the template of the unit's output."""
         node = site.node
         assert node.inner is not None
+        self._check_others(site)
+        if self.masked_from is not None:
+            return site.data(node.inner.get("output"))
         self.masked_dim(node)
         mask = site.ref("mask")
         # In a loop the source may be this layer's own last output, of which nothing is known yet.
@@ -116,19 +135,24 @@ class MaskedComputation(Layer):
             raise site.error(f"found mask {mask}, needed bool over the time dim of {x}")
         if mask.dtype != "bool":
             raise site.error(f"found mask {mask}, needed bool")
-        # Other layers of the loop would be masked in it, but not where this one is moved out.
+        return site.data(node.inner.get("output"))
+
+    def _check_others(self, site: Site) -> None:
+        """Raise NetworkError where the unit uses layers of the loop that are not masked."""
+        node = site.node
+        assert node.inner is not None
+        # They would be masked in the loop, but not where this layer is moved out.
         for other in node.inner.external(node.scope.mode) if node.loop is not None else []:
             if other.loop is node.loop and other not in node.sources:
                 raise site.error(f"found {other.path} in the unit, needed it in 'from'")
-        return site.data(node.inner.get("output"))
 
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return the output before the first true mask."""
-        return {"held": site.initial_output(site.node)}
+        return {"held": site.initial_output(site.node)} if self.steps(site.node) else {}
 
     def steps(self, node: Node) -> bool:
-        """Return whether it lies in a loop."""
-        return node.loop is not None
+        """Return whether it masks steps of a loop."""
+        return node.loop is not None and self.masked_from is None
 
     def inner_input(self, site: Site) -> Data:
         """Return the input where the mask is true; in a step, zero where it is not.
@@ -136,9 +160,13 @@ class MaskedComputation(Layer):
         What is masked away may be no valid input of the unit, such as a blank for an embedding.
         """
         x = site.source
+        if self.masked_from is not None:
+            if x.time_dim is None:
+                raise site.error(f"found masked_from {x}, needed a time dim")
+            return x
         over = self._over(site, x)
         if over is None:
-            return x if site.frame is None else _where(site.ref("mask"), x, _zeros(x))
+            return x if site.frame is None else where(site.ref("mask"), x, _zeros(x))
         dim = self.masked_dim(site.node)
         if site.frame is None:
             return x.renamed(over, dim)
@@ -175,7 +203,7 @@ class MaskedComputation(Layer):
         """Return the unit's output, held where the mask is false."""
         assert site.node.inner is not None
         output = site.node.inner.get("output")
-        if site.node.loop is None:
+        if not self.steps(site.node):
             return site.data(output)
         over = site.axis
         if over is None:
@@ -200,17 +228,17 @@ class MaskedComputation(Layer):
         assert isinstance(frame, StepFrame) and site.node.inner is not None
         new = frame.value(output)
         mask = site.ref("mask")
-        held = _where(mask, new, site.state("held"))
+        held = where(mask, new, site.state("held"))
         site.set_state("held", held)
         for node, name in frame.states_before:
             if site.node.inner.contains(node):
                 value = frame.value(node) if name == "output" else frame.states[node, name]
                 old = _as_long(frame.state(node, name), value)
-                frame.set_state(node, name, _where(mask, value, old))
+                frame.set_state(node, name, where(mask, value, old))
         return held
 
 
-def _where(mask: Data, new: Data, old: Data) -> Data:
+def where(mask: Data, new: Data, old: Data) -> Data:
     """Return new where the mask is true, else old."""
     mask, new, old = common([mask, new, old])
     return replace(new, tensor=tf.where(mask.tensor, new.tensor, old.tensor))

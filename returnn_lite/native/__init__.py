@@ -2,7 +2,7 @@
 
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
-from returnn_lite.native.ctc import ctc_align, ctc_errors, ctc_loss
+from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
 from returnn_lite.native.edit import (
     edit_distance,
     first_edit_distance_row,
@@ -19,6 +19,7 @@ __all__ = [
     "Precision",
     "chunk",
     "ctc_align",
+    "ctc_best_path",
     "ctc_errors",
     "ctc_loss",
     "edit_distance",

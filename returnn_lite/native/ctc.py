@@ -70,3 +70,23 @@ def ctc_align(
     arrays = map(np.ascontiguousarray, (log_probs, frames, labels, counts))
     path, score = kernel(*arrays, blank=blank, label_repetition=label_repetition)
     return path, score
+
+
+def ctc_best_path(
+    log_probs: Any, frames: Any, labels: Any, counts: Any, *, blank: int, label_repetition: bool
+) -> tuple[Any, Any]:
+    """Return what `ctc_align` does, of tensors: int32 [batch, time], and float32 [batch]."""
+    from cupy_kernels.align.op import SOURCE
+    from cupy_kernels.align.op import ctc_align as kernel
+
+    options: dict[str, Any] = {"blank": blank, "label_repetition": label_repetition}
+    if not bridge.serves(SOURCE):
+        return ctc_tf.ctc_align(log_probs, frames, labels, counts, **options)
+    path, score = bridge.call(
+        lambda *arrays: kernel(*arrays, **options),
+        [log_probs, frames, labels, counts],
+        [tf.int32, tf.float32],
+    )
+    path.set_shape([None, None])
+    score.set_shape([None])
+    return path, score

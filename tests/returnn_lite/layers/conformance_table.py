@@ -56,6 +56,24 @@ WINDOWS = {"padding": "same", "from": "in"}
 ATTENTION: Net = {"class": "self_attention", "num_heads": 2, "total_key_dim": 4, "n_out": 6}
 NESTED: Net = {"output": {"class": "linear", "activation": "tanh", "n_out": 3}}
 MASKED = {"class": "masked_computation", "mask": "mask"}
+LABELS = "layer:base:data:labels"
+TABLE: Net = {
+    "t": {"class": "edit_distance_table", "from": "data:classes", "target": LABELS},
+    "output": {"class": "optimal_completions", "from": "prev:t", "target": LABELS},
+}
+PAST = "stag:rec-history"
+SO_FAR: Net = {
+    "other": {"class": "rec_unstack", "from": "base:column"},
+    "keys": {"class": "cum_concat", "from": ["data:source", "other"]},
+    "energy": {"class": "reduce", "mode": "sum", "axis": "F", "from": "keys"},
+    "weights": {"class": "softmax_over_spatial", "axis": PAST, "from": "energy"},
+    "output": {"class": "dot", "reduce": PAST, "from": ["weights", "keys"]},
+}
+BEAMS: Net = {
+    **SEARCHED,
+    "from": {"class": "choice_get_src_beams", "from": "output", "is_output_layer": True},
+}
+PIXELS: Net = {"class": "constant", "value": 2, "shape": [2], "with_batch_dim": True}
 
 CASES: dict[str, Net] = {
     "copy": {"class": "copy", "from": ["in", "column"]},
@@ -86,9 +104,43 @@ CASES: dict[str, Net] = {
     "rec_net": {"class": "rec", "unit": STEPS, "from": "in"},
     "choice": {"class": "rec", "unit": SEARCHED, "from": "in"},
     "decide": {"class": "decide", "from": "choice"},
+    "choice_beams": {"class": "rec", "unit": BEAMS, "from": "in"},
+    "beam_scores": {"class": "choice_get_beam_scores", "from": "choice"},
+    "edit_distance": {"class": "edit_distance", "a": "data:classes", "b": "data:labels"},
+    "optimal_completions": {"class": "rec", "unit": TABLE, "from": "in"},
+    "cum_concat": {"class": "rec", "unit": SO_FAR, "from": "in"},
+    "rec_last_output": {
+        "class": "rec_last_output",
+        "rec_layer": "rec_net",
+        "sub_layer_name": "output",
+    },
+    "forced_align": {
+        "class": "forced_align",
+        "topology": "ctc",
+        "input_type": "log_prob",
+        "align_target": "data:labels",
+        "from": "in",
+    },
+    "align_scores": {"class": "copy", "from": "forced_align/scores"},
+    "cond": {
+        "class": "cond",
+        "condition": "train_flag",
+        "true_layer": "in",
+        "false_layer": {"class": "linear", "n_out": 4, "activation": "tanh", "from": "in"},
+    },
+    "flatten_batch": {"class": "flatten_batch", "from": "in"},
+    "flatten_time": {"class": "flatten_batch", "batch_major": False, "from": "in"},
+    "unflatten_batch": {"class": "unflatten_batch", "from": "flatten_time"},
+    "merge_batch": {"class": "merge_dims", "axes": "BT", "from": "in"},
+    "split_batch_time": {"class": "split_batch_time", "base": "in", "from": "merge_batch"},
+    "pixels": PIXELS,
+    "unflatten_nd": {"class": "unflatten_nd", "sizes": "pixels", "num_axes": 2, "from": "in"},
+    "random": {"class": "random", "shape": [2], "distribution": "normal"},
+    "rand_int": {"class": "rand_int", "shape": [3], "maxval": 4},
     "subnetwork": {"class": "subnetwork", "subnetwork": NESTED, "from": "in"},
     "masked_computation": {**MASKED, "unit": {**LSTM, "from": "data"}, "from": "in"},
     "masked_labels": {**MASKED, "unit": {"class": "copy"}, "from": "data:classes"},
+    "unmask": {"class": "unmask", "mask": "mask", "from": "masked_computation"},
     "pool": {"class": "pool", "mode": "max", "pool_size": [3], **WINDOWS},
     "pool_mean": {"class": "pool", "mode": "avg", "pool_size": [2], **WINDOWS},
     "pool_valid": {**WINDOWS, "class": "pool", "mode": "max", "pool_size": [2], "padding": "valid"},
@@ -286,8 +338,13 @@ WHOLE_NUMBERS = (
     *("range_in_axis", "range_from_length", "search_sorted", "train_flag", "constant"),
     # Complex numbers: what has a real output is made of them.
     *("stft", "stft_channels", "stft_resolutions"),
+    *("choice_beams", "beam_scores", "edit_distance", "optimal_completions", "forced_align"),
+    *("align_scores", "pixels"),
 )
-WITHOUT_BATCH = ("accumulate_mean", "relative_encoding")
+WITHOUT_BATCH = (
+    *("accumulate_mean", "relative_encoding", "random", "rand_int"),
+    *("flatten_batch", "flatten_time", "merge_batch"),
+)
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
 OF_A_STEP = (
     *("copy", "combine", "eval", "eval_type", "compare", "dropout", "activation", "linear"),
@@ -297,7 +354,7 @@ OF_A_STEP = (
     *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
     *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
     *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
-    *("concat", "constant", "cast", "switch", "train_flag", "print", "range"),
+    *("concat", "constant", "cast", "switch", "train_flag", "print", "range", "random", "rand_int"),
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),

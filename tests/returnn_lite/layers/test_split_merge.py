@@ -83,8 +83,8 @@ def test_merged_dynamic_dims_have_no_padding_between(axes: list[str]) -> None:
             r"found \[F\|2, F\|2\] for axis 'static' in .*, needed one axis",
         ),
         (
-            {"class": "merge_dims", "axes": "bt", "from": "data"},
-            r"output \(merge_dims\): found axes 'bt' in .*, needed those of one sequence",
+            {"class": "merge_dims", "axes": "btf", "from": "data"},
+            r"output \(merge_dims\): found axes 'btf' in .*, needed the batch and one more",
         ),
         (
             {"class": "merge_dims", "axes": "static", "keep_order": True, "from": "data"},

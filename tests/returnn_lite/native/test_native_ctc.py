@@ -31,3 +31,19 @@ def test_both_forms_are_equal(repetition: bool) -> None:
 
 def test_xla_compiles_tensorflows_form() -> None:
     assert_equal(_loss, [LOGITS], compiled=True)
+
+
+@pytest.mark.parametrize("repetition", [True, False])
+def test_both_forms_find_the_same_best_path(repetition: bool) -> None:
+    arguments = list(map(tf.constant, (FRAMES, LABELS, COUNTS)))
+
+    def best() -> list[Any]:
+        options = {"blank": 5, "label_repetition": repetition}
+        return list(native.ctc_best_path(tf.constant(np.round(LOGITS)), *arguments, **options))
+
+    path, score = best()
+    with native.tensorflow_only():
+        other, other_score = best()
+    np.testing.assert_array_equal(other, path)
+    np.testing.assert_allclose(other_score, score)
+    assert np.isinf(score).tolist() == [False, False, True, False, False, False]

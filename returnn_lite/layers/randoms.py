@@ -1,0 +1,164 @@
+"""Layers of random numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Layer):
+    """What layers of random numbers share.
+
+    shape: numbers or dims, BATCH among them. seed: another one gives other numbers. In a loop every
+    step draws anew.
+    """
+
+    default_from = ()
+    numbers = ()  # options that are numbers, or layers of one
+    shape: tuple[Any, ...]
+    seed: int | None = None
+
+    def steps(self, node: Node) -> bool:
+        """Return True: every step draws anew."""
+        return True
+
+    def template(self, site: Site, dtype: str) -> Data:
+        """Return the template with the dims of `shape`, the last fixed one the features."""
+        if site.node.sources:
+            raise site.error("found sources in 'from', needed none")
+        for option in site.node.refs:
+            if site.ref(option).dims:
+                raise site.error(f"found {option} {site.ref(option)}, needed one number")
+        dims: list[Dim] = []
+        for i, d in enumerate(self.shape):
+            if not isinstance(d, Dim) and (not isinstance(d, int) or d < 1):
+                raise site.error(f"found {d!r} in shape, needed numbers from 1 on, or dims")
+            dims.append(d if isinstance(d, Dim) else site.node.dim("spatial", f"dim{i}", d))
+        return Data(name=site.node.path, dims=tuple(dims), dtype=dtype)
+
+    def value(self, site: Site, option: str, default: Any = None) -> Any:
+        """Return a number: that of the option, of the layer it names, or the default."""
+        if option in site.node.refs:
+            return tf.cast(site.ref(option).tensor, tf.float32)
+        value = getattr(self, option)
+        return default if value is None else float(value)
+
+    def uniform(self, site: Site, *, static: bool = False) -> Data:
+        """Return numbers in [0, 1), for a step or, out of a loop, for all of them."""
+        out = site.node.out
+        assert out is not None
+        axis = site.axis if site.node.loop is not None else None
+        dims = out.dims if axis is None else (axis, *out.dims)
+        zeros = replace(out, dims=dims, tensor=tf.zeros([site.size(d) for d in dims]))
+        noise = site.noise(zeros, f"random{self.seed or ''}", static=static)
+        return replace(zeros, tensor=tf.reshape(noise, tf.shape(zeros.tensor)))
+
+
+@register("random")
+@dataclass(frozen=True, kw_only=True)
+class Random(Drawn):
+    """Random numbers of a distribution: "uniform", "normal", or "truncated_normal".
+
+    minval, maxval, bound: of a uniform one, from minval (0) to maxval or from -bound to bound.
+    mean, stddev: of all three; a truncated one has no number further than two stddev from the
+    mean. Each is a number, or a layer without dims. static: whether they are the same in every step
+    of training. RETURNN keeps the state of a generator among its parameters; here numbers depend on
+    seed, step and place alone.
+    """
+
+    refs = ("minval", "maxval", "bound", "mean", "stddev")
+    distribution: Literal["uniform", "normal", "truncated_normal"]
+    minval: float | str | None = None
+    maxval: float | str | None = None
+    bound: float | str | None = None
+    mean: float | str | None = None
+    stddev: float | str | None = None
+    dtype: str = "float32"
+    static: bool = False
+
+    def _given(self) -> set[str]:
+        return {o for o in self.refs if getattr(self, o) is not None}
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the dims of `shape`."""
+        given = self._given()
+        allowed = [{"mean", "stddev"}]
+        if self.distribution == "uniform":
+            allowed = [{"minval", "maxval"}, {"bound"}, {"mean", "stddev"}]
+            needed = bool(given & {"maxval", "bound", "stddev"})
+        else:
+            needed = True
+        if not needed or not any(given <= options for options in allowed):
+            raise site.error(
+                f"found {sorted(given)} for distribution {self.distribution!r}, needed "
+                + ", or ".join(" and ".join(sorted(options)) for options in allowed)
+            )
+        whole = self.dtype.startswith("int") and self.distribution == "uniform"
+        if not self.dtype.startswith("float") and not (whole and "maxval" in given):
+            raise site.error(f"found dtype {self.dtype!r}, needed floats, or int with a maxval")
+        return self.template(site, self.dtype)
+
+    def call(self, site: Site) -> Data:
+        """Return the numbers."""
+        u = self.uniform(site, static=self.static)
+        if self.distribution == "uniform":
+            low, high = self._range(site)
+            x = low + u.tensor * (high - low)
+            x = tf.floor(x) if self.dtype.startswith("int") else x
+        else:
+            x = self._normal(u.tensor) * self.value(site, "stddev", 1.0)
+            x += self.value(site, "mean", 0.0)
+        return replace(u, tensor=tf.cast(x, self.dtype))
+
+    def _range(self, site: Site) -> tuple[Any, Any]:
+        given = self._given()
+        if "bound" in given:
+            bound = self.value(site, "bound")
+            return -bound, bound
+        if "stddev" in given:
+            half, mean = math.sqrt(3.0) * self.value(site, "stddev"), self.value(site, "mean", 0.0)
+            return mean - half, mean + half
+        return self.value(site, "minval", 0.0), self.value(site, "maxval")
+
+    def _normal(self, u: Any) -> Any:
+        """Return normally distributed numbers of uniform ones, by the inverse distribution."""
+        cut = 0.5 * math.erfc(2.0 / math.sqrt(2.0)) if self.distribution != "normal" else 0.0
+        # In the middle of the intervals that a float32 in [0, 1) has, so that neither end occurs.
+        return tf.math.ndtri(cut + (1.0 - 2.0 * cut) * (u + 2.0**-24))
+
+
+@register("rand_int")
+@dataclass(frozen=True, kw_only=True)
+class RandInt(Drawn):
+    """Whole random numbers from minval to before maxval, each as likely: numbers, or layers."""
+
+    refs = ("minval", "maxval")
+    maxval: int | str
+    minval: int | str = 0
+    dtype: str = "int32"
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the dims of `shape`."""
+        if not self.dtype.startswith(("int", "float")):
+            raise site.error(f"found dtype {self.dtype!r}, needed that of numbers")
+        low, high = self.minval, self.maxval
+        if isinstance(low, int) and isinstance(high, int) and not 0 < high - low <= 2**23:
+            raise site.error(f"found minval and maxval {low, high}, needed 1 to 2^23 numbers")
+        return self.template(site, self.dtype)
+
+    def call(self, site: Site) -> Data:
+        """Return the numbers."""
+        u = self.uniform(site)
+        low, high = self.value(site, "minval"), self.value(site, "maxval")
+        x = tf.floor(low + u.tensor * (high - low))
+        # Rounding may reach the end.
+        return replace(u, tensor=tf.cast(tf.minimum(x, high - 1.0), self.dtype))
