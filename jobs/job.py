@@ -9,7 +9,10 @@ A job is one module, `jobs/<family>/<name>.py`, that defines
 - `resources(params) -> Resources`;
 - where it reads files that no job makes, `external(params) -> list[Path]`: those that are small
   enough to be read where a recipe is planned; where their content changes, the stage is another;
-- `run(inputs, outputs, params, log) -> None`.
+- where its outputs take much of a disk, `estimate(params, sizes) -> dict[str, Size]`: how much,
+  from the sizes of its inputs (name of the input -> Size, where it is known), for outputs by name;
+- `run(inputs, outputs, params, log) -> None`. What lets a killed run go on later is in the folder
+  `checkpoints` beside the outputs, and may go once these are there.
 
 Importing the module costs milliseconds: heavy libraries are imported inside `run`.
 """
@@ -28,6 +31,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
+CHECKPOINTS = "checkpoints"
+
+
 class JobError(Exception):
     """A mistake in data or parameters, told in a few lines: what was found, needed, and to do."""
 
@@ -40,6 +46,14 @@ class Resources:
     mem_mb: int = 1000
     minutes: int = 60
     gpu: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """About how much an output is; seconds: of the recordings that it is about."""
+
+    bytes: int = 0
+    seconds: float = 0.0
 
 
 class Job(Protocol):
@@ -56,9 +70,13 @@ class Job(Protocol):
     def run(self, inputs: Any, outputs: Any, params: Any, log: logging.Logger) -> None: ...
 
 
-def file(name: str) -> Any:
-    """Declare an output file by its name in the stage's folder."""
-    return dataclasses.field(default=Path(name), metadata={"folder": False})
+def file(name: str, *, refers: bool = False) -> Any:
+    """Declare an output file by its name in the stage's folder.
+
+    refers: whether it names files of the stages that were read, so that these are still needed.
+    """
+    metadata = {"folder": False, "refers": refers}
+    return dataclasses.field(default=Path(name), metadata=metadata)
 
 
 def folder(name: str) -> Any:
@@ -104,3 +122,8 @@ def outputs_of(job: Job) -> dict[str, Path]:
 def folders_of(job: Job) -> set[str]:
     """Return those fields of a job's Outputs that are folders."""
     return {f.name for f in dataclasses.fields(job.Outputs) if f.metadata["folder"]}
+
+
+def referring(job: Job) -> set[str]:
+    """Return those fields of a job's Outputs that name files of the stages that it reads."""
+    return {f.name for f in dataclasses.fields(job.Outputs) if f.metadata.get("refers")}

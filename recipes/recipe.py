@@ -8,9 +8,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 Inputs = Mapping[str, "str | tuple[str, ...]"]
+Policy = Literal["always", "until_used"]
+Keep = Policy | Mapping[str, Policy]
 
 
 def _where() -> str:
@@ -33,12 +35,15 @@ class Stage:
     inputs: the job's inputs; each value (or tuple of values) is `stage.output`, an output of
         another stage of the recipe.
     params: the job's parameters, as JSON values.
+    keep: for how long the outputs stay, all or by name: "always", or "until_used": until each stage
+        that reads this one is done. What is needed again after that is made again. Never hashed.
     made_at: `file:line` for error messages; filled in.
     """
 
     job: str
     inputs: Inputs = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    keep: Keep = "always"
     made_at: str = _made_at()
 
 
@@ -70,17 +75,33 @@ class Recipe:
         Objects within them are merged: `ctc={"options": {"seed": 2}}` changes the seed alone.
         Raises ValueError for a stage that the recipe does not have.
         """
-        stages = dict(self.stages)
-        for stage, changed in params.items():
-            if stage not in stages:
-                close = difflib.get_close_matches(stage, stages, n=1) or sorted(stages)
-                raise ValueError(
-                    f"recipe {self.name!r} has no stage {stage!r}; there is {', '.join(close)}"
-                )
-            old = stages[stage]
-            stages[stage] = dataclasses.replace(
-                old, params=_merged(old.params, changed), made_at=_where()
+        stages = {
+            stage: {"params": _merged(self._stage(stage).params, changed)}
+            for stage, changed in params.items()
+        }
+        return self._changed(name, stages)
+
+    def keeping(self, **policies: Keep) -> Recipe:
+        """Return the recipe with other policies: `keeping(features_train="until_used")`.
+
+        Raises ValueError for a stage that the recipe does not have.
+        """
+        return self._changed(self.name, {stage: {"keep": p} for stage, p in policies.items()})
+
+    def _stage(self, name: str) -> Stage:
+        if name not in self.stages:
+            close = difflib.get_close_matches(name, self.stages, n=1) or sorted(self.stages)
+            raise ValueError(
+                f"recipe {self.name!r} has no stage {name!r}; there is {', '.join(close)}"
             )
+        return self.stages[name]
+
+    def _changed(self, name: str, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
+        """Return the recipe with changed fields of some stages."""
+        stages = dict(self.stages)
+        for stage, fields in changes.items():
+            changed: dict[str, Any] = {**fields, "made_at": _where()}
+            stages[stage] = dataclasses.replace(self._stage(stage), **changed)
         return dataclasses.replace(self, name=name, stages=stages, made_at=_where())
 
 

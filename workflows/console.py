@@ -14,7 +14,9 @@ from snakemake.logging import logger as snakemake_logger
 from workflows.graph import Node
 
 CHATTER = (
+    "--keep-incomplete mode is set",
     "Assuming unrestricted",
+    "Cannot restore ",
     "Config file ",
     "Execute ",
     "Provided resources: ",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import graphlib
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.job import Job, JobError, load_job, nearest, outputs_of
+from jobs.job import Job, JobError, load_job, nearest, outputs_of, referring
 from jobs.typed_json import from_json, to_json
-from recipes.recipe import Recipe, Stage
+from recipes.recipe import Policy, Recipe, Stage
 from workflows.load import shown
 
 
@@ -38,7 +39,8 @@ class Node:
     """A stage, checked and resolved.
 
     name: `recipe/stage`, of the first recipe that has it. params: the job's Params, with `{data}`
-    as it stands in the recipe. inputs: a value for each field of the job's Inputs.
+    as it stands in the recipe. inputs: a value for each field of the job's Inputs. external: name
+    and digest of each file that is read where the recipe is planned.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Node:
     params: Any
     inputs: Mapping[str, Input]
     hash: str
+    external: Sequence[Sequence[str]] = ()
 
     @property
     def folder(self) -> str:
@@ -57,6 +60,15 @@ class Node:
         """All that it reads, in order."""
         values = [v if isinstance(v, tuple) else (v,) for v in self.inputs.values()]
         return [output for value in values for output in value if output]
+
+    @functools.cached_property
+    def reads(self) -> frozenset[str]:
+        """Folders of all stages whose files it needs, also those that others only refer to."""
+        found = {source.node.folder for source in self.sources}
+        for source in self.sources:
+            if source.name in referring(source.node.job):
+                found |= source.node.reads
+        return frozenset(found)
 
 
 def make_node(
@@ -73,23 +85,30 @@ def make_node(
         # Without inputs that are not given: a job may get a new optional one, and keep its hashes.
         "inputs": {key: _input_identity(value) for key, value in inputs.items() if value},
     }
-    if contents := _external_contents(job, params, data):
+    contents = _external_contents(job, params, data)
+    if contents:
         identity["external"] = contents
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Node(name=name, job=job, params=params, inputs=inputs, hash=digest)
+    return Node(
+        name=name, job=job, params=params, inputs=inputs, hash=digest, external=contents
+    )
 
 
 def _external_contents(job: Job, params: Any, data: str | None) -> list[list[str]]:
     """Return name and digest of each external file that is there; what is not, the job tells."""
     if not hasattr(job, "external"):
         return []
+    files = [p for p in job.external(placed(params, data)) if p.is_file()]
+    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:16]] for p in files]
+
+
+def placed(params: Any, data: str | None) -> Any:
+    """Return parameters with `{data}` in them replaced, where it is known what it stands for."""
     values = {f.name: getattr(params, f.name) for f in dataclasses.fields(params)}
     texts = {k: v for k, v in values.items() if isinstance(v, str)}
-    placed = {k: v.replace("{data}", data or "{data}") for k, v in texts.items()}
-    paths = job.external(dataclasses.replace(params, **placed))
-    files = [p for p in paths if p.is_file()]
-    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:16]] for p in files]
+    changed = {k: v.replace("{data}", data or "{data}") for k, v in texts.items()}
+    return dataclasses.replace(params, **changed)
 
 
 def _input_identity(value: Output | tuple[Output, ...]) -> Any:
@@ -166,6 +185,7 @@ class _Draft:
         """Check names and kinds of the inputs, and that what they refer to exists."""
         if self.job:
             self._check_names(self.job)
+            self._check_keep(self.job)
         for stage, output in self.references():
             text = f"{stage}.{output}" if output else stage
             if not output:
@@ -193,6 +213,14 @@ class _Draft:
         for name, f in fields.items():
             if f.default is dataclasses.MISSING and name not in self.stage.inputs:
                 self._error(f"missing input {name!r} of {job.NAME}")
+
+    def _check_keep(self, job: Job) -> None:
+        keep = self.stage.keep
+        for name, policy in keep.items() if isinstance(keep, Mapping) else [(None, keep)]:
+            if name is not None and name not in outputs_of(job):
+                self._error(f"keep: {job.NAME} has no output {name!r}{nearest(name, outputs_of(job))}")
+            if policy not in typing.get_args(Policy):
+                self._error(f"keep: found {policy!r}, needed 'always' or 'until_used'")
 
     def _error(self, text: str) -> None:
         self.errors.append(f"{self.where}: {text}")

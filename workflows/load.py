@@ -39,7 +39,7 @@ def load_recipes(names: Sequence[str]) -> dict[str, Recipe]:
     paths: dict[str, Path] = {}
     for name in names:
         try:
-            path = _path(name)
+            path = recipe_path(name)
             if path in paths.values():
                 continue
             if path.stem in paths:
@@ -60,8 +60,11 @@ def shown(path: Path | str) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def _path(name: str) -> Path:
-    """Return the file of a recipe, and check that no other recipe has its name."""
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe, by name or path.
+
+    Raises JobError where there is none, or another recipe has its name.
+    """
     files = recipe_files()
     if not name.endswith(".py"):
         if name not in files:

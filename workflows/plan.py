@@ -5,20 +5,26 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobs.job import JobError, load_job
 from jobs.typed_json import from_json
 from recipes.recipe import Recipe
 from workflows.graph import Node, Output, make_node, resolve
-from workflows.load import load_recipes
+from workflows.load import load_recipes, recipe_path
 
 TABLE = "results/wer.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """stages: recipe -> stage -> node. nodes: folder in the store -> node. table: of the scores."""
+    """recipes: by name. stages: recipe -> stage -> node. nodes: folder in the store -> node.
 
+    table: the stage that makes the table of scores. files: of the recipes, by name.
+    """
+
+    files: Mapping[str, Path]
+    recipes: Mapping[str, Recipe]
     stages: Mapping[str, Mapping[str, Node]]
     nodes: Mapping[str, Node]
     table: Node
@@ -50,7 +56,13 @@ def make_plan(names: Sequence[str], data: str | None = None) -> Plan:
     nodes: dict[str, Node] = {}
     for node in [n for of_recipe in stages.values() for n in of_recipe.values()] + [table]:
         nodes.setdefault(node.folder, node)
-    return Plan(stages=stages, nodes=nodes, table=table)
+    return Plan(
+        files={recipe.name: recipe_path(asked) for asked, recipe in recipes.items()},
+        recipes={recipe.name: recipe for recipe in recipes.values()},
+        stages=stages,
+        nodes=nodes,
+        table=table,
+    )
 
 
 def _table(recipes: Mapping[str, Recipe], stages: Mapping[str, Mapping[str, Node]]) -> Node:

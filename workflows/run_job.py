@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import faulthandler
 import json
 import logging
@@ -20,10 +21,13 @@ from typing import Any
 from jobs.files import remove, remove_leftovers
 from jobs.job import Job, JobError, load_job, outputs_of
 from jobs.typed_json import from_json
-from workflows.lock import locked
+from workflows.lock import locked, wait_for
 from workflows.memory import peak_memory
 from workflows.provenance import write_manifest
-from workflows.stage_log import report, stage_log
+from workflows.release import release
+from workflows.stage_log import message, report, stage_log
+from workflows.stages import ERROR, LOCK, MANIFEST, RELEASED, finished
+from workflows.store import share
 
 USAGE = 2  # exit status for a wrong call, as argparse has it
 THREAD_VARIABLES = (
@@ -47,19 +51,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{options.spec}: not the specification of a stage: {error}\n")
         return USAGE
-    with stage_log(folder, spec["name"], options.in_workflow) as log:
-        log.debug("by hand: %s", _command(options))
-        remove(folder / "error.txt")
-        try:
-            with locked(folder / ".lock", log) as waited:
-                if waited and _finished(folder, spec):
-                    log.info("the other process has done it")
-                else:
-                    run_stage(spec, options, log)
-            return 0
-        except (Exception, KeyboardInterrupt) as error:
-            report(error, folder / "error.txt", log)
-            return 1
+    share(folder.parent.parent)
+    try:
+        if not os.access(folder, os.W_OK):
+            return _leave_to_owner(folder, spec)
+        with stage_log(folder, spec["name"], options.in_workflow) as log:
+            return _run_alone(spec, options, log)
+    except OSError as error:  # not even the log can be written
+        sys.stderr.write(f"{spec['name']}: {message(error, folder)}\n")
+        return 1
+
+
+def _run_alone(spec: dict[str, Any], options: argparse.Namespace, log: logging.Logger) -> int:
+    """Run a stage while no other process does; return the exit status."""
+    folder: Path = options.spec.parent
+    log.debug("by hand: %s", _command(options))
+    try:
+        with locked(folder / LOCK, log) as waited:
+            if (waited or _newer(folder, options.planned)) and _finished(folder, spec):
+                log.info("another process has done it")
+                return 0
+            remove(folder / ERROR)
+            run_stage(spec, options, log)
+        release(spec.get("release", []), folder.parent.parent, log)
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        report(error, folder / ERROR, log)
+        return 1
+
+
+def _leave_to_owner(folder: Path, spec: dict[str, Any]) -> int:
+    """Wait for a stage of a user who lets nobody else write; return the exit status."""
+    sys.stderr.write(f"{spec['name']}: {folder} is another user's; waiting for it\n")
+    wait_for(folder / LOCK)
+    if _finished(folder, spec):
+        return 0
+    sys.stderr.write(f"{spec['name']}: {message(PermissionError(errno.EACCES, ''), folder)}\n")
+    return 1
+
+
+def _newer(folder: Path, planned: float | None) -> bool:
+    """Return whether a stage was finished after the run was planned that wants it."""
+    manifest = folder / MANIFEST
+    return planned is not None and manifest.exists() and manifest.stat().st_mtime > planned
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -69,6 +103,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="cores to use")
     parser.add_argument(
         "--in-workflow", action="store_true", help="one of several on a terminal: say little"
+    )
+    parser.add_argument(
+        "--planned", type=float, metavar="SECONDS", help="do nothing where it was done after that"
     )
     return parser.parse_args(arguments)
 
@@ -102,7 +139,7 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
         )
     for path in remove_leftovers(folder):
         log.info("removed %s, left by a killed process", path)
-    remove(folder / "manifest.json")
+    remove(folder / MANIFEST)
     params = from_json(job.Params, _with_data(spec["params"], options.data), job.NAME)
     inputs = from_json(job.Inputs, _below(folder.parent.parent, spec["inputs"]), job.NAME)
     outputs = job.Outputs(**{k: folder / path for k, path in outputs_of(job).items()})
@@ -119,12 +156,13 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
         "peak_memory_mib": peak.mib,
         "threads": options.threads,
     }
-    write_manifest(folder / "manifest.json", spec, run)
+    write_manifest(folder / MANIFEST, spec, run)
+    remove(folder / RELEASED)
     log.info("done in %.1f s, %d MiB", run["seconds"], peak.mib)
 
 
 def _finished(folder: Path, spec: dict[str, Any]) -> bool:
-    return (folder / "manifest.json").exists() and not _missing(folder, load_job(spec["job"]))
+    return finished(folder, map(str, outputs_of(load_job(spec["job"])).values()))
 
 
 def _missing(folder: Path, job: Job) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import ancient, directory
+from snakemake.io import ancient
+from snakemake.ioflags import update
 
-from jobs.job import JobError, Resources, folders_of, load_job, outputs_of
+from jobs.job import JobError, Resources, load_job
 from workflows import console
 from workflows.config import check_config
 from workflows.graph import Node
 from workflows.plan import TABLE, make_plan
-from workflows.store import MANIFEST, SPEC, write_plan
+from workflows.plans import planned
+from workflows.stages import MANIFEST, SPEC
+from workflows.store import write_plan
 
 
 class PlanError(WorkflowError):
@@ -34,30 +38,43 @@ class Workflow:
         console.install(nodes)
         try:
             check_config(config)
-            self.work = Path(config["work"])
+            self.store = Path(config["store"])
             self.data = os.path.normpath(Path(folder, config["data"]))
             self.plan = make_plan(_names(config["recipes"]), self.data)
-            write_plan(self.plan, self.work, Path(TABLE).parent)
+            write_plan(self.plan, self.store, Path(TABLE).parent)
         except JobError as error:
             raise PlanError(str(error)) from None
-        nodes.update({str(self.work / folder): n for folder, n in self.plan.nodes.items()})
+        nodes.update({str(self.store / folder): n for folder, n in self.plan.nodes.items()})
         self.rules = [JobRule(self, name) for name in self.plan.jobs]
 
     @property
-    def table(self) -> list[str]:
-        """The score table, its manifest, and the file that changes with the choice of recipes."""
-        folder = self.work / self.plan.table.folder
+    def table(self) -> str:
+        """The score table in the store."""
+        return str(self.store / self.plan.table.folder / "wer.txt")
+
+    @property
+    def table_made(self) -> list[str]:
+        """What is newer than results/wer.txt where that is another table."""
         selection = Path(TABLE).parent / "recipes.json"
-        return [str(folder / "wer.txt"), str(folder / MANIFEST), str(selection)]
+        return [str(self.store / self.plan.table.folder / MANIFEST), str(selection)]
 
     @property
     def manifests(self) -> list[str]:
-        """What is there once each stage of each recipe is done."""
-        return [str(self.work / folder / MANIFEST) for folder in self.plan.nodes]
+        """What is there once each stage of each recipe is done; what goes once used need not be."""
+        plans = planned(self.plan, Path(TABLE).parent)
+        stages = [stage for plan in plans for stage in plan.stages.values()]
+        read = {folder for stage in stages for folder in stage.reads}
+        going = {stage.folder for stage in stages if stage.release} & read
+        return [str(self.store / f / MANIFEST) for f in self.plan.nodes if f not in going]
+
+    @property
+    def begun(self) -> str:
+        """Seconds since the epoch at the plan, also for the processes of cluster jobs."""
+        return os.environ.setdefault("RETURNN_LITE_PLANNED", f"{time.time():.3f}")
 
     def show_table(self) -> None:
         """Print the score table, where it is up to date."""
-        table, ours = Path(self.table[0]), Path(TABLE)
+        table, ours = Path(self.table), Path(TABLE)
         if table.exists() and ours.exists() and table.read_bytes() == ours.read_bytes():
             console.show(ours.read_text("utf-8"))
 
@@ -70,26 +87,27 @@ def _names(recipes: str | list[str]) -> list[str]:
 class JobRule:
     """The rule of one kind of job, with the hash as wildcard.
 
-    Inputs are ancient and come with their manifests: what is there is done, and stays; a stage
-    without a manifest is not done.
+    Inputs are ancient manifests: what is there is done, and stays; a stage without a manifest is
+    not done.
     """
 
     def __init__(self, workflow: Workflow, job: str) -> None:
-        self.work, self.nodes = workflow.work, workflow.plan.nodes
+        self.store, self.nodes = workflow.store, workflow.plan.nodes
         self.job = load_job(job)
         self.name = job.replace(".", "_")
-        self.folder = f"{self.work}/{job}/{{hash}}"
+        self.folder = f"{self.store}/{job}/{{hash}}"
         self.spec = f"{self.folder}/{SPEC}"
         # What is wrong with data is told before any training, whatever could begin first.
         self.priority = 0 if job.startswith("train.") and job != "train.check" else 1
 
     @property
-    def outputs(self) -> list[str]:
-        """Patterns of what the job makes; the manifest is written last."""
-        folders = folders_of(self.job)
-        paths = {name: f"{self.folder}/{path}" for name, path in outputs_of(self.job).items()}
-        files = [directory(p) if name in folders else p for name, p in paths.items()]
-        return [*files, f"{self.folder}/{MANIFEST}"]
+    def output(self) -> Any:
+        """Pattern of the manifest, which is written once all outputs are there.
+
+        Snakemake removes what it knows of before a job begins: what another run makes at the same
+        time, or has just made, would be gone. So it knows nothing else, and "updates" this.
+        """
+        return update(f"{self.folder}/{MANIFEST}")
 
     def _node(self, wildcards: Any) -> Node:
         folder = f"{self.job.NAME}/{wildcards.hash}"
@@ -102,9 +120,8 @@ class JobRule:
 
     def inputs(self, wildcards: Any) -> list[str]:
         """Return what a stage reads."""
-        sources = self._node(wildcards).sources
-        paths = [s.path for s in sources] + [f"{s.node.folder}/{MANIFEST}" for s in sources]
-        return [ancient(str(self.work / p)) for p in dict.fromkeys(paths)]
+        folders = sorted(self._node(wildcards).reads)
+        return [ancient(str(self.store / folder / MANIFEST)) for folder in folders]
 
     def threads(self, wildcards: Any) -> int:
         return self._resources(wildcards).threads

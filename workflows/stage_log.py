@@ -15,6 +15,17 @@ from typing import TextIO
 from jobs.job import JobError
 
 
+_ROOM = "make room, and run it again"
+_GROUP = "let the store's group write (chmod g+ws), or take another store, by store=FOLDER"
+REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: _GROUP,
+    errno.EACCES: _GROUP,
+    errno.EPERM: _GROUP,
+}
+
+
 @contextlib.contextmanager
 def stage_log(folder: Path, name: str, in_workflow: bool) -> Iterator[logging.Logger]:
     """Give the log of a stage: all of it to log.txt, what matters to stderr.
@@ -36,6 +47,9 @@ def stage_log(folder: Path, name: str, in_workflow: bool) -> Iterator[logging.Lo
             terminal.setFormatter(logging.Formatter(f"{name.replace('%', '%%')}: %(message)s"))
             terminal.addFilter(lambda record: record.levelno < logging.ERROR)
         logging.captureWarnings(True)
+        # A full disk is told once, by the job; not again by each line that the log lacks.
+        stack.callback(setattr, logging, "raiseExceptions", logging.raiseExceptions)
+        logging.raiseExceptions = False
         stack.callback(logging.captureWarnings, False)
         for handler in (file, terminal):
             root.addHandler(handler)
@@ -60,14 +74,25 @@ def _diverted(path: Path) -> Iterator[TextIO]:
             os.close(copy)
 
 
+def message(error: OSError, folder: Path) -> str:
+    """Tell in a line why a file of a stage cannot be written, and what helps."""
+    place = Path(error.filename or folder)
+    reason = error.strerror or os.strerror(error.errno or 0)
+    owner = ""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        with contextlib.suppress(OSError, KeyError):
+            owner = f", it belongs to {folder.owner()}"
+    return f"{place}: {reason}{owner}; {REMEDIES.get(error.errno or 0, 'run it again')}"
+
+
 def report(error: BaseException, path: Path, log: logging.Logger) -> None:
     """Tell why a stage failed, in the log and in error.txt: a user's mistake without traceback."""
     if isinstance(error, JobError):
         text = str(error)
     elif isinstance(error, KeyboardInterrupt):
         text = "stopped by a signal"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        text = f"{error.filename or path.parent}: {error.strerror}; make room, and run it again"
+    elif isinstance(error, OSError) and error.errno in REMEDIES:
+        text = message(error, path.parent)
     else:
         text = "".join(traceback.format_exception(error)).rstrip()
     log.error("%s", text)

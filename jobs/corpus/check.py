@@ -32,7 +32,7 @@ class Inputs:
 class Outputs:
     """The manifest of good utterances, and the others as JSONL of {"utt", "reason"}."""
 
-    corpus: Path = file("corpus.jsonl")
+    corpus: Path = file("corpus.jsonl", refers=True)
     skipped: Path = file("skipped.jsonl")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import Resources, file, folder, unhashed
+from jobs.job import CHECKPOINTS, Resources, file, folder, unhashed
 from jobs.network_check import check_network
 from returnn_lite.engine.options import TrainOptions
 
@@ -95,7 +95,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     """Train, from the newest checkpoint beside the outputs if there is one."""
     from jobs.train.training import train
 
-    trained = train(inputs, params, outputs.model.parent / "checkpoints", log)
+    trained = train(inputs, params, outputs.model.parent / CHECKPOINTS, log)
     with written(outputs.model) as tmp:
         trained.save(tmp)
     with written(outputs.scores) as tmp:

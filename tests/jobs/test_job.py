@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobs.job import JobError, folders_of, job_names, load_job, nearest, outputs_of
-from workflows.store import RESERVED
+from workflows.stages import RESERVED
 
 PROJECT = Path(__file__).parents[2]
 PLAIN = (bool, int, float, str, Path, type(None), Any)

@@ -9,7 +9,7 @@ import pytest
 from jobs.job import JobError
 from workflows.config import check_config
 
-GOOD: dict[str, Any] = {"recipes": ["commands"], "data": "../data", "work": "work"}
+GOOD: dict[str, Any] = {"recipes": ["commands"], "data": "../data", "store": "work"}
 
 
 @pytest.mark.parametrize("recipes", [["a", "b"], "a,b", "a"])
@@ -23,11 +23,11 @@ def test_recipes_may_be_a_list_or_a_string(recipes: Any) -> None:
     ("config", "message"),
     [
         ({**GOOD, "recipe": "a"}, "config: unknown key 'recipe'; did you mean 'recipes'?"),
-        ({"data": "x", "work": "y"}, "config: 'recipes' is a required property"),
+        ({"data": "x", "store": "y"}, "config: 'recipes' is a required property"),
         ({**GOOD, "recipes": 7}, "config: recipes: 7 is not of type 'string', 'array'"),
         ({**GOOD, "recipes": ["a", 7]}, "config: recipes: 1: 7 is not of type 'string'"),
         ({**GOOD, "recipes": []}, "config: recipes: [] should be non-empty"),
-        ({**GOOD, "work": ""}, "config: work: '' should be non-empty"),
+        ({**GOOD, "store": ""}, "config: store: '' should be non-empty"),
         ({**GOOD, "data": None}, "config: data: None is not of type 'string'"),
     ],
 )

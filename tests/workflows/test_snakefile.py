@@ -174,7 +174,7 @@ def test_mistakes_are_told_before_anything_runs(toy: Toy) -> None:
 
 def test_a_stage_of_another_plan_cannot_be_asked_for(toy: Toy) -> None:
     toy.recipe("commands", toy.stages, toy.score)
-    done = toy.snakemake("work/toy.write/0123456789abcdef/text.txt")
+    done = toy.snakemake("work/toy.write/0123456789abcdef/manifest.json")
     assert done.returncode == 1 and "found in no recipe of this run" in done.stdout
 
 
@@ -183,7 +183,7 @@ def test_a_store_elsewhere_and_a_working_folder_elsewhere(toy: Toy) -> None:
     here = toy.root.parent / "my runs"
     here.mkdir()
     store = toy.root.parent / "the store"
-    done = toy.snakemake("results/wer.txt", "--directory", str(here), "--config", f"work={store}")
+    done = toy.snakemake("results/wer.txt", "--directory", str(here), "--config", f"store={store}")
     assert done.returncode == 0, done.stdout
     link = here / "results" / "commands" / "a"
     assert link.resolve().parent == (store / "toy.write").resolve()

@@ -26,6 +26,7 @@ def test_a_specification_says_all_that_a_job_needs(toy: Toy) -> None:
         "hash": folders["b"].name,
         "params": {"text": "", "fail": "", "wait": "", "threads": 1},
         "inputs": {"parts": [f"{source}/text.txt"], "extra": f"{source}/score.json"},
+        "outputs": {"text": "text.txt", "score": "score.json", "parts": "parts"},
     }
 
 
@@ -34,6 +35,7 @@ def test_a_second_plan_writes_nothing(finished: Toy) -> None:
         folders = (finished.root / "work", finished.root / "results")
         return {p: p.lstat().st_mtime_ns for f in folders for p in f.rglob("*")}
 
+    finished.plan("commands")  # the project was copied: the first plan says where it is now
     before = files()
     finished.plan("commands")
     assert files() == before
@@ -67,7 +69,7 @@ def write(toy: Toy, work: str) -> str:
 def test_a_store_that_cannot_be_written(toy: Toy) -> None:
     toy.recipe("mine", STAGES)
     (toy.root / "file").touch()
-    expected = "cannot write: Not a directory; try another folder, by --config work=FOLDER\n"
+    expected = "cannot write: Not a directory; try another folder, by --config store=FOLDER\n"
     assert write(toy, "file").endswith(expected)
 
 

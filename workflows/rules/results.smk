@@ -1,5 +1,8 @@
 rule wer:
-    input: planned.table
+    input: planned.table_made
     output: "results/wer.txt"
+    params: table=planned.table
     localrule: True
-    shell: "cp {input[0]:q} {output:q}.tmp && mv {output:q}.tmp {output:q}"
+    shell:
+        "cp {params.table:q} {output:q}.tmp && sync {output:q}.tmp"
+        " && mv {output:q}.tmp {output:q}"
