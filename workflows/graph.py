@@ -90,9 +90,7 @@ def make_node(
         identity["external"] = contents
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Node(
-        name=name, job=job, params=params, inputs=inputs, hash=digest, external=contents
-    )
+    return Node(name=name, job=job, params=params, inputs=inputs, hash=digest, external=contents)
 
 
 def _external_contents(job: Job, params: Any, data: str | None) -> list[list[str]]:
@@ -218,7 +216,9 @@ class _Draft:
         keep = self.stage.keep
         for name, policy in keep.items() if isinstance(keep, Mapping) else [(None, keep)]:
             if name is not None and name not in outputs_of(job):
-                self._error(f"keep: {job.NAME} has no output {name!r}{nearest(name, outputs_of(job))}")
+                self._error(
+                    f"keep: {job.NAME} has no output {name!r}{nearest(name, outputs_of(job))}"
+                )
             if policy not in typing.get_args(Policy):
                 self._error(f"keep: found {policy!r}, needed 'always' or 'until_used'")
 

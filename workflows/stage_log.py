@@ -14,7 +14,6 @@ from typing import TextIO
 
 from jobs.job import JobError
 
-
 _ROOM = "make room, and run it again"
 _GROUP = "let the store's group write (chmod g+ws), or take another store, by store=FOLDER"
 REMEDIES = {
