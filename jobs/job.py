@@ -9,8 +9,8 @@ A job is one module, `jobs/<family>/<name>.py`, that defines
 - `resources(params) -> Resources`;
 - where it reads files that no job makes, `external(params) -> list[Path]`: those that are small
   enough to be read where a recipe is planned; where their content changes, the stage is another;
-- where its outputs take much of a disk, `estimate(params, sizes) -> dict[str, Size]`: how much,
-  from the sizes of its inputs (name of the input -> Size, where it is known), for outputs by name;
+- where something of its outputs is known before it runs, `expected(params, inputs) -> dict[str,
+  Expected]`, by their names, from what is known of its inputs; what does not fit is a JobError;
 - `run(inputs, outputs, params, log) -> None`. What lets a killed run go on later is in the folder
   `checkpoints` beside the outputs, and may go once these are there.
 
@@ -48,11 +48,17 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
-    """About how much an output is; seconds: of the recordings that it is about."""
+class Expected:
+    """What is known of an output before it is made.
+
+    bytes: about. seconds: of the recordings that it is about, 0 where that is not known. stream: of
+    a file of sequences, as in extern_data. model: network and extern_data, of a trained one.
+    """
 
     bytes: int = 0
     seconds: float = 0.0
+    stream: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
 
 
 class Job(Protocol):

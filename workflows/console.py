@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snakemake.logging import DefaultFormatter
 from snakemake.logging import logger as snakemake_logger
@@ -27,13 +27,20 @@ CHATTER = (
 )
 
 
+class Shown(NamedTuple):
+    """A stage, and why it runs, where Snakemake's reason says less."""
+
+    node: Node
+    why: str | None
+
+
 class ShortFormatter(DefaultFormatter):
     """Formats Snakemake's messages in terms of recipes and stages; leaves others as they are.
 
-    nodes: folder -> node.
+    nodes: folder -> stage.
     """
 
-    def __init__(self, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, nodes: Mapping[str, Shown]) -> None:
         super().__init__()
         self.nodes = nodes
 
@@ -49,32 +56,33 @@ class ShortFormatter(DefaultFormatter):
         return str(super().format(record))
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
-        folder, node = self._stage(msg)
-        if node is None:
+        folder, shown = self._stage(msg)
+        if shown is None:
             return f"{msg['rule_name']}: {', '.join(msg['output'])}"
-        reason = str(msg["reason"]).partition(": ")[0].lower()
-        return f"{node.name}: {node.job.NAME}, {folder} ({reason})"
+        reason = shown.why or str(msg["reason"]).partition(": ")[0].lower()
+        return f"{shown.node.name}: {shown.node.job.NAME}, {folder} ({reason})"
 
     def format_job_finished(self, msg: dict[str, Any]) -> str:
         return ""
 
     def format_job_error(self, msg: dict[str, Any]) -> str:
-        folder, node = self._stage(msg)
-        if node is None:
+        folder, shown = self._stage(msg)
+        if shown is None:
             return str(super().format_job_error(msg))
+        node = shown.node
         error = folder / "error.txt"
         text = error.read_text("utf-8") if error.exists() else "stopped without an error message\n"
         return f"\n{node.name}: {node.job.NAME} failed; log: {folder / 'log.txt'}\n{text}"
 
-    def _stage(self, msg: dict[str, Any]) -> tuple[Path, Node | None]:
+    def _stage(self, msg: dict[str, Any]) -> tuple[Path, Shown | None]:
         folder = Path(msg["output"][0]).parent if msg["output"] else Path()
         return folder, self.nodes.get(str(folder))
 
 
-def install(nodes: Mapping[str, Node]) -> None:
+def install(nodes: Mapping[str, Shown]) -> None:
     """Let what Snakemake says on the terminal be short; its log file stays as it is.
 
-    nodes: folder -> node, may be filled later.
+    nodes: folder -> stage, may be filled later.
     """
     for handler in snakemake_logger.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.name == "DefaultStreamHandler":

@@ -48,7 +48,7 @@ class Node:
     params: Any
     inputs: Mapping[str, Input]
     hash: str
-    external: Sequence[Sequence[str]] = ()
+    external: Sequence[tuple[str, str]] = ()
 
     @property
     def folder(self) -> str:
@@ -93,12 +93,12 @@ def make_node(
     return Node(name=name, job=job, params=params, inputs=inputs, hash=digest, external=contents)
 
 
-def _external_contents(job: Job, params: Any, data: str | None) -> list[list[str]]:
+def _external_contents(job: Job, params: Any, data: str | None) -> list[tuple[str, str]]:
     """Return name and digest of each external file that is there; what is not, the job tells."""
     if not hasattr(job, "external"):
         return []
     files = [p for p in job.external(placed(params, data)) if p.is_file()]
-    return [[p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:16]] for p in files]
+    return [(p.name, hashlib.sha256(p.read_bytes()).hexdigest()[:16]) for p in files]
 
 
 def placed(params: Any, data: str | None) -> Any:

@@ -37,6 +37,13 @@ def try_locked(path: Path) -> Iterator[bool]:
         yield _try(file.fileno(), fcntl.LOCK_EX, path)
 
 
+def hold(path: Path) -> None:
+    """Lock a file until this process ends, where no other has it and it can be written."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _try(descriptor, fcntl.LOCK_EX, path)
+
+
 def held(path: Path) -> bool:
     """Return whether a process holds the lock on a file."""
     try:

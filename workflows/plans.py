@@ -95,6 +95,11 @@ def _user() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
+def alive_path(store: Path, plan: Planned) -> Path:
+    """Return the file that a run of a plan holds a lock on."""
+    return store / FOLDER / f"{plan.name}.lock"
+
+
 def read_plans(store: Path) -> dict[str, Planned]:
     """Return all plans in a store by the names of their files.
 

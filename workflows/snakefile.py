@@ -16,10 +16,14 @@ from jobs.job import JobError, Resources, load_job
 from workflows import console
 from workflows.config import check_config
 from workflows.graph import Node
+from workflows.lock import hold
 from workflows.plan import TABLE, make_plan
-from workflows.plans import planned
+from workflows.plans import alive_path, planned
+from workflows.reasons import Reasons
 from workflows.stages import MANIFEST, SPEC
 from workflows.store import write_plan
+
+PLANNED = "RETURNN_LITE_PLANNED"
 
 
 class PlanError(WorkflowError):
@@ -34,18 +38,31 @@ class Workflow:
     """
 
     def __init__(self, config: Mapping[str, Any], folder: str) -> None:
-        nodes: dict[str, Node] = {}
-        console.install(nodes)
+        shown: dict[str, console.Shown] = {}
+        console.install(shown)
         try:
             check_config(config)
             self.store = Path(config["store"])
             self.data = os.path.normpath(Path(folder, config["data"]))
             self.plan = make_plan(_names(config["recipes"]), self.data)
             write_plan(self.plan, self.store, Path(TABLE).parent)
+            if PLANNED not in os.environ:
+                for plan in planned(self.plan, Path(TABLE).parent):
+                    hold(alive_path(self.store, plan))
         except JobError as error:
             raise PlanError(str(error)) from None
-        nodes.update({str(self.store / folder): n for folder, n in self.plan.nodes.items()})
+        shown.update(self._shown())
         self.rules = [JobRule(self, name) for name in self.plan.jobs]
+
+    def _shown(self) -> dict[str, console.Shown]:
+        """Return each stage by its folder; why it runs is asked once, before any does."""
+        reasons = None if PLANNED in os.environ else Reasons(self.store)
+        found = {}
+        for folder, node in self.plan.nodes.items():
+            done = (self.store / folder / MANIFEST).exists()
+            why = None if done or reasons is None else reasons.why(node)
+            found[str(self.store / folder)] = console.Shown(node, why)
+        return found
 
     @property
     def table(self) -> str:
@@ -70,7 +87,7 @@ class Workflow:
     @property
     def begun(self) -> str:
         """Seconds since the epoch at the plan, also for the processes of cluster jobs."""
-        return os.environ.setdefault("RETURNN_LITE_PLANNED", f"{time.time():.3f}")
+        return os.environ.setdefault(PLANNED, f"{time.time():.3f}")
 
     def show_table(self) -> None:
         """Print the score table, where it is up to date."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from jobs import network_expected
 from jobs.engine_errors import engine_errors
-from jobs.job import Resources, file
+from jobs.job import Expected, Resources, file
 
 NAME = "align.ctc"
 VERSION = 1
@@ -46,6 +48,12 @@ class Params:
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network; return the labels of the alignment."""
+    network_expected.searched(None, params.layer, inputs)
+    return network_expected.with_blank(inputs["targets"].stream)
 
 
 @engine_errors()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jobs import network_expected
 from jobs.engine_errors import engine_errors
-from jobs.job import Resources, file
+from jobs.job import Expected, Resources, file
 from jobs.network_check import check_network
 
 NAME = "align.search"
@@ -50,6 +52,15 @@ class Params:
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=240)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network; return the labels of the alignment."""
+    targets = inputs["targets"].stream
+    if targets is None:
+        return {}
+    network_expected.searched(params.network, params.layer, inputs, {"classes": targets})
+    return network_expected.with_blank(targets)
 
 
 @engine_errors()

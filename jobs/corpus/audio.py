@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -92,3 +93,10 @@ def duration(path: Path) -> float:
         return float(soundfile.info(path).duration)
     except (soundfile.SoundFileError, OSError):
         return 0.0
+
+
+def sampled_seconds(paths: Sequence[Path], most: int = 30) -> float:
+    """Return about how long recordings are together, from some of them that can be read."""
+    some = [duration(path) for path in paths[:: max(1, len(paths) // most)]]
+    found = [seconds for seconds in some if seconds > 0]
+    return len(paths) * sum(found) / len(found) if found else 0.0

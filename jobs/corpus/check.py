@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from jobs.corpus.manifest import Utterance, read_manifest, write_manifest
-from jobs.job import JobError, Resources, file
+from jobs.job import Expected, JobError, Resources, file
 from jobs.progress import progress
 from jobs.skipped import Skipped
 
@@ -49,6 +50,11 @@ class Params:
 
 def resources(params: Params) -> Resources:
     return Resources(threads=1, mem_mb=1000, minutes=120)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return what is known of the corpus."""
+    return {"corpus": Expected(seconds=inputs["corpus"].seconds)}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.corpus.ranges import Range
 from jobs.corpus.voices import ACCENTS, Request, Split, draw_voices
 from jobs.files import written
-from jobs.job import Resources, file, folder, nearest, unhashed
+from jobs.job import Expected, Resources, file, folder, nearest, unhashed
 
 NAME = "corpus.commands"
 VERSION = 1
@@ -99,6 +100,15 @@ class Params:
 
 def resources(params: Params) -> Resources:
     return Resources(threads=params.processes, mem_mb=1000, minutes=30)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return the size of the recordings: requests of 2.5 s, as they come to on the average."""
+    found = {}
+    for name, size in (("train", params.train), ("dev", params.dev), ("test", params.test)):
+        seconds = 2.5 * size.utterances
+        found[name] = Expected(bytes=int(2 * params.sample_rate * seconds), seconds=seconds)
+    return found
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from jobs.corpus.kaldi_tables import check_keys, read_segments, read_table, read
 from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.corpus.text import normalise
 from jobs.files import written
-from jobs.job import JobError, Resources, file, folder
+from jobs.job import Expected, JobError, Resources, file, folder
 
 if TYPE_CHECKING:
     from jobs.corpus.kaldi_tables import Segment
@@ -53,6 +54,20 @@ def external(params: Params) -> list[Path]:
 
 def resources(params: Params) -> Resources:
     return Resources(threads=1, mem_mb=2000, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return how long the recordings are, from some of them."""
+    from jobs.corpus.audio import sampled_seconds
+
+    root = Path(params.root or params.path)
+    try:
+        recordings = list(read_wav_scp(Path(params.path, "wav.scp"), root).values())
+    except (JobError, OSError):  # told when it runs
+        return {}
+    seconds = sampled_seconds(recordings)
+    cut = Path(params.path, "segments").is_file()
+    return {"corpus": Expected(bytes=int(32000 * seconds) if cut else 0, seconds=seconds)}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

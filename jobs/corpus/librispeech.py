@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.corpus.text import normalise
-from jobs.job import JobError, Resources, file
+from jobs.job import Expected, JobError, Resources, file
 
 NAME = "corpus.librispeech"
 VERSION = 1
@@ -46,6 +46,14 @@ def external(params: Params) -> list[Path]:
 
 def resources(params: Params) -> Resources:
     return Resources(threads=1, mem_mb=2000, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return how long the recordings are, from some of them."""
+    from jobs.corpus.audio import sampled_seconds
+
+    recordings = sorted(Path(params.path).rglob("*.flac"))
+    return {"corpus": Expected(seconds=sampled_seconds(recordings))}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

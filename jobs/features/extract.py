@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.corpus.manifest import Utterance, read_manifest
 from jobs.files import written
-from jobs.job import JobError, Resources, file, unhashed
+from jobs.job import Expected, JobError, Resources, file, unhashed
 from jobs.progress import progress
 from jobs.skipped import Skipped
 
@@ -94,6 +94,14 @@ class Params:
 
 def resources(params: Params) -> Resources:
     return Resources(threads=params.threads, mem_mb=1000, minutes=240)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return the size of the features."""
+    seconds = inputs["corpus"].seconds
+    size = int(seconds / params.frame_shift * params.dim * 4)
+    stream = {"dim": params.dim, "sparse": False}
+    return {"features": Expected(bytes=size, seconds=seconds, stream=stream)}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

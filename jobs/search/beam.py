@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import JobError, Resources, file
+from jobs.job import Expected, JobError, Resources, file
 from jobs.network_check import check_network
 
 NAME = "search.beam"
@@ -56,6 +58,12 @@ class Params:
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=240)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network."""
+    network_expected.searched(params.network, params.layer, inputs)
+    return {}
 
 
 @engine_errors()

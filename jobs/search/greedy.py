@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import Resources, file
+from jobs.job import Expected, Resources, file
 
 NAME = "search.greedy"
 VERSION = 1
@@ -42,6 +44,12 @@ class Params:
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network."""
+    network_expected.searched(None, params.layer, inputs)
+    return {}
 
 
 @engine_errors()

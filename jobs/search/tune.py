@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import Resources, file, nearest
+from jobs.job import Expected, Resources, file, nearest
 from jobs.network_check import check_network
 
 NAME = "search.tune"
@@ -61,6 +63,12 @@ class Params:
 def resources(params: Params) -> Resources:
     """Return what a network of moderate size needs."""
     return Resources(threads=2, mem_mb=2500, minutes=240)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network."""
+    network_expected.searched(params.network, params.layer, inputs)
+    return {}
 
 
 @engine_errors()

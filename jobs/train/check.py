@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import Resources, file
+from jobs.job import Expected, Resources, file
+from jobs.network_expected import trained
 from jobs.train.network import CheckParams as Params
 
 NAME = "train.check"
@@ -37,6 +39,12 @@ class Outputs:
 def resources(params: Params) -> Resources:
     """Return what it takes to read the targets and to build the network."""
     return Resources(threads=1, mem_mb=2000, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Build the network."""
+    trained(params, inputs)
+    return {}
 
 
 @engine_errors()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import CHECKPOINTS, Resources, file, folder, unhashed
+from jobs.job import CHECKPOINTS, Expected, Resources, file, folder, unhashed
 from jobs.network_check import check_network
+from jobs.network_expected import trained
 from returnn_lite.engine.options import TrainOptions
 
 NAME = "train.network"
@@ -88,6 +90,11 @@ class Params(CheckParams):
 def resources(params: Params) -> Resources:
     """Return what the recipe says."""
     return Resources(threads=params.threads, mem_mb=params.mem_mb, minutes=params.minutes)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return the model's network, and its size with checkpoints."""
+    return trained(params, inputs)
 
 
 @engine_errors()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from jobs.files import written
-from jobs.job import JobError, Resources, file
+from jobs.job import Expected, JobError, Resources, file
 from jobs.progress import progress
 from jobs.skipped import Skipped
 from jobs.units.texts import read_texts
@@ -47,6 +48,11 @@ class Params:
 
 def resources(params: Params) -> Resources:
     return Resources(mem_mb=2000, minutes=60)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return the labels."""
+    return {"targets": Expected(stream=inputs["units"].stream)}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from jobs.files import written
-from jobs.job import JobError, Resources, folder
+from jobs.job import Expected, JobError, Resources, folder
 from jobs.units.texts import read_texts
 from jobs.units.units import BOUNDARY, EOS, FACTS, MODEL, UNK, VOCABULARY, characters
 
@@ -50,6 +51,11 @@ class Params:
 
 def resources(params: Params) -> Resources:
     return Resources(mem_mb=4000, minutes=120)
+
+
+def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:
+    """Return the labels of what the units encode."""
+    return {"units": Expected(stream={"dim": params.vocab_size, "sparse": True})}
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:

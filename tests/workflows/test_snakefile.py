@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -18,8 +19,12 @@ NOTHING = "Nothing to be done"
 
 def started(text: str) -> list[str]:
     """Return the stages that a run started, sorted."""
-    lines = [line for line in text.splitlines() if "(missing output" in line]
-    return sorted(line.partition(": ")[0] for line in lines)
+    return sorted(why(text))
+
+
+def why(text: str) -> dict[str, str]:
+    """Return the stages that a run started, and the reason that it gave for each."""
+    return dict(re.findall(r"^([^:\n]+): [a-z_.]+, \S* ?\S*/[0-9a-f]{16} \((.*)\)$", text, re.M))
 
 
 def error(toy: Toy, *arguments: str) -> list[str]:
