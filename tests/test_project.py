@@ -19,7 +19,7 @@ PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60
 ALLOWED = json.loads((PROJECT / "tests" / "size_allowed.json").read_text())
 # Module -> the distribution that has it, where the names differ.
-DISTRIBUTIONS = {"cupy": "cupy-cuda12x", "tensorflow": "tensorflow-cpu"}
+DISTRIBUTIONS = {"cupy": "cupy-cuda12x", "tensorflow": "tensorflow-cpu", "yaml": "pyyaml"}
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -82,7 +82,10 @@ def rows(store: Path, folder: str) -> list[Row]:
 
 
 def choose(found: Sequence[Row], wanted: str) -> Row:
-    """Return the row of a number (from 1) or of words in it. Raises JobError for none or several."""
+    """Return the row of a number (from 1) or of words in it.
+
+    Raises JobError for none or several.
+    """
     if wanted.isdecimal() and 1 <= int(wanted) <= len(found):
         return found[int(wanted) - 1]
     exact = [row for row in found if row.text == wanted]
@@ -130,8 +133,9 @@ def differing(known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
         kind = load_job(known["job"]).Params
     except JobError:  # a job that there is no more
         return dict(known["params"]), {}
-    differ, same = {}, {}
-    for key, value, default in _leaves(known["params"], kind, ""):
+    differ: dict[str, Any] = {}
+    same: dict[str, Any] = {}
+    for key, value, default in _leaves(known["params"], _defaults(kind), kind, ""):
         (same if value == default else differ)[key] = value
     return differ, same
 
@@ -139,19 +143,26 @@ def differing(known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 _NONE = object()  # no default
 
 
-def _leaves(params: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass's fields, as JSON values."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = to_json(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = to_json(field.default_factory())
+    return found
+
+
+def _leaves(
+    params: Mapping[str, Any], defaults: Mapping[str, Any], kind: Any, path: str
+) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, value and default of each parameter; dataclasses within them, by their fields."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     for key, value in params.items():
-        field, hint = fields.get(key), hints.get(key)
-        at = f"{path}{key}"
+        hint, default = hints.get(key), defaults.get(key, _NONE)
         if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            yield from _leaves(value, hint, f"{at}.")
-            continue
-        default: Any = _NONE
-        if field and field.default is not dataclasses.MISSING:
-            default = to_json(field.default)
-        elif field and field.default_factory is not dataclasses.MISSING:
-            default = to_json(field.default_factory())
-        yield at, value, default
+            inner = default if isinstance(default, dict) else _defaults(hint)
+            yield from _leaves(value, inner, hint, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value, default

@@ -1,0 +1,7 @@
+"""`python -m workflows` is `returnn-lite`."""
+
+import sys
+
+from workflows.cli.main import main
+
+sys.exit(main())

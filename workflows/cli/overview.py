@@ -1,0 +1,95 @@
+"""List recipes: what they are about, and what of them is done; with names, their stages."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jobs.job import JobError, outputs_of
+from workflows.cli import settings
+from workflows.cli.sizes import bytes_text, time_text
+from workflows.graph import Node
+from workflows.load import recipe_files, shown
+from workflows.plan import make_plan
+from workflows.stages import disk_use, finished, record, state
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("recipe", nargs="*", help="names or paths; all that come with the project")
+    settings.add_options(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the tables; return the exit status."""
+    known = settings.settings(options)
+    asked = settings.names(options.recipe)
+    console = Console()
+    if asked:
+        plan = make_plan(asked, known.data)
+        for name, nodes in plan.stages.items():
+            console.print(_stages(name, nodes, known.store))
+        return 0
+    table = Table("recipe", "about", "stages", "state", "disk", box=None, header_style="bold")
+    for name in recipe_files():
+        table.add_row(*_row(name, known))
+    console.print(table)
+    return 0
+
+
+def _row(name: str, known: settings.Settings) -> tuple[str | Text, ...]:
+    """Return the cells of a recipe; one with a mistake shows it."""
+    about = description(recipe_files()[name])
+    try:
+        plan = make_plan([name], known.data)
+    except JobError as error:
+        first = str(error).partition("\n")[0]
+        return name, Text(about), "", Text(first, style="red"), ""
+    folders = {node.folder: node for node in plan.stages[name].values()}
+    states = Counter(stage_state(node, known.store) for node in folders.values())
+    words = [f"{n} {word}" for word, n in states.items() if word != "finished" and word != "new"]
+    done = f"{states['finished']} of {len(folders)} finished"
+    size = sum(disk_use(known.store / folder) for folder in folders)
+    return name, Text(about), str(len(folders)), ", ".join([done, *words]), bytes_text(size)
+
+
+def stage_state(node: Node, store: Path) -> str:
+    """Return how far a stage is, as a word; a stage that lacks an output is not finished."""
+    folder = store / node.folder
+    found = state(folder)
+    if found == "finished" and not finished(folder, map(str, outputs_of(node.job).values())):
+        return "incomplete"
+    return "new" if found in ("absent", "planned") else found
+
+
+def description(path: Path) -> str:
+    """Return the first sentence of a recipe's docstring."""
+    try:
+        text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+    except SyntaxError as error:
+        raise JobError(f"{shown(path)}:{error.lineno}: {error.msg}") from None
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _stages(name: str, nodes: Mapping[str, Node], store: Path) -> Table:
+    """Return the table of a recipe's stages."""
+    table = Table("stage", "job", "state", "time", "memory", "disk", box=None, title=name)
+    for stage, node in nodes.items():
+        folder = store / node.folder
+        known = record(folder) or {}
+        table.add_row(
+            stage,
+            node.job.NAME,
+            stage_state(node, store),
+            time_text(known["seconds"]) if "seconds" in known else "",
+            bytes_text(known["peak_memory_mib"] * 2**20) if "peak_memory_mib" in known else "",
+            bytes_text(disk_use(folder)) if folder.exists() else "",
+        )
+    return table

@@ -1,0 +1,53 @@
+"""Run recipes up to their table of scores: Snakemake, with the recipes.
+
+Further options are Snakemake's: `returnn-lite run commands --cores 8 -n`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from workflows.cli import settings
+from workflows.load import load_recipes
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.usage = (
+        "returnn-lite run RECIPE ... [--all] [--store FOLDER] [--data FOLDER] [OPTION ...]"
+    )
+    parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
+    parser.add_argument(
+        "--all", action="store_true", help="all stages, not only those that the table needs"
+    )
+    settings.add_options(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Become Snakemake. Raises JobError for recipes that there are not."""
+    command = command_line(options, settings.settings(options))
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def command_line(options: argparse.Namespace, known: settings.Settings) -> list[str]:
+    """Return Snakemake's command line; what --config says of other keys stays."""
+    names = settings.names(options.recipe) or list(known.recipes)
+    load_recipes(names)
+    values = [f"recipes={json.dumps(names)}"]
+    if options.store:
+        values.append(f"store={known.store}")
+    if options.data:
+        values.append(f"data={known.data}")
+    rest = list(options.rest)
+    if "--config" in rest:
+        at = rest.index("--config") + 1
+        rest[at:at] = values
+    else:
+        rest += ["--config", *values]
+    target = "all" if options.all else "results/wer.txt"
+    snakefile = ["--snakefile", str(settings.ROOT / "Snakefile")]
+    return [sys.executable, "-m", "snakemake", *snakefile, target, *rest]
