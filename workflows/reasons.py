@@ -12,7 +12,7 @@ from jobs.typed_json import to_json
 from workflows.graph import Node
 from workflows.stages import record, stage_folders, state
 
-MOST = 3  # differences that are told
+MOST, LONG = 3, 100  # differences that are told, and characters of one
 BEFORE = {
     "running": "another process works at it",
     "failed": "failed before",
@@ -78,7 +78,8 @@ def _changed(old: Any, new: Any, params: Any, path: str = "") -> list[str]:
     params: where these are a dataclass, whose record has more keys: those that are not hashed.
     """
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else [f"{path}: {_short.repr(old)} -> {_short.repr(new)}"]
+        change = f"{_short.repr(old)} -> {_short.repr(new)}"
+        return [] if old == new else [f"{path}: {change if len(change) < LONG else 'changed'}"]
     lines = []
     gone = [] if dataclasses.is_dataclass(params) else [k for k in old if k not in new]
     for key in [*new, *gone]:

@@ -181,6 +181,17 @@ class Toy:
         assert done.returncode == 0, done.stderr
         return {k: self.root / "work" / v for k, v in json.loads(done.stdout).items()}
 
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run returnn-lite in the project, on a wide terminal."""
+        return subprocess.run(
+            [sys.executable, "-m", "workflows", *arguments],
+            cwd=self.root,
+            env={**self.environment(), "COLUMNS": "200"},
+            text=True,
+            capture_output=True,
+            timeout=120,
+        )
+
     def start(self, folder: Path, *arguments: str) -> subprocess.Popen[str]:
         """Start the runner for the stage of a folder; stdout and stderr are in its stdout."""
         command = [sys.executable, "-m", "workflows.run_job", str(folder / "stage.json")]
@@ -215,7 +226,7 @@ class Toy:
 def make_project(root: Path) -> Toy:
     """Make a project with our Snakefile, and the jobs toy.write and score.table."""
     root.mkdir()
-    for name in ("Snakefile", "config.yaml"):
+    for name in ("Snakefile", "config.yaml", "constraints.txt"):
         shutil.copy(PROJECT / name, root)
     for name in ("workflows", "profiles"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.job import JobError
@@ -21,17 +21,14 @@ from workflows.cli.sizes import bytes_text
 from workflows.plan import make_plan
 from workflows.preview import Step, steps
 
+MOST = 60  # stages that are listed without --all
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
-    parser.add_argument(
-        "--all", action="store_true", help="list every stage, however many there are"
-    )
+    parser.add_argument("--all", action="store_true", help=f"list more than {MOST} stages, too")
     settings.add_options(parser)
-
-
-MOST = 60  # stages that are listed without --all
 
 
 def main(options: argparse.Namespace) -> int:
@@ -43,7 +40,11 @@ def main(options: argparse.Namespace) -> int:
     if not found:
         console.print(f"all {len(plan.nodes)} stages are finished: nothing to run")
         return 0
-    table = Table("stage", "job", "why it runs", "memory", "new files", box=None)
+    table = Table(
+        *(Column(name, no_wrap=True) for name in ("stage", "job")),
+        *("why it runs", "memory", "new files"),
+        box=None,
+    )
     for step in found if options.all else found[:MOST]:
         size = "" if step.bytes is None else f"about {bytes_text(step.bytes)}"
         memory = bytes_text(step.mem_mb * 2**20)
@@ -51,8 +52,11 @@ def main(options: argparse.Namespace) -> int:
     console.print(table)
     if not options.all and len(found) > MOST:
         console.print(f"... and {len(found) - MOST} more; --all lists them")
-    console.print(f"\n{len(found)} of {len(plan.nodes)} stages run; the others are finished")
-    problems = _disk(found, known.store, console) + _memory(found, console)
+    others = len(plan.nodes) - len(found)
+    say = f"\n{len(found)} of {len(plan.nodes)} stages run; {others} are finished"
+    console.print(say, soft_wrap=True)
+    problems = _disk(found, known.store, console)
+    _memory(found, console)
     if problems:
         raise JobError("\n".join(problems))
     return 0
@@ -64,7 +68,8 @@ def _disk(found: list[Step], store: Path, console: Console) -> list[str]:
     place = next(path for path in (store.absolute(), *store.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     console.print(
-        f"new files: about {bytes_text(size)}, and small ones; {bytes_text(free)} are free"
+        f"new files: about {bytes_text(size)}, and small ones; {bytes_text(free)} are free",
+        soft_wrap=True,
     )
     if size <= free:
         return []
@@ -74,21 +79,21 @@ def _disk(found: list[Step], store: Path, console: Console) -> list[str]:
     ]
 
 
-def _memory(found: list[Step], console: Console) -> list[str]:
-    """Print how much memory is asked for; return the stages that ask for more than there is."""
+def _memory(found: list[Step], console: Console) -> None:
+    """Print how much memory is asked for, and where that is too much or too little."""
     total = psutil.virtual_memory().total // 2**20
     most = max(found, key=lambda step: step.mem_mb)
     console.print(
         f"memory: at most {most.mem_mb} MiB for one stage ({most.node.name}); this machine has"
-        f" {total} MiB"
+        f" {total} MiB",
+        soft_wrap=True,
     )
     for step in found:
         if step.peak_mib and step.peak_mib > step.mem_mb:
             console.print(
                 f"{step.node.name}: took {step.peak_mib} MiB before and asks for {step.mem_mb}:"
-                " a cluster may stop it"
+                " a cluster may stop it",
+                soft_wrap=True,
             )
-    if most.mem_mb <= total:
-        return []
-    console.print(f"{most.node.name} needs another machine: a cluster, for example")
-    return []
+    if most.mem_mb > total:
+        console.print(f"{most.node.name} needs another machine, such as a cluster's")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from jobs.job import JobError, nearest
 from workflows import plans
@@ -53,7 +53,11 @@ def main(options: argparse.Namespace) -> int:
             raise JobError(f"--forget: found no plan {name!r}{nearest(name, before)}")
     if before:
         console.print(_use(before, store))
-    table = Table("stage", "folder", "why it may go", "files", "disk", box=None)
+    table = Table(
+        *(Column(name, no_wrap=True) for name in ("stage", "folder")),
+        *("why it may go", "files", "disk"),
+        box=None,
+    )
     total = 0
     if options.remove:
         for garbage, problem in sweep(store, needed, days=options.days):
@@ -116,7 +120,9 @@ def _begun(plan: Planned, store: Path) -> bool:
 
 def _use(found: Mapping[str, Planned], store: Path) -> Table:
     """Return the table of disk use by plan; alone: what no other plan needs."""
-    table = Table("plan", "results", "of", "stages", "disk", "it alone", box=None)
+    table = Table(
+        Column("plan", no_wrap=True), "results", "of", "stages", "disk", "it alone", box=None
+    )
     sizes = {f: disk_use(store / f) for f in set().union(*(p.needs() for p in found.values()))}
     for name, plan in found.items():
         others = set().union(*(p.needs() for n, p in found.items() if n != name))

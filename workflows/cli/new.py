@@ -49,11 +49,11 @@ def main(options: argparse.Namespace) -> int:
     changes: dict[str, Any] = {}
     for text in options.changes:
         _change(changes, text, recipe.stages)
-    arguments = [json.dumps(options.name), *(f"{k}={v!r}" for k, v in changes.items())]
-    unnamed = {k: v for k, v in changes.items() if not k.isidentifier()}
-    if unnamed:  # `replace(**{"lr0.1": ...})`
-        named = [f"{k}={v!r}" for k, v in changes.items() if k not in unnamed]
-        arguments = [json.dumps(options.name), *named, f"**{unnamed!r}"]
+    named = {k: v for k, v in changes.items() if k.isidentifier()}
+    arguments = [_literal(options.name), *(f"{k}={_literal(v)}" for k, v in named.items())]
+    if named != changes:  # `replace(**{"lr0.1": ...})`
+        others = {k: v for k, v in changes.items() if k not in named}
+        arguments.append(f"**{_literal(others)}")
     path.write_text(TEXT.format(base=options.base, arguments=", ".join(arguments)), "utf-8")
     try:
         make_plan([options.name])
@@ -62,6 +62,15 @@ def main(options: argparse.Namespace) -> int:
         raise
     sys.stdout.write(f"{shown(path)}: edit it, then returnn-lite check {options.name}\n")
     return 0
+
+
+def _literal(value: Any) -> str:
+    """Return a JSON value as Python text, with double quotes."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_literal(k)}: {_literal(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _change(changes: dict[str, Any], text: str, stages: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.job import JobError, outputs_of
@@ -37,7 +37,15 @@ def main(options: argparse.Namespace) -> int:
         for name, nodes in plan.stages.items():
             console.print(_stages(name, nodes, known.store))
         return 0
-    table = Table("recipe", "about", "stages", "state", "disk", box=None, header_style="bold")
+    table = Table(
+        Column("recipe", no_wrap=True),
+        "about",
+        "stages",
+        "state",
+        "disk",
+        box=None,
+        header_style="bold",
+    )
     for name in recipe_files():
         table.add_row(*_row(name, known))
     console.print(table)
@@ -80,7 +88,12 @@ def description(path: Path) -> str:
 
 def _stages(name: str, nodes: Mapping[str, Node], store: Path) -> Table:
     """Return the table of a recipe's stages."""
-    table = Table("stage", "job", "state", "time", "memory", "disk", box=None, title=name)
+    table = Table(
+        *(Column(column, no_wrap=True) for column in ("stage", "job")),
+        *("state", "time", "memory", "disk"),
+        box=None,
+        title=name,
+    )
     for stage, node in nodes.items():
         folder = store / node.folder
         known = record(folder) or {}

@@ -10,15 +10,14 @@ import json
 import os
 import sys
 
+from jobs.job import JobError
 from workflows.cli import settings
-from workflows.load import load_recipes
+from workflows.load import load_recipes, recipe_files
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.usage = (
-        "returnn-lite run RECIPE ... [--all] [--store FOLDER] [--data FOLDER] [OPTION ...]"
-    )
+    parser.usage = "returnn-lite run RECIPE ... [--all] [--store FOLDER] [--data FOLDER] [...]"
     parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
     parser.add_argument(
         "--all", action="store_true", help="all stages, not only those that the table needs"
@@ -36,6 +35,9 @@ def main(options: argparse.Namespace) -> int:
 def command_line(options: argparse.Namespace, known: settings.Settings) -> list[str]:
     """Return Snakemake's command line; what --config says of other keys stays."""
     names = settings.names(options.recipe) or list(known.recipes)
+    late = [] if options.recipe else [word for word in options.rest if word in recipe_files()]
+    if late:
+        raise JobError(f"found {late[0]!r} behind an option, needed recipes before all options")
     load_recipes(names)
     values = [f"recipes={json.dumps(names)}"]
     if options.store:

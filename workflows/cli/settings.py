@@ -49,7 +49,7 @@ def settings(options: argparse.Namespace) -> Settings:
     recipes = config["recipes"]
     return Settings(
         store=Path(options.store or config["store"]),
-        data=os.path.abspath(options.data) if options.data else data,
+        data=str(Path(options.data).absolute()) if options.data else data,
         recipes=tuple(recipes.split(",") if isinstance(recipes, str) else recipes),
     )
 
