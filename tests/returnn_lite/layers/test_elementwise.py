@@ -205,8 +205,8 @@ def test_mistakes_seen_without_data(net: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("source(1)", r"found tuple index|found list index out of range in 'source\(1\)'"),
-        ("sauce(0)", r"found name 'sauce' is not defined in 'sauce\(0\)'"),
+        ("source(1)", "found source\\(1\\) in 'eval', needed one of 1 sources"),
+        ("sauce(0)", r"found the name 'sauce' in 'eval'; did you mean 'source'\?"),
         ("source(0) > 0", r"found 3 axes of bool from .*, needed 3 of float32; try out_type"),
         ("tf.reduce_sum(source(0))", r"found 0 axes of float32 from .*, needed 3 of float32"),
         (
