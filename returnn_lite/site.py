@@ -245,6 +245,10 @@ class Site:
         like: its template in a step, where it is not that of the node.
         """
         like = template_of(node) if like is None else like
+        while node.common.initial_output is None:
+            before, node = node, node.layer.begins_as(node)
+            if node is before:
+                break
         if node.initial is None:
             first = node.layer.first_output(self.of(node))
             if first is not None:

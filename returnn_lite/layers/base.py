@@ -69,6 +69,10 @@ class Layer:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}
 
+    def begins_as(self, node: Node) -> Node:
+        """Return the layer whose initial_output is that of this one: of a network, its output."""
+        return node
+
     def first_output(self, site: Site) -> Data | None:
         """Return what `prev:` of the layer is in the first step, where its state says so."""
         return None

@@ -60,11 +60,18 @@ class RecLastOutput(Layer):
     sub_layer_name: str
 
     def open(self, node: Node) -> None:
-        """Find the layer."""
-        name = f"{self.rec_layer}/{self.sub_layer_name}"
-        node.sources = [node.scope.get(name, str(node))]
-        if node.sources[0].loop is None or node.sources[0].loop is node.loop:
-            raise Site(node).error(f"found rec_layer {self.rec_layer!r}, needed one with a network")
+        """Find the layer, also where a copy or a subnetwork gives what the rec layer does."""
+        rec = node.scope.get(self.rec_layer, str(node))
+        while rec.inner is None or not rec.inner.is_body:
+            if rec.layer.layer_class == "subnetwork" and rec.inner is not None:
+                rec = rec.inner.get("output")
+            elif rec.layer.layer_class == "copy" and len(rec.sources) == 1:
+                rec = rec.sources[0]
+            else:
+                found = f"found rec_layer {self.rec_layer!r}"
+                raise Site(node).error(f"{found}, needed a rec layer with a network")
+        node.sources = [rec.inner.get(self.sub_layer_name, str(node))]
+        rec.wanted.add(node.sources[0])
 
     def infer(self, site: Site) -> Data:
         """Return the template of a step."""

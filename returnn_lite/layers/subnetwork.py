@@ -59,6 +59,11 @@ class Subnetwork(Layer):
         """Build the subnetwork."""
         open_scope(node, self.subnetwork, f"{node.param_path}/")
 
+    def begins_as(self, node: Node) -> Node:
+        """Return the layer `output`."""
+        assert node.inner is not None
+        return node.inner.get("output")
+
     def inner_input(self, site: Site) -> Data:
         """Return what `data` is in the subnetwork."""
         return site.source
@@ -114,6 +119,11 @@ class MaskedComputation(Layer):
         """Build the unit; its parameters have the names of this layer."""
         unit = {"from": "data", **self.unit}
         open_scope(node, {"output": unit}, {"output": node.param_path})
+
+    def begins_as(self, node: Node) -> Node:
+        """Return the unit."""
+        assert node.inner is not None
+        return node.inner.get("output")
 
     def masked_dim(self, node: Node) -> Dim:
         """Return the dim of the frames in which the mask is true."""

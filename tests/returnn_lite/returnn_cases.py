@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
+from returnn_decode_cases import DECODE_CASES
 from returnn_loss_cases import LOSS_CASES
 from returnn_signal_cases import SIGNAL_CASES
 from returnn_unit_cases import UNIT_CASES
@@ -270,6 +271,7 @@ def _convolutions() -> Case:
     return Case(net, {"data": {"dim": 4}}, {"data": [8, 8]}, outputs=("output", *outputs))
 
 
+PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
@@ -288,7 +290,7 @@ CASES = {
         name: Case(*parts, train=TRAIN.get(name))
         for name, parts in returnn_attention_cases.PARTS.items()
     },
-    **{name: Case(**opts) for name, opts in (UNIT_CASES | LOSS_CASES | SIGNAL_CASES).items()},
+    **{name: Case(**opts) for name, opts in PARTS.items()},
 }
 for _name, (_net, _outputs) in returnn_shape_cases.nets().items():
     _lengths = returnn_shape_cases.RAGGED
