@@ -11,7 +11,7 @@ from returnn_lite.infer import template_for
 from returnn_lite.lazy import tf
 
 # All losses are in these modules; to import them registers them.
-from returnn_lite.losses import framewise, hmm, search, sequence  # noqa: F401
+from returnn_lite.losses import framewise, hmm, sampling, search, sequence  # noqa: F401
 from returnn_lite.losses.base import Criterion, Given, Loss, find, sequence_sums
 from returnn_lite.node import Mode, Node
 
@@ -41,6 +41,8 @@ def open_loss(node: Node) -> None:
             "needed one of them"
         )
     node.criterion = criterion
+    for source in node.sources if criterion.of_input else []:
+        keep(source)
     for key in criterion.refs:
         name = getattr(criterion, key)
         if name is not None:

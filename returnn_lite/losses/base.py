@@ -91,14 +91,15 @@ class Criterion:
     of labels, is what the loss is divided by. use_normalized_loss: what the objective always does.
 
     needs_target, needs_search: without which there is no loss. in_search: whether it is computed in
-    a search. by_frame: whether its parts are by frame, rather than by sequence. refs: options that
-    name layers.
+    a search. by_frame: whether its parts are by frame, rather than by sequence. of_input: whether
+    it needs what the layer's output is computed from. refs: options that name layers.
     """
 
     needs_target: ClassVar[bool] = True
     needs_search: ClassVar[bool] = False
     in_search: ClassVar[bool] = False
     by_frame: ClassVar[bool] = True
+    of_input: ClassVar[bool] = False
     refs: ClassVar[tuple[str, ...]] = ("custom_inv_norm_factor",)
 
     scale: float = 1.0
