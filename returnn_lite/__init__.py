@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from returnn_lite.dim import BATCH as batch_dim
+    from returnn_lite.dim import Dim, FeatureDim, SpatialDim
     from returnn_lite.errors import NetworkError
     from returnn_lite.network import Network
 
-__all__ = ["Network", "NetworkError"]
+__all__ = ["Dim", "FeatureDim", "Network", "NetworkError", "SpatialDim", "batch_dim"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from returnn_lite.network import Network
 
         return Network
+    if name in ("Dim", "FeatureDim", "SpatialDim", "batch_dim"):
+        from returnn_lite import dim
+
+        return getattr(dim, "BATCH" if name == "batch_dim" else name)
     if name == "NetworkError":
         from returnn_lite.errors import NetworkError
 

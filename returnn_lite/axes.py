@@ -14,7 +14,7 @@ Word = "str | int | list[Any] | tuple[Any, ...] | Dim"
 
 
 def resolve(word: Any, x: Data, where: str) -> list[Dim]:
-    """Return the dims of x that an axis word, a position, or a list of them means.
+    """Return the dims of x that an axis word, a position, a Dim, or a list or set of them means.
 
     Words, with the short forms in brackets: "batch" (B), "time" (T), "feature" (F), letters of
     these such as "bt", "spatial" (s), "dynamic" (dyn, d), "static", "except_batch", "except_time"
@@ -27,6 +27,9 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     """
     if word is None or word == "":
         return []
+    if isinstance(word, set | frozenset):
+        found = [d for w in word for d in resolve(w, x, where)]
+        return [d for d in x.dims if d in found]
     if isinstance(word, list | tuple):
         return list(dict.fromkeys(d for w in word for d in resolve(w, x, where)))
     optional = isinstance(word, str) and word.endswith("?")
@@ -45,7 +48,7 @@ def is_time(word: Any) -> bool:
 
 def _find(word: Any, x: Data) -> list[Dim]:
     if isinstance(word, Dim):
-        return [word] if word in x.dims else []
+        return [d for d in x.dims if d is word or d in word.made]
     if isinstance(word, int) and not isinstance(word, bool):
         return _entry(batch_major(x), str(word))
     if not isinstance(word, str):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import mul
 from typing import Any, Literal
+from weakref import WeakSet
 
 from returnn_lite.lazy import tf
 
@@ -20,9 +21,21 @@ class Dim:
         sequences (its lengths, int32 [batch], then belong to the run: see `Run.lengths`).
     parts, formula: of a derived dim, the dims that its size is a formula of: see `derived`. A
         packed dim has parts alone: see `packed`.
+    made: where a config names a dim that a layer makes, such as by out_dim, the dims that it is;
+        an axis word that is this dim then means those.
     """
 
-    __slots__ = ("_derived", "ends", "formula", "kind", "name", "parts", "size")
+    __slots__ = (
+        "__weakref__",
+        "_derived",
+        "ends",
+        "formula",
+        "kind",
+        "made",
+        "name",
+        "parts",
+        "size",
+    )
 
     def __init__(self, kind: Kind, name: str, size: int | None = None):
         self.kind: Kind = kind
@@ -31,6 +44,7 @@ class Dim:
         self.parts: tuple[Dim, ...] = ()
         self.formula: Callable[..., Any] | None = None
         self.ends: tuple[Dim, int, int] = (self, 0, 0)
+        self.made: WeakSet[Dim] = WeakSet()
         self._derived: dict[tuple[Any, ...], Dim] = {}
 
     @property
@@ -117,6 +131,16 @@ def packed(dim: Dim, *, batch_major: bool) -> Dim:
         dim._derived[key] = Dim("batch", f"packed:{dim.name}")
         dim._derived[key].parts = (dim,)
     return dim._derived[key]
+
+
+def SpatialDim(name: str, size: int | None = None) -> Dim:
+    """Return a spatial dim, as configs have it; dynamic without a size."""
+    return Dim("spatial", name, size)
+
+
+def FeatureDim(name: str, size: int) -> Dim:
+    """Return a feature dim, as configs have it."""
+    return Dim("feature", name, size)
 
 
 BATCH = Dim("batch", "batch")

@@ -52,6 +52,9 @@ class Common:
     are kept, such as "CPU". batch_norm: True or the options of the layer batch_norm, which is then
     applied to the output. register_as_extern_data: the name under which `data:` and targets find
     the output. collocate_with: layers that it leaves a loop together with, or not at all.
+    in_dim: the dim of the input that is its feature dim. out_dim: a Dim by which others may name
+    the feature dim, or another one that the layer makes; its size is n_out, where that is absent.
+    out_shape: Dims that the output must have, and no others.
     only_on_search: in no other mode it is an output of the network; only_on_eval: in
     training it has no loss. need_last: without effect: rec_last_output finds the last step anyway.
     """
@@ -73,6 +76,9 @@ class Common:
     batch_norm: bool | dict[str, Any] = False
     register_as_extern_data: str | None = None
     is_output_layer: bool = False
+    in_dim: Dim | None = None
+    out_dim: Dim | None = None
+    out_shape: set[Dim] | None = None
     collocate_with: str | tuple[str, ...] = ()
     only_on_search: bool = False
     only_on_eval: bool = False

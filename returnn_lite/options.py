@@ -33,6 +33,9 @@ def fits(value: Any, hint: Any) -> bool:
         return any(value == a and type(value) is type(a) for a in get_args(hint))
     if origin in (Union, types.UnionType):
         return any(fits(value, h) for h in get_args(hint))
+    if origin is set:
+        allowed = isinstance(value, set | frozenset | list | tuple)
+        return allowed and all(fits(v, get_args(hint)[0]) for v in value)
     if origin is tuple:
         return isinstance(value, list | tuple) and all(fits(v, get_args(hint)[0]) for v in value)
     if origin is dict:
@@ -49,6 +52,8 @@ def described(hint: Any) -> str:
         return " or ".join(repr(a) for a in get_args(hint))
     if origin in (Union, types.UnionType):
         return " or ".join(described(h) for h in get_args(hint))
+    if origin is set:
+        return f"a set, each {described(get_args(hint)[0])}"
     if origin is tuple:
         return f"a list, each {described(get_args(hint)[0])}"
     return _NAMES.get(origin or hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -48,15 +48,23 @@ class Site:
         """The outputs of the layers in `from`."""
         if self.frame is None:
             return self._known_sources()
-        datas = [self.data(n) for n in self.node.sources]
+        datas = [self._with_in_dim(self.data(n)) for n in self.node.sources]
         return [dropped(self, d, i) for i, d in enumerate(datas)]
+
+    def _with_in_dim(self, x: Data) -> Data:
+        """Return an input with the feature dim that the option in_dim says."""
+        dim = self.node.common.in_dim
+        if dim is None or x.sparse_dim is not None:
+            return x
+        found = resolve(dim, x, f"{self.node}: in_dim")
+        return replace(x, feature_dim=found[-1])
 
     def _known_sources(self) -> list[Data]:
         """Return the templates that are known; in a loop, `prev:` may not yet be."""
         found = []
         for node in self.node.sources:
             try:
-                x = template_for(node, self.node)
+                x = self._with_in_dim(template_for(node, self.node))
                 if self.node.common.dropout:
                     shared_dims(self.node, x)
                 found.append(x)

@@ -139,6 +139,8 @@ def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[L
         raise NetworkError(f"{where}: found n_out {opts['n_out']}, needed 1 or more")
     if not 0.0 <= opts.get("dropout", 0.0) < 1.0:
         raise NetworkError(f"{where}: found dropout {opts['dropout']}, needed 0 or more, below 1")
+    if "n_out" in own and "n_out" not in opts and opts.get("out_dim") is not None:
+        opts = {**opts, "n_out": opts["out_dim"].size}
     try:
         layer = cls(**{k: v for k, v in opts.items() if k in own})
     except TypeError as error:

@@ -186,7 +186,8 @@ class SliceNd(Layer):
     """Consecutive entries of a dim from a start on, 0 where there are none.
 
     start: a number, or a layer of whole numbers, whose dims the output has, too. size: how many: a
-    number, a layer [batch], or None for all to the end, but at least min_size.
+    number, a layer [batch], or None for all to the end, but at least min_size. out_spatial_dim: a
+    Dim by which others may name the new dim.
     """
 
     refs = ("start", "size")
@@ -194,6 +195,7 @@ class SliceNd(Layer):
     start: int | str | None = None
     min_size: int | None = None
     axis: Any = "T"
+    out_spatial_dim: Dim | None = None
 
     def stays(self, node: Node) -> bool:
         """Return whether the number of entries differs between sequences: once for each of them."""

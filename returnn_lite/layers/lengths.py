@@ -138,7 +138,10 @@ class SeqLenMask(Layer):
 @register("range")
 @dataclass(frozen=True, kw_only=True)
 class Range(Layer):
-    """The numbers from start to before limit, every delta: [n]."""
+    """The numbers from start to before limit, every delta: [n].
+
+    out_spatial_dim: a Dim by which others may name their dim.
+    """
 
     default_from = ()
     limit: float
@@ -146,6 +149,7 @@ class Range(Layer):
     delta: float = 1
     dtype: str | None = None
     sparse: bool = False
+    out_spatial_dim: Dim | None = None
 
     def _number(self) -> int:
         return max(int(-(-(self.limit - self.start) // self.delta)), 0)
@@ -209,10 +213,14 @@ class RangeInAxis(Layer):
 @register("range_from_length")
 @dataclass(frozen=True, kw_only=True)
 class RangeFromLength(Layer):
-    """The positions in a new dim, whose lengths are the input: [n], from lengths [batch]."""
+    """The positions in a new dim, whose lengths are the input: [n], from lengths [batch].
+
+    out_spatial_dim: a Dim by which others may name that dim.
+    """
 
     dtype: str = "int32"
     sparse: bool = False
+    out_spatial_dim: Dim | None = None
 
     def stays(self, node: Node) -> bool:
         """Return True: the lengths are those of one sequence for each of the batch."""

@@ -160,12 +160,13 @@ class TopK(Layer):
 
     in: [..., n]; out: [..., k]. axis: a dim, or a list of dims. The layer's parts `indices` or, for
     a list, `indices0`, `indices1`, ... are the places of the entries in these dims.
-    sorted: False allows any order.
+    sorted: False allows any order. k_dim: a Dim by which others may name that of the k.
     """
 
     axis: Any
     k: int
     sorted: bool = True
+    k_dim: Dim | None = None
 
     def parts(self, node: Node) -> Mapping[str, Layer]:
         """Return the layers of the indices."""

@@ -40,7 +40,8 @@ class Window(Running):
 
     window_left, window_right: how many of them are before and behind it; by default one half is
     behind. stride: only every so-many-th window. padding "valid": only windows within the sequence;
-    "same": zeros beyond its ends. Over the steps of a loop, window_right is 0.
+    "same": zeros beyond its ends. Over the steps of a loop, window_right is 0. window_dim: a Dim by
+    which others may name the dim of a window.
     """
 
     window_size: int
@@ -48,6 +49,7 @@ class Window(Running):
     window_right: int | None = None
     stride: int = 1
     padding: Literal["same", "valid"] = "same"
+    window_dim: Dim | None = None
 
     def _left(self) -> int:
         """Return how many frames of a window are before its own."""

@@ -85,7 +85,8 @@ class Pad(Layer):
 
     axes: which. padding: how many at both ends, (left, right), or one such pair for each axis.
     mode: "constant" with value, "reflect", "symmetric" or "replication". Those on the right follow
-    the end of each sequence; in RETURNN so they do with handle_dynamic_dims only.
+    the end of each sequence; in RETURNN so they do with handle_dynamic_dims only. out_dims: Dims by
+    which others may name the longer dims.
     """
 
     axes: Any
@@ -93,6 +94,7 @@ class Pad(Layer):
     value: float = 0
     mode: str = "constant"
     handle_dynamic_dims: Literal[True] | None = None
+    out_dims: tuple[Dim, ...] | None = None
 
     def _pairs(self, site: Site, dims: list[Dim]) -> list[tuple[int, int]]:
         padding = self.padding

@@ -21,27 +21,30 @@ from returnn_lite.site import Site
 class SplitDims(Layer):
     """One dim as several, the last of them running fastest.
 
-    in: [..., n, ...]; out: [..., *dims, ...]. dims: their sizes; -1 for the rest. A dynamic dim has
-    -1 first, and is filled up with pad_value behind the end of each sequence; so is a fixed one
-    with pad_to_multiples. RETURNN fills up behind the longest sequence only.
+    in: [..., n, ...]; out: [..., *dims, ...]. dims: their sizes, or Dims; -1, or a Dim without a
+    size, for the rest. A dynamic dim has that first, and is filled up with pad_value behind the end
+    of each sequence; so is a fixed one with pad_to_multiples. RETURNN fills up behind the longest sequence only.
     """
 
     axis: Any
-    dims: tuple[int, ...]
+    dims: tuple[int | Dim, ...]
     pad_value: float = 0
     pad_to_multiples: bool | None = None
+
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple((n.size or -1) if isinstance(n, Dim) else n for n in self.dims)
 
     def infer(self, site: Site) -> Data:
         """Return the template with the new dims in place of the old one."""
         x = site.source
         dim = site.axis_of(self.axis, x)
-        fixed = prod(n for n in self.dims if n > 0)
-        rest = [n for n in self.dims if n < 1]
+        fixed = prod(n for n in self._sizes() if n > 0)
+        rest = [n for n in self._sizes() if n < 1]
         if dim is BATCH or not self.dims or rest not in ([], [-1]):
             raise site.error(
                 f"found dims {tuple(self.dims)} for {dim} of {x}, needed sizes, one -1"
             )
-        if dim.size is None and (not rest or (fixed > 1 and self.dims[0] != -1)):
+        if dim.size is None and (not rest or (fixed > 1 and self._sizes()[0] != -1)):
             raise site.error(f"found dims {tuple(self.dims)} for {dim!r}, needed -1 first")
         if dim.size is not None and not self._fits(dim.size, fixed, bool(rest)):
             raise site.error(f"found dims {tuple(self.dims)} for {dim} of {x}, needed its size")
@@ -57,17 +60,20 @@ class SplitDims(Layer):
         rest = dim.strided(fixed)
         if fixed > 1 and rest.size is not None:
             rest = site.node.dim(dim.kind, "rest", rest.size)
-        return [
-            site.node.dim(dim.kind, f"split_dims{i}", n) if n > 0 else rest
-            for i, n in enumerate(self.dims)
-        ]
+        found = []
+        for i, (n, size) in enumerate(zip(self.dims, self._sizes(), strict=True)):
+            if isinstance(n, Dim) and size < 0:
+                n.made.add(rest)
+            own = n if isinstance(n, Dim) else site.node.dim(dim.kind, f"split_dims{i}", size)
+            found.append(own if size > 0 else rest)
+        return found
 
     def _out(self, site: Site, x: Data, dim: Dim) -> Data:
         new: list[Dim] = site.node.resolved["dims"]
         at = x.axis(dim)
         out = replace(x, dims=(*x.dims[:at], *new, *x.dims[at + 1 :]), tensor=None)
         if dim is x.time_dim:
-            rest = [d for d, n in zip(new, self.dims, strict=True) if n == -1]
+            rest = [d for d, n in zip(new, self._sizes(), strict=True) if n == -1]
             out = replace(out, time_dim=(rest or new)[0])
         if dim is x.feature_dim:
             out = replace(out, feature_dim=new[-1])
@@ -77,7 +83,7 @@ class SplitDims(Layer):
         """Return the values with another shape."""
         x = site.source
         dim = site.axis_of(self.axis, x)
-        fixed, axis = prod(n for n in self.dims if n > 0), x.axis(dim)
+        fixed, axis = prod(n for n in self._sizes() if n > 0), x.axis(dim)
         if (dim.dynamic or self.pad_to_multiples) and fixed > 1:
             x = site.run.masked(x, dim, self.pad_value)
             paddings: list[Any] = [[0, 0]] * len(x.dims)

@@ -96,12 +96,14 @@ class MaskedComputation(Layer):
     In a loop the output is that of the last step in which the mask was true (`initial_output`
     before the first), whether the layer is moved out of the loop or not. Outside of any loop the
     output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
+    out_spatial_dim: a Dim by which others may then name its frames.
     """
 
     refs = ("mask",)
     mask: str
     unit: dict[str, Any]
     masked_from: str | None = None
+    out_spatial_dim: Dim | None = None
 
     @classmethod
     def sources_of(cls, opts: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.data import Data, common
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -23,15 +23,15 @@ def _check_dtype(site: Site, dtype: str) -> None:
 @register("constant")
 @dataclass(frozen=True, kw_only=True)
 class Constant(Layer):
-    """The number `value`, without dims, or repeated over dims of the sizes in `shape`.
+    """The number `value`, without dims, or repeated over the dims of `shape`.
 
-    The last of these are features. dtype: by default that of the number: bool, int32 or float32.
-    with_batch_dim: for each sequence.
+    shape: sizes or Dims, the last features. dtype: by default that of the number: bool, int32 or
+    float32. with_batch_dim: for each sequence.
     """
 
     default_from = ()
     value: bool | int | float = 0.0
-    shape: tuple[int, ...] = ()
+    shape: tuple[int | Dim, ...] = ()
     dtype: str | None = None
     with_batch_dim: bool = False
 
@@ -44,7 +44,9 @@ class Constant(Layer):
         _check_dtype(site, dtype)
         last = len(self.shape) - 1
         dims = tuple(
-            site.node.dim("feature" if i == last else "spatial", f"static:{i}", n)
+            n
+            if isinstance(n, Dim)
+            else site.node.dim("feature" if i == last else "spatial", f"static:{i}", n)
             for i, n in enumerate(self.shape)
         )
         batch = (BATCH,) if self.with_batch_dim else ()

@@ -17,12 +17,13 @@ from returnn_lite.site import Site
 class Variable(Layer):
     """A parameter: float [*shape], the same for all sequences; its last axis is the feature dim.
 
-    add_batch_axis, add_time_axis: a batch axis, and an axis of size 1, in front. init: its first
-    value, see `initialisers`; param_name: its name, by default that of the layer.
+    shape: sizes, or Dims. add_batch_axis, add_time_axis: a batch axis, and an axis of size 1, in
+    front. init: its first value, see `initialisers`; param_name: its name, by default that of the
+    layer.
     """
 
     default_from: ClassVar[Any] = ()
-    shape: tuple[int, ...]
+    shape: tuple[int | Dim, ...]
     dtype: Literal["float32", "float64", "int32", "int64"] = "float32"
     add_batch_axis: bool = False
     add_time_axis: bool = False
@@ -31,22 +32,27 @@ class Variable(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template, and declare the parameter."""
-        if min(self.shape, default=1) < 1:
+        if min(self._sizes(), default=1) < 1:
             raise site.error(f"found shape {tuple(self.shape)}, needed sizes of 1 or more")
         init = 0 if self.init is None else self.init
         trainable = self.dtype.startswith("float")
-        shape = tuple(self.shape)
+        shape = self._sizes()
         site.param(self._name(site), shape, init, trainable=trainable, dtype=self.dtype)
         return self._out(site)
+
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(n.size or 0 if isinstance(n, Dim) else n for n in self.shape)
 
     def _name(self, site: Site) -> str:
         return self.param_name or site.node.name
 
     def _out(self, site: Site) -> Data:
         dims: list[Dim] = [
-            site.node.dim("spatial", f"axis{i}", size) for i, size in enumerate(self.shape[:-1])
+            site.node.dim("spatial", f"axis{i}", n) if isinstance(n, int) else n
+            for i, n in enumerate(self.shape[:-1])
         ]
-        dims += [site.feature(self.shape[-1])] if self.shape else []
+        last = self.shape[-1:]
+        dims += [site.feature(n) if isinstance(n, int) else n for n in last]
         time = site.node.dim("spatial", "time", 1) if self.add_time_axis else None
         front = ([BATCH] if self.add_batch_axis else []) + ([time] if time else [])
         return Data(
@@ -60,6 +66,6 @@ class Variable(Layer):
     def call(self, site: Site) -> Data:
         """Return the parameter."""
         out = self._out(site)
-        value = tf.convert_to_tensor(site.param(self._name(site), tuple(self.shape), None))
+        value = tf.convert_to_tensor(site.param(self._name(site), self._sizes(), None))
         sizes = [site.size(d) for d in out.dims]
         return replace(out, tensor=tf.broadcast_to(value, sizes))

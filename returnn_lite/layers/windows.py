@@ -22,9 +22,11 @@ class Spatial(Layer):
     """A layer over spatial dims, by default all dims but batch and feature.
 
     What other dims there are is done for each of their entries. in_spatial_dims: axis words.
+    out_spatial_dims: Dims by which others may name those of the output.
     """
 
     in_spatial_dims: tuple[Any, ...] | None = None
+    out_spatial_dims: tuple[Dim, ...] | None = None
 
     def stays(self, node: Node) -> bool:
         """Return True: the windows are those of one sequence for each of the batch."""

@@ -1,0 +1,48 @@
+"""Dims that a config names by objects of its own: out_dim, out_spatial_dims, out_shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from returnn_lite.axes import resolve
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.infer import template_for
+from returnn_lite.site import Site
+
+_SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_dim")
+
+
+def name_dims(site: Site, out: Data) -> None:
+    """Let the Dims in a layer's options mean the dims of its output, which is a template.
+
+    Raises NetworkError where there is no such dim, or one of another size.
+    """
+    node, common = site.node, site.node.common
+    given = {o: v for o in _SPATIAL if (v := getattr(node.layer, o, None)) is not None}
+    if site.partial or (common.out_dim is None and common.out_shape is None and not given):
+        return
+    old = {d for source in node.sources for d in template_for(source, node).dims}
+    new = [d for d in out.dims if d not in old and d.kind != "batch"]
+    for option, named in given.items():
+        named = named if isinstance(named, list | tuple) else [named]
+        spatial = [d for d in new if d is not out.feature_dim]
+        if len(spatial) != len(named):
+            spatial = [d for d in out.dims if d.kind != "batch" and d is not out.feature_dim]
+        _name(site, out, option, named, spatial)
+    if common.out_dim is not None:
+        classes = [d for d in (out.sparse_dim, out.feature_dim) if d is not None][:1]
+        made = classes if len(new) != 1 or out.feature_dim in new else new
+        _name(site, out, "out_dim", [common.out_dim], made)
+    if common.out_shape is not None:
+        found = [d for w in common.out_shape for d in resolve(w, out, f"{node}: out_shape")]
+        if set(found) != set(out.dims):
+            raise site.error(f"found {out}, needed the dims {list(common.out_shape)} of out_shape")
+
+
+def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequence[Dim]) -> None:
+    if len(named) != len(made) or any(n.size != d.size for n, d in zip(named, made, strict=True)):
+        raise site.error(f"found {option} {list(named)} for {out}, needed {list(made)}")
+    for name, dim in zip(named, made, strict=True):
+        if name is not dim:
+            name.made.add(dim)

@@ -1,0 +1,167 @@
+"""Dims as objects in a config: the same network as with sizes and axis words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import dense, random_parameters, run
+
+from returnn_lite import FeatureDim, Network, NetworkError, SpatialDim, batch_dim
+
+TIME, IN, HIDDEN = SpatialDim("time"), FeatureDim("in", 3), FeatureDim("hidden", 6)
+HEADS, KEY, WINDOWS = SpatialDim("heads", 2), FeatureDim("key", 3), SpatialDim("windows")
+STREAMS = {"data": {"dim_tags": [batch_dim, TIME, IN]}}
+LINEAR = {"class": "linear", "activation": "tanh", "from": "data"}
+SPLIT = {"class": "split_dims", "axis": "F", "dims": (2, -1)}
+POOL = {"class": "pool", "mode": "max", "pool_size": (2,), "padding": "same", "from": "h"}
+SUM = {"class": "reduce", "mode": "sum"}
+REPEAT = {"class": "repeat", "repetitions": 2, "axis": "T", "from": "h"}
+LONG, TOP, STEPS = SpatialDim("long"), SpatialDim("top", 2), SpatialDim("steps", 4)
+HIDDEN_NET: dict[str, Any] = {"h": {**LINEAR, "n_out": 6}}
+NAMED_NET: dict[str, Any] = {"h": {**LINEAR, "in_dim": IN, "out_dim": HIDDEN}}
+
+# With words, and with Dims.
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "features": (
+        {"output": {**SUM, "axis": "F", "from": "h"}},
+        {"output": {**SUM, "axis": HIDDEN, "from": "h"}},
+    ),
+    "a set": (
+        {"output": {**SUM, "axes": ["T", "F"], "from": "h"}},
+        {"output": {**SUM, "axes": {TIME, HIDDEN}, "from": "h"}},
+    ),
+    "two layers that have the same dim": (
+        {
+            "a": {**LINEAR, "n_out": 6},
+            "output": {"class": "dot", "reduce": "F", "from": ["a", "h"]},
+        },
+        {
+            "a": {**LINEAR, "out_dim": HIDDEN},
+            "output": {"class": "dot", "reduce": HIDDEN, "from": ["a", "h"]},
+        },
+    ),
+    "windows": (
+        {"p": POOL, "output": {**SUM, "axis": "T", "from": "p"}},
+        {
+            "p": {**POOL, "in_spatial_dims": [TIME], "out_spatial_dims": [WINDOWS]},
+            "output": {**SUM, "axis": WINDOWS, "from": "p", "out_shape": {batch_dim, HIDDEN}},
+        },
+    ),
+    "windows that are as many as frames": (
+        {
+            "p": {**POOL, "strides": 1},
+            "output": {"class": "combine", "kind": "add", "from": ["p", "h"]},
+        },
+        {
+            "p": {**POOL, "strides": 1, "out_spatial_dims": [WINDOWS]},
+            "output": {
+                "class": "combine",
+                "kind": "add",
+                "from": ["p", "h"],
+                "out_shape": {batch_dim, WINDOWS, HIDDEN},
+            },
+        },
+    ),
+    "a repeated dim": (
+        {"r": REPEAT, "output": {**SUM, "axis": "T", "from": "r"}},
+        {"r": {**REPEAT, "axis": TIME, "out_dim": LONG}, "output": {**SUM, "axis": LONG}},
+    ),
+    "merged features": (
+        {
+            "s": {**SPLIT, "from": "h"},
+            "m": {"class": "merge_dims", "axes": "static", "from": "s"},
+            "output": {**SUM, "axis": "F", "from": "m"},
+        },
+        {
+            "s": {**SPLIT, "axis": HIDDEN, "from": "h"},
+            "m": {"class": "merge_dims", "axes": "static", "from": "s", "out_dim": HIDDEN},
+            "output": {**SUM, "axis": HIDDEN, "from": "m"},
+        },
+    ),
+    "the best": (
+        {
+            "k": {"class": "top_k", "axis": "F", "k": 2, "from": "h"},
+            "output": {**SUM, "axis": "dim:2", "from": "k"},
+        },
+        {
+            "k": {"class": "top_k", "axis": HIDDEN, "k": 2, "k_dim": TOP, "from": "h"},
+            "output": {**SUM, "axis": TOP, "from": "k"},
+        },
+    ),
+    "a parameter": (
+        {
+            "v": {"class": "variable", "shape": (2, 6)},
+            "output": {"class": "dot", "reduce": "F", "from": ["h", "v"]},
+        },
+        {
+            "v": {"class": "variable", "shape": (HEADS, HIDDEN)},
+            "output": {"class": "dot", "reduce": HIDDEN, "from": ["h", "v"]},
+        },
+    ),
+    "numbers": (
+        {"r": {"class": "range", "limit": 4}, "output": {**SUM, "axis": "dim:4", "from": "r"}},
+        {
+            "r": {"class": "range", "limit": 4, "out_spatial_dim": STEPS},
+            "output": {**SUM, "axis": STEPS, "from": "r"},
+        },
+    ),
+}
+PAIRS["a repeated dim"][1]["output"]["from"] = "r"
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_dims_are_what_words_and_sizes_are(name: str) -> None:
+    words, dims = PAIRS[name]
+    first = Network({**HIDDEN_NET, **words}, extern_data={"data": {"dim": 3}})
+    second = Network({**NAMED_NET, **dims}, extern_data=STREAMS)
+    assert first.param_shapes() == second.param_shapes()
+    second.set_params(random_parameters(first))
+    batch = {"data": dense([5, 3], 3)}
+    needed, found = (run(n, batch)["output"].canonical() for n in (first, second))
+    np.testing.assert_array_equal(found, needed)
+
+
+def test_other_features_of_the_input() -> None:
+    net = {"s": {**SPLIT, "dims": (HEADS, KEY), "from": "h"}}
+    over_heads = {**LINEAR, "from": "s", "in_dim": HEADS, "n_out": 4}
+    network = Network({**NAMED_NET, **net, "output": over_heads}, extern_data=STREAMS)
+    params = random_parameters(network)
+    assert params["output/W"].shape == (2, 4)
+    out = run(network, {"data": dense([5, 3], 3)}, ["s", "output"])
+    x = out["s"].canonical()
+    needed = np.tanh(np.einsum("bthk,ho->btko", x, params["output/W"]) + params["output/b"])
+    needed[1, 3:] = 0
+    np.testing.assert_allclose(out["output"].canonical(), needed, rtol=1e-5, atol=1e-6)
+    with pytest.raises(NetworkError, match=r"output \(linear\): in_dim: found no axis F\|6 in"):
+        wrong = {**over_heads, "in_dim": HIDDEN}
+        Network({**NAMED_NET, **net, "output": wrong}, extern_data=STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (
+            {"out_dim": HIDDEN, "n_out": 5},
+            r"output \(linear\): found out_dim \[F\|6\] for \[B,T\|'time',F\|5\], needed \[F\|5\]",
+        ),
+        ({"out_dim": 6}, r"output \(linear\): option 'out_dim': found 6, needed a Dim or None"),
+        (
+            {"out_dim": HIDDEN, "out_shape": {batch_dim, HIDDEN}},
+            r"output \(linear\): found \[B,T\|'time',F\|6\], needed the dims \[.*\] of out_shape",
+        ),
+        (
+            {"out_dim": HIDDEN, "out_shape": {batch_dim, TIME, KEY}},
+            r"output \(linear\): out_shape: found no axis F\|3 in \[B,T\|'time',F\|6\]",
+        ),
+        (
+            {"class": "pool", "mode": "max", "pool_size": (2,), "out_spatial_dims": [HEADS]},
+            r"output \(pool\): found out_spatial_dims \[2\] for ",
+        ),
+    ],
+)
+def test_dims_that_do_not_fit(layer: dict[str, Any], text: str) -> None:
+    net = {"output": {**({} if "class" in layer else LINEAR), "from": "data", **layer}}
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS)
