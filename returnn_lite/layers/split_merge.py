@@ -23,7 +23,8 @@ class SplitDims(Layer):
 
     in: [..., n, ...]; out: [..., *dims, ...]. dims: their sizes, or Dims; -1, or a Dim without a
     size, for the rest. A dynamic dim has that first, and is filled up with pad_value behind the end
-    of each sequence; so is a fixed one with pad_to_multiples. RETURNN fills up behind the longest sequence only.
+    of each sequence; so is a fixed one with pad_to_multiples. RETURNN fills up behind the longest
+    sequence only.
     """
 
     axis: Any
