@@ -116,7 +116,6 @@ def _read_me(
 ) -> str:
     """Return how to make the number again."""
     last = stages[-1]
-    commits = sorted({str(known["project"]["commit"]) for known in stages})
     versions = {k: v for known in stages for k, v in known["versions"].items()}
     data = ["--data FOLDER"] * ("{data}" in json.dumps([known["params"] for known in stages]))
     store = ["--store stages"] * artifacts
@@ -128,7 +127,7 @@ def _read_me(
         "",
         "## How to make it again",
         "",
-        f"1. Check out the project at commit {' or '.join(commits)}"
+        f"1. Check out the project at {_commits(stages)}"
         + (", and apply changes.patch: `git apply changes.patch`." if patch else "."),
         "2. Install it, with Python " + versions.get("python", "3.11") + ":"
         " `pip install -c constraints.txt -e '.[cpu,espeak]'`.",
@@ -146,6 +145,12 @@ def _read_me(
         "Versions: " + ", ".join(f"{name} {v}" for name, v in sorted(versions.items())),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _commits(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Return which commit the stages were made with."""
+    commits = {known["project"]["commit"] for known in stages} - {None}
+    return f"commit {' or '.join(sorted(commits))}" if commits else "its commit"
 
 
 def _write(tmp: Path, name: str, members: Members) -> None:

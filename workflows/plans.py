@@ -79,6 +79,14 @@ def planned(plan: Plan, results: Path) -> list[Planned]:
     ]
 
 
+def lasting(plan: Plan) -> list[str]:
+    """Return the folders of the stages that are there once all are done: without what goes."""
+    stages = [stage for p in planned(plan, Path()) for stage in p.stages.values()]
+    read = {folder for stage in stages for folder in stage.reads}
+    going = {stage.folder for stage in stages if stage.release} & read
+    return [folder for folder in plan.nodes if folder not in going]
+
+
 def _stage(node: Node, keep: Keep) -> PlannedStage:
     names = outputs_of(node.job)
     policies = keep if isinstance(keep, Mapping) else dict.fromkeys(names, keep)

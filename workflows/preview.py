@@ -13,6 +13,7 @@ from jobs.job import Expected, JobError, outputs_of
 from jobs.typed_json import to_json
 from workflows.graph import Node, Output, placed
 from workflows.plan import Plan
+from workflows.plans import lasting
 from workflows.reasons import Reasons
 from workflows.stages import disk_use, finished
 
@@ -32,20 +33,23 @@ class Step:
     peak_mib: int | None
 
 
-def steps(plan: Plan, store: Path, data: str | None) -> list[Step]:
-    """Return the stages that a run of all of a plan would run, each after those that it reads.
+def steps(plan: Plan, store: Path, data: str | None, *, whole: bool = False) -> list[Step]:
+    """Return the stages that a run would run, each after those that it reads.
 
-    Raises JobError where a network does not fit the data that it will get, or external files are
-    missing: one line for each mistake.
+    whole: of all of the plan, instead of what the table of scores needs. Raises JobError where a
+    network does not fit the data that it will get, or external files are missing: one line for each
+    mistake.
     """
     expected, errors = expectations(plan, data)
     errors += list(missing_files(plan, data))
     if errors:
         raise JobError("\n".join(errors))
     reasons = Reasons(store)
+    targets = lasting(plan) if whole else [plan.table.folder]
+    run = _unfinished(plan, store, targets)
     found = []
     for node in _order(plan):
-        if not finished(store / node.folder, map(str, outputs_of(node.job).values())):
+        if node.folder in run:
             before = reasons.before(node)
             found.append(
                 Step(
@@ -56,6 +60,19 @@ def steps(plan: Plan, store: Path, data: str | None) -> list[Step]:
                     peak_mib=before.get("peak_memory_mib"),
                 )
             )
+    return found
+
+
+def _unfinished(plan: Plan, store: Path, targets: list[str]) -> set[str]:
+    """Return the stages that are not done, of targets and of what the stages found read."""
+    found: set[str] = set()
+    waiting = list(targets)
+    while waiting:
+        node = plan.nodes[waiting.pop()]
+        done = finished(store / node.folder, map(str, outputs_of(node.job).values()))
+        if not done and node.folder not in found:
+            found.add(node.folder)
+            waiting += node.reads
     return found
 
 

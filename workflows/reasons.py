@@ -17,7 +17,7 @@ BEFORE = {
     "running": "another process works at it",
     "failed": "failed before",
     "stopped": "was interrupted",
-    "released": "its outputs were removed after their use, and are needed again",
+    "released": "an output was removed, and is needed again",
 }
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 40

@@ -18,7 +18,7 @@ from workflows.config import check_config
 from workflows.graph import Node
 from workflows.lock import hold
 from workflows.plan import TABLE, make_plan
-from workflows.plans import alive_path, planned
+from workflows.plans import alive_path, lasting, planned
 from workflows.reasons import Reasons
 from workflows.stages import MANIFEST, SPEC
 from workflows.store import write_plan
@@ -78,11 +78,7 @@ class Workflow:
     @property
     def manifests(self) -> list[str]:
         """What is there once each stage of each recipe is done; what goes once used need not be."""
-        plans = planned(self.plan, Path(TABLE).parent)
-        stages = [stage for plan in plans for stage in plan.stages.values()]
-        read = {folder for stage in stages for folder in stage.reads}
-        going = {stage.folder for stage in stages if stage.release} & read
-        return [str(self.store / f / MANIFEST) for f in self.plan.nodes if f not in going]
+        return [str(self.store / folder / MANIFEST) for folder in lasting(self.plan)]
 
     @property
     def begun(self) -> str:
@@ -136,9 +132,11 @@ class JobRule:
         return self.job.resources(self._node(wildcards).params)
 
     def inputs(self, wildcards: Any) -> list[str]:
-        """Return what a stage reads."""
-        folders = sorted(self._node(wildcards).reads)
-        return [ancient(str(self.store / folder / MANIFEST)) for folder in folders]
+        """Return what a stage reads; of one that is done, what was removed is not made again."""
+        node = self._node(wildcards)
+        paths = [self.store / folder / MANIFEST for folder in sorted(node.reads)]
+        done = (self.store / node.folder / MANIFEST).exists()
+        return [ancient(str(path)) for path in paths if not done or path.exists()]
 
     def threads(self, wildcards: Any) -> int:
         return self._resources(wildcards).threads

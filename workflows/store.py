@@ -17,7 +17,7 @@ from workflows import plans
 from workflows.graph import Input, Node
 from workflows.lock import store_locked
 from workflows.plan import Plan
-from workflows.stages import MANIFEST, SPEC, finished
+from workflows.stages import MANIFEST, RELEASED, SPEC, finished
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +80,15 @@ def _register(ours: list[plans.Planned], store: Path) -> None:
 def _write_stage(node: Node, store: Path, release: set[str]) -> None:
     """Write the specification of a stage, unless it is done."""
     folder = store / node.folder
+    if folder.exists() and not folder.is_dir():
+        raise JobError(f"{folder}: found a file, needed the place for a stage; move it away")
     if finished(folder, map(str, outputs_of(node.job).values())):
         if (folder / SPEC).exists():
             return
     else:
-        # Somebody removed an output: it is to be made again.
-        (folder / MANIFEST).unlink(missing_ok=True)
-    if folder.exists() and not folder.is_dir():
-        raise JobError(f"{folder}: found a file, needed the place for a stage; move it away")
+        with contextlib.suppress(FileNotFoundError):
+            # Somebody removed an output: it is made again where it is needed.
+            (folder / MANIFEST).replace(folder / RELEASED)
     _write(folder / SPEC, spec(node, sorted(node.reads & release)))
 
 

@@ -263,4 +263,5 @@ def finished(finished_once: tuple[Toy, str], tmp_path: Path) -> Toy:
     """A copy of the project whose recipe was run."""
     root = tmp_path / "project"
     shutil.copytree(finished_once[0].root, root, symlinks=True)
+    shutil.rmtree(root / "work" / ".plans")  # of the project that was copied
     return Toy(root)

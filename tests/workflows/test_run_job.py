@@ -204,3 +204,20 @@ def test_a_signal_stops_a_stage_with_a_word(toy: Toy, number: int) -> None:
     os.kill(process.pid, number)
     text = process.communicate(timeout=30)[0]
     assert process.returncode == 1 and text.endswith("stopped by a signal\n")
+
+
+def test_what_another_run_finished_since_the_plan_is_not_done_again(toy: Toy) -> None:
+    folder = stage(toy, text="x")
+    assert toy.run(folder)[0] == 0
+    made = (folder / "manifest.json").stat().st_mtime
+    status, text = toy.run(folder, "--planned", str(made - 1))
+    assert status == 0 and text == "another process has done it\n"
+    assert "writes 'x'" in toy.run(folder, "--planned", str(made + 1))[1]  # asked for: --forcerun
+    assert "writes 'x'" in toy.run(folder)[1]  # by hand
+
+
+def test_a_log_that_cannot_be_written_is_told_in_a_line(toy: Toy) -> None:
+    folder = stage(toy, text="x")
+    (folder / "log.txt").mkdir()
+    status, text = toy.run(folder)
+    assert status == 1 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text

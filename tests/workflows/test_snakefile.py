@@ -208,3 +208,34 @@ def test_five_hundred_stages_are_planned_in_seconds(toy: Toy) -> None:
     done = toy.snakemake("-n", "results/wer.txt")
     assert done.returncode == 0 and len(started(done.stdout)) == 501
     assert time.monotonic() - start < 15
+
+
+def test_two_runs_that_share_a_store_make_each_stage_once(toy: Toy) -> None:
+    """The second finds a stage that runs, of which an output is there already, and waits."""
+    block = toy.root / "block"
+    block.touch()
+    job = toy.root / "jobs" / "toy" / "write.py"
+    early = "Path(outputs.parts).mkdir(exist_ok=True)\n    while params.wait"
+    job.write_text(job.read_text().replace("while params.wait", early))
+    toy.recipe("commands", toy.stages.replace("'A'", f"'A', 'wait': {str(block)!r}"), toy.score)
+    store = f"store={toy.root / 'shared'}"
+    runs = []
+    for name in ("one", "two"):
+        (toy.root / name).mkdir()
+        where = ("--directory", str(toy.root / name), "--config", store)
+        runs.append(toy.popen("results/wer.txt", *where))
+        log = toy.root / name / "results" / "commands" / "a" / "log.txt"
+        toy.wait_for("another process works" if name == "two" else "writes", log)
+    assert (log.parent / "parts").is_dir()
+    block.unlink()
+    said = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert log.read_text().count("writes") == 1
+    tables = [(toy.root / name / "results" / "wer.txt").read_text() for name in ("one", "two")]
+    assert tables[0] == tables[1] != ""
+
+
+def test_a_stage_that_is_forced_runs_again(finished: Toy) -> None:
+    done = finished.snakemake("results/wer.txt", "--forceall")
+    assert started(done.stdout) == ["commands/a", "commands/b", "score table"], done.stdout
+    assert "commands/b: writes 'B'" in done.stdout

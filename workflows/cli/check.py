@@ -27,7 +27,8 @@ MOST = 60  # stages that are listed without --all
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
-    parser.add_argument("--all", action="store_true", help=f"list more than {MOST} stages, too")
+    parser.add_argument("--all", action="store_true", help="what run --all would do")
+    parser.add_argument("--long", action="store_true", help=f"list more than {MOST} stages, too")
     settings.add_options(parser)
 
 
@@ -35,26 +36,25 @@ def main(options: argparse.Namespace) -> int:
     """Print what would run; return the exit status."""
     known = settings.settings(options)
     plan = make_plan(settings.names(options.recipe) or list(known.recipes), known.data)
-    found = steps(plan, known.store, known.data)
+    whole = options.all or not any(recipe.scores for recipe in plan.recipes.values())
+    found = steps(plan, known.store, known.data, whole=whole)
     console = Console()
     if not found:
-        console.print(f"all {len(plan.nodes)} stages are finished: nothing to run")
+        console.print("all that is asked for is there: nothing to run")
         return 0
     table = Table(
         *(Column(name, no_wrap=True) for name in ("stage", "job")),
         *("why it runs", "memory", "new files"),
         box=None,
     )
-    for step in found if options.all else found[:MOST]:
+    for step in found if options.long else found[:MOST]:
         size = "" if step.bytes is None else f"about {bytes_text(step.bytes)}"
         memory = bytes_text(step.mem_mb * 2**20)
         table.add_row(step.node.name, step.node.job.NAME, Text(step.why), memory, size)
     console.print(table)
-    if not options.all and len(found) > MOST:
-        console.print(f"... and {len(found) - MOST} more; --all lists them")
-    others = len(plan.nodes) - len(found)
-    say = f"\n{len(found)} of {len(plan.nodes)} stages run; {others} are finished"
-    console.print(say, soft_wrap=True)
+    if not options.long and len(found) > MOST:
+        console.print(f"... and {len(found) - MOST} more; --long lists them")
+    console.print(f"\n{len(found)} of {len(plan.nodes)} stages run", soft_wrap=True)
     problems = _disk(found, known.store, console)
     _memory(found, console)
     if problems:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jobs.job import JobError
+from jobs.job import JobError, nearest
 from workflows.cli import check, collect, explain, export, new, overview, run
 
 COMMANDS = {
@@ -23,7 +23,11 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0, or 1 with an error in a few lines."""
-    options, rest = parser().parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        sys.stderr.write(f"unknown command {words[0]!r}{nearest(words[0], COMMANDS)}\n")
+        return 2
+    options, rest = parser().parse_known_args(words)
     if rest and options.command != "run":
         parser().error(f"unknown {' '.join(rest)}; see returnn-lite {options.command} --help")
     options.rest = rest

@@ -20,7 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = "returnn-lite run RECIPE ... [--all] [--store FOLDER] [--data FOLDER] [...]"
     parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
     parser.add_argument(
-        "--all", action="store_true", help="all stages, not only those that the table needs"
+        "--all",
+        action="store_true",
+        help="all stages, not only those of the table of scores",
     )
     settings.add_options(parser)
 
@@ -38,7 +40,7 @@ def command_line(options: argparse.Namespace, known: settings.Settings) -> list[
     late = [] if options.recipe else [word for word in options.rest if word in recipe_files()]
     if late:
         raise JobError(f"found {late[0]!r} behind an option, needed recipes before all options")
-    load_recipes(names)
+    recipes = load_recipes(names).values()
     values = [f"recipes={json.dumps(names)}"]
     if options.store:
         values.append(f"store={known.store}")
@@ -50,6 +52,7 @@ def command_line(options: argparse.Namespace, known: settings.Settings) -> list[
         rest[at:at] = values
     else:
         rest += ["--config", *values]
-    target = "all" if options.all else "results/wer.txt"
+    scored = any(recipe.scores for recipe in recipes)
+    target = "results/wer.txt" if scored and not options.all else "all"
     snakefile = ["--snakefile", str(settings.ROOT / "Snakefile")]
     return [sys.executable, "-m", "snakemake", *snakefile, target, *rest]

@@ -1,0 +1,74 @@
+"""Snakemake's command line, and a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.job import JobError
+from workflows.cli import run
+from workflows.cli.main import parser
+from workflows.cli.settings import settings
+
+if TYPE_CHECKING:
+    from conftest import Toy
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the options of Snakemake for a command line."""
+    options, rest = parser().parse_known_args(["run", *arguments])
+    found = argparse.Namespace(**vars(options), rest=rest)
+    return run.command_line(found, settings(found))[5:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), ["results/wer.txt", "--config", 'recipes=["commands"]']),
+        (("tiny,fsdd",), ["results/wer.txt", "--config", 'recipes=["tiny", "fsdd"]']),
+        (
+            ("tiny", "--cores", "4", "-n"),
+            ["results/wer.txt", "--cores", "4", "-n", "--config", 'recipes=["tiny"]'],
+        ),
+        (
+            ("tiny", "--store", "x", "--config", "a=b", "-n"),
+            ["results/wer.txt", "--config", 'recipes=["tiny"]', "store=x", "a=b", "-n"],
+        ),
+        (("tiny", "--all"), ["all", "--config", 'recipes=["tiny"]']),
+    ],
+)
+def test_options_that_are_not_ours_are_snakemakes(
+    arguments: tuple[str, ...], expected: list[str]
+) -> None:
+    assert command(*arguments) == expected
+
+
+def test_a_recipe_behind_an_option_is_told() -> None:
+    with pytest.raises(JobError, match="found 'tiny' behind an option, needed recipes before"):
+        command("-n", "tiny")
+
+
+def test_a_run_from_another_folder(toy: Toy) -> None:
+    path = toy.recipe("a,b", toy.stages, toy.score)
+    path.rename(toy.root / "mine.py")
+    (toy.root / "mine.py").write_text((toy.root / "mine.py").read_text().replace("a,b", "mine"))
+    done = toy.cli("run", "mine.py", "--cores", "2", "--store", "my store")
+    assert done.returncode == 0, done.stderr
+    assert "mine CTC greedy test" in done.stdout and (toy.root / "my store").is_dir()
+    again = toy.cli("run", "mine.py", "--store", "my store", "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_recipe_without_scores_runs_all_its_stages(toy: Toy) -> None:
+    toy.recipe("mine", toy.stages)
+    assert toy.cli("run", "mine").returncode == 0
+    assert (toy.root / "results" / "mine" / "b" / "manifest.json").exists()
+
+
+def test_an_unknown_recipe_starts_nothing(toy: Toy) -> None:
+    toy.recipe("mine", toy.stages)
+    done = toy.cli("run", "mien", "--cores", "1")
+    assert done.returncode == 1
+    assert done.stderr == "unknown recipe 'mien'; did you mean 'mine'?\n"
