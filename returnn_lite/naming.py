@@ -19,7 +19,8 @@ def name_dims(site: Site, out: Data) -> None:
     Raises NetworkError where there is no such dim, or one of another size.
     """
     node, common = site.node, site.node.common
-    given = {o: v for o in _SPATIAL if (v := getattr(node.layer, o, None)) is not None}
+    options = [option for option in _SPATIAL if option not in node.layer.source_dims]
+    given = {o: v for o in options if (v := getattr(node.layer, o, None)) is not None}
     if site.partial or (common.out_dim is None and common.out_shape is None and not given):
         return
     old = {d for source in node.sources for d in template_for(source, node).dims}

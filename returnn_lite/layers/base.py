@@ -21,8 +21,8 @@ class Layer:
 
     layer_class: its name in a network dict. refs: options whose values name layers. default_from:
     what `from` is where it is absent. paired_sources: whether `from` has (layer, axis) pairs.
-    sized_by_target: whether the target gives n_out where it is
-    absent.
+    sized_by_target: whether the target gives n_out where it is absent. source_dims: options that
+    name dims of the source, though other layers name dims of their output by them.
     """
 
     layer_class: ClassVar[str] = ""
@@ -30,6 +30,7 @@ class Layer:
     refs: ClassVar[tuple[str, ...]] = ()
     default_from: ClassVar[Any] = "data"
     paired_sources: ClassVar[bool] = False
+    source_dims: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def sources_of(cls, opts: dict[str, Any]) -> Any:

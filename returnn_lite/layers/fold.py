@@ -27,6 +27,7 @@ class Fold(Layer):
     """
 
     refs = ("size_base",)
+    source_dims = ("window_dim",)
     mode: Literal["sum", "mean"]
     in_spatial_dim: Any
     window_dim: Any

@@ -44,7 +44,8 @@ def main(options: argparse.Namespace) -> int:
         return 0
     table = Table(
         *(Column(name, no_wrap=True) for name in ("stage", "job")),
-        *("why it runs", "memory", "new files"),
+        "why it runs",
+        *(Column(name, no_wrap=True) for name in ("memory", "new files")),
         box=None,
     )
     for step in found if options.long else found[:MOST]:

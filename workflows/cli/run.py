@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
 def command_line(options: argparse.Namespace, known: settings.Settings) -> list[str]:
     """Return Snakemake's command line; what --config says of other keys stays."""
     names = settings.names(options.recipe) or list(known.recipes)
-    late = [] if options.recipe else [word for word in options.rest if word in recipe_files()]
+    late = [word for word in options.rest if word in recipe_files()]
     if late:
         raise JobError(f"found {late[0]!r} behind an option, needed recipes before all options")
     recipes = load_recipes(names).values()

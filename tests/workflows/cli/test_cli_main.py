@@ -48,11 +48,10 @@ def test_no_command_loads_heavy_libraries() -> None:
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m workflows recipes | head -1",
-        shell=True,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr == "" and "recipe" in done.stdout
+    command = [sys.executable, "-m", "workflows", "recipes"]
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as done:
+        assert done.stdout and done.stderr
+        done.stdout.close()
+        assert done.stderr.read() == ""

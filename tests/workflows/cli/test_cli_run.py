@@ -46,8 +46,8 @@ def test_options_that_are_not_ours_are_snakemakes(
 
 
 def test_a_recipe_behind_an_option_is_told() -> None:
-    with pytest.raises(JobError, match="found 'tiny' behind an option, needed recipes before"):
-        command("-n", "tiny")
+    with pytest.raises(JobError, match="found 'fsdd' behind an option, needed recipes before"):
+        command("tiny", "--cores", "4", "fsdd")
 
 
 def test_a_run_from_another_folder(toy: Toy) -> None:

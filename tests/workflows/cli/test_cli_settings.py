@@ -27,7 +27,7 @@ def test_options_go_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_without_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "ROOT", tmp_path)
-    with pytest.raises(JobError, match="found no Snakefile and config.yaml, needed a checkout"):
+    with pytest.raises(JobError, match=r"found no Snakefile and config\.yaml, needed a checkout"):
         known()
 
 
