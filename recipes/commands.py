@@ -17,7 +17,7 @@ RECIPE = Recipe(
         ),
         sizes=Sizes(labels=120),
         training=Training(
-            ctc={"epochs": 18, "batch_frames": 4000, "learning_rate": 2e-3},
+            ctc={"epochs": 18, "batch_frames": 4000, "learning_rate": 3e-3},
             transducer={"epochs": 8, "batch_frames": 4000, "learning_rate": 1e-3},
             lm={"epochs": 4, "batch_frames": 2000, "learning_rate": 2e-3},
         ),

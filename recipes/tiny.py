@@ -24,7 +24,7 @@ RECIPE = Recipe(
         ),
         sizes=Sizes(
             labels=80,
-            encoder_units=64,
+            encoder_units=(64, 64),
             filters=64,
             slow=32,
             fast=32,

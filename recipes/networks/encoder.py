@@ -11,8 +11,7 @@ Net = dict[str, Any]
 
 def blstm(
     *,
-    layers: int,
-    units: int,
+    units: tuple[int, ...],
     stride: int,
     filters: int,
     pooling: tuple[int, ...],
@@ -20,24 +19,26 @@ def blstm(
     warp: float = 0.18,
     high_freq: float = 8000.0,
 ) -> Net:
-    """Return layers that end in `encoder`: float [batch, time / (stride * pooling), 2 units].
+    """Return layers that end in `encoder`: float [batch, time / (stride * pooling), feat].
 
     A convolution takes every `stride` frames together before the first LSTM, so that no recurrency
-    runs at the full frame rate. filters: its outputs. units: per direction. pooling: by how much
-    the frames are pooled after each of the first LSTMs. dropout: on the input of every LSTM.
+    runs at the full frame rate. filters: its outputs. units: of each LSTM, per direction. pooling:
+    by how much the frames are pooled after each of the first LSTMs. dropout: on the input of each.
     In training, the frequencies of the log-mel input, which end at high_freq (Hz), are warped by a
     factor from 1 - warp to 1 + warp, so that unseen speakers are less new, and bands are masked.
     """
-    if len(pooling) > layers:
-        raise ValueError(f"found pooling {pooling}, needed at most one for each of {layers} layers")
+    if len(pooling) > len(units):
+        raise ValueError(
+            f"found pooling {pooling}, needed at most one for each of {len(units)} LSTMs"
+        )
     net = _front_end(stride=stride, filters=filters, warp=warp, high_freq=high_freq)
     source: str | list[str] = "conv"
-    for i in range(layers):
+    for i, n_out in enumerate(units):
         lstm = {
             "class": "rec",
             "unit": "nativelstm2",
             "unit_opts": {"forget_bias": 1.0},
-            "n_out": units,
+            "n_out": n_out,
             "from": source,
             **dropped(dropout),
         }

@@ -23,13 +23,16 @@ FRAME_SHIFT = 0.01  # seconds, of the features
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Sizes of the models. labels: units of the text, with `</s>` and `<unk>`; each once, here."""
+    """Sizes of the models; each once, here.
+
+    labels: units of the text, with `</s>` and `<unk>`. encoder_units: of each LSTM, per direction;
+    the first one, whose frames are more, may have fewer.
+    """
 
     labels: int
     sample_rate: int = 16000
     features: int = 40
-    encoder_layers: int = 2
-    encoder_units: int = 224
+    encoder_units: tuple[int, ...] = (128, 288)
     stride: int = 3
     filters: int = 160
     pooling: tuple[int, ...] = (2,)
@@ -49,7 +52,6 @@ class Sizes:
     def encoder(self) -> Net:
         """Return the encoder that CTC model and transducer share."""
         return blstm(
-            layers=self.encoder_layers,
             units=self.encoder_units,
             stride=self.stride,
             filters=self.filters,

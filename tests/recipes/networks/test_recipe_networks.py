@@ -22,7 +22,7 @@ FEATURES, LABELS = 9, 5
 
 
 def encoder(**others: Any) -> dict[str, Any]:
-    given = {"layers": 2, "units": 4, "stride": 3, "filters": 6, "pooling": (2,), "dropout": 0.1}
+    given = {"units": (4, 4), "stride": 3, "filters": 6, "pooling": (2,), "dropout": 0.1}
     return blstm(**{**given, **others})
 
 
@@ -68,18 +68,22 @@ def test_building_one_network_from_another_leaves_that_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "pooling", "pools"), [(1, (), 0), (2, (2,), 1), (3, (2, 1, 2), 2)]
+    ("units", "pooling", "pools"),
+    [((4,), (), 0), ((2, 4), (2,), 1), ((3, 5, 4), (2, 1, 2), 2)],
 )
 def test_the_encoder_has_its_layers_in_both_directions(
-    layers: int, pooling: tuple[int, ...], pools: int
+    units: tuple[int, ...], pooling: tuple[int, ...], pools: int
 ) -> None:
-    net = encoder(layers=layers, pooling=pooling)
+    net = encoder(units=units, pooling=pooling)
     network = Network(net, extern_data={"data": {"dim": FEATURES}}, outputs=["encoder"])
     out = network.template("encoder")
     assert out.feature_dim is not None and out.feature_dim.size == 2 * 4
     classes = [n.layer.layer_class for n in network.nodes()]
-    assert classes.count("rec") == 2 * layers and classes.count("pool") == pools
+    assert classes.count("rec") == 2 * len(units) and classes.count("pool") == pools
     assert network.param_shapes()["conv/W"][-2:] == (FEATURES, 6)
+    shapes = network.param_shapes()
+    rows = [shapes[f"lstm{i}_bw/rec/W_re"] for i in range(len(units))]
+    assert rows == [(n, 4 * n) for n in units]
     directions = {name[-2:]: opts["direction"] for name, opts in net.items() if "lstm" in name}
     assert directions == {"fw": 1, "bw": -1}
 
