@@ -1,5 +1,6 @@
 # make wer: set up, and run the recipes up to the table of word error rates. make test: set up, and
-# run the tests. Both work on a fresh machine with Python 3.11 to 3.13.
+# run the tests. Both work on a fresh machine with Python 3.11 to 3.13. make test-slurm: run a Slurm
+# of two nodes here, from Debian's packages, and tests with faults in it.
 
 RECIPES ?= commands
 CORES ?= all
@@ -13,7 +14,7 @@ COMMA := ,
 STAMP := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
-.PHONY: wer test lint docs env
+.PHONY: wer test test-slurm lint docs env
 
 wer: env
 	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/wer.txt \
@@ -22,6 +23,10 @@ wer: env
 
 test: env
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+
+test-slurm:
+	@$(MAKE) --no-print-directory env EXTRAS='$(EXTRAS),slurm'
+	$(VENV)/bin/python -m pytest -m slurm --durations 5 tests/slurm
 
 lint: env
 	$(VENV)/bin/ruff check .

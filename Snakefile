@@ -1,7 +1,5 @@
 """The project's main job: from recipes to results/wer.txt."""
 
-import sys
-
 from snakemake.utils import min_version
 
 from workflows.snakefile import Workflow
@@ -12,7 +10,7 @@ min_version("9.0")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-planned = Workflow(config, workflow.basedir)
+planned = Workflow(config, workflow)
 
 
 rule all:

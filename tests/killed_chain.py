@@ -22,7 +22,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = (2.0, 14.0)  # from one start to the next kill: of the order of a stage of `tiny`
 TIMES = {"seconds", "real_time_factor"}  # what no two runs have in common
-UNSTABLE = {"manifest.json", "log.txt", "stage.json", ".lock", ".snakemake_timestamp"}
+UNSTABLE = {
+    "manifest.json",
+    "log.txt",
+    "batch.txt",
+    "stage.json",
+    ".lock",
+    ".snakemake_timestamp",
+}
 
 
 def main() -> int:

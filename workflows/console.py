@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from snakemake.logging import DefaultFormatter
 from snakemake.logging import logger as snakemake_logger
 
+from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY
 from workflows.graph import Node
 
 CHATTER = (
@@ -34,6 +36,10 @@ class Shown(NamedTuple):
     why: str | None
 
 
+# Of the runner, which says why in error.txt.
+SAID = re.compile(rf"returned non-zero exit status ({MISTAKE}|{FAILED}|{OUT_OF_MEMORY})\.$")
+
+
 class ShortFormatter(DefaultFormatter):
     """Formats Snakemake's messages in terms of recipes and stages; leaves others as they are.
 
@@ -43,6 +49,7 @@ class ShortFormatter(DefaultFormatter):
     def __init__(self, nodes: Mapping[str, Shown]) -> None:
         super().__init__()
         self.nodes = nodes
+        self.told: set[tuple[Path, str]] = set()
 
     def format(self, record: logging.LogRecord) -> str:
         text, kind = str(record.msg), getattr(record, "exception", None)
@@ -51,7 +58,7 @@ class ShortFormatter(DefaultFormatter):
         if kind == "PlanError":
             lines = text.splitlines()[1:]  # after `PlanError in file "Snakefile", line 3:`
             return "\n".join(line for line in lines if not line.startswith('  File "'))
-        if kind == "RuleException" and text.endswith("returned non-zero exit status 1."):
+        if kind == "RuleException" and SAID.search(text):
             return ""  # the job has said more, see format_job_error
         return str(super().format(record))
 
@@ -72,6 +79,9 @@ class ShortFormatter(DefaultFormatter):
         node = shown.node
         error = folder / "error.txt"
         text = error.read_text("utf-8") if error.exists() else "stopped without an error message\n"
+        if (folder, text) in self.told:
+            return ""  # another attempt was not made, or ended as the last one
+        self.told.add((folder, text))
         return f"\n{node.name}: {node.job.NAME} failed; log: {folder / 'log.txt'}\n{text}"
 
     def _stage(self, msg: dict[str, Any]) -> tuple[Path, Shown | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import faulthandler
 import json
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,8 @@ from typing import Any
 from jobs.files import remove, remove_leftovers
 from jobs.job import Job, JobError, load_job, outputs_of
 from jobs.typed_json import from_json
+from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY, USAGE
+from workflows.gpus import leased
 from workflows.lock import locked, wait_for
 from workflows.memory import peak_memory
 from workflows.provenance import write_manifest
@@ -29,7 +33,6 @@ from workflows.stage_log import message, report, stage_log
 from workflows.stages import ERROR, LOCK, MANIFEST, RELEASED, finished
 from workflows.store import share
 
-USAGE = 2  # exit status for a wrong call, as argparse has it
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,7 +43,7 @@ THREAD_VARIABLES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; return its exit status: 0, or 1 when it failed."""
+    """Run one stage; return its exit status: 0, or one of workflows/exit_status.py."""
     options = _options(arguments)
     set_threads(options.threads)
     signal.signal(signal.SIGTERM, _stop)
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run_alone(spec, options, log)
     except OSError as error:  # not even the log can be written
         sys.stderr.write(f"{spec['name']}: {message(error, folder)}\n")
-        return 1
+        return FAILED
 
 
 def _run_alone(spec: dict[str, Any], options: argparse.Namespace, log: logging.Logger) -> int:
@@ -72,12 +75,21 @@ def _run_alone(spec: dict[str, Any], options: argparse.Namespace, log: logging.L
                 log.info("another process has done it")
                 return 0
             remove(folder / ERROR)
-            run_stage(spec, options, log)
+            with _gpus(options, log):
+                run_stage(spec, options, log)
         release(spec.get("release", []), folder.parent.parent, log)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         report(error, folder / ERROR, log)
-        return 1
+        kinds = {JobError: MISTAKE, MemoryError: OUT_OF_MEMORY}
+        return next((code for kind, code in kinds.items() if isinstance(error, kind)), FAILED)
+
+
+def _gpus(options: argparse.Namespace, log: logging.Logger) -> AbstractContextManager[object]:
+    """Take as many GPUs as the options say; by hand, without the option, all that are visible."""
+    if options.gpus is None or (options.allocated and options.gpus):
+        return contextlib.nullcontext()
+    return leased(options.gpus, log)
 
 
 def _leave_to_owner(folder: Path, spec: dict[str, Any]) -> int:
@@ -87,7 +99,7 @@ def _leave_to_owner(folder: Path, spec: dict[str, Any]) -> int:
     if _finished(folder, spec):
         return 0
     sys.stderr.write(f"{spec['name']}: {message(PermissionError(errno.EACCES, ''), folder)}\n")
-    return 1
+    return FAILED
 
 
 def _newer(folder: Path, planned: float | None) -> bool:
@@ -101,6 +113,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("spec", type=Path, help="stage.json in the folder of the stage")
     parser.add_argument("--data", help="the folder that {data} stands for in parameters")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="cores to use")
+    parser.add_argument("--gpus", type=int, help="GPUs to lease, until there are as many")
+    parser.add_argument(
+        "--allocated", action="store_true", help="a batch system has chosen the GPUs: lease none"
+    )
     parser.add_argument(
         "--in-workflow", action="store_true", help="one of several on a terminal: say little"
     )
@@ -114,7 +130,8 @@ def _command(options: argparse.Namespace) -> str:
     """Return the command that runs the same stage by hand."""
     command = [sys.executable, "-m", "workflows.run_job", str(options.spec)]
     data = ["--data", options.data] if options.data else []
-    return shlex.join([*command, *data, "--threads", str(options.threads)])
+    leased = [] if options.gpus is None else ["--gpus", str(options.gpus)]
+    return shlex.join([*command, *data, "--threads", str(options.threads), *leased])
 
 
 def set_threads(threads: int) -> None:

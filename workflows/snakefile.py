@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ from snakemake.ioflags import update
 
 from jobs.job import JobError, Resources, load_job
 from workflows import console
+from workflows.batch.records import Attempt, attempts, enough_memory, enough_minutes
 from workflows.config import check_config
 from workflows.graph import Node
 from workflows.lock import hold
@@ -25,6 +28,8 @@ from workflows.store import write_plan
 
 PLANNED = "RETURNN_LITE_PLANNED"
 
+NESTED = 300  # MiB of the Snakemake that runs within each job of the official plugin for Slurm
+
 
 class PlanError(WorkflowError):
     """A mistake in the configuration or a recipe, found before anything runs."""
@@ -33,17 +38,18 @@ class PlanError(WorkflowError):
 class Workflow:
     """The plan in Snakemake's terms; data: what `{data}` stands for. Raises PlanError.
 
-    folder: that of the Snakefile, from which a relative path of the data is meant, wherever the
-    workflow runs.
+    snakemake: Snakemake's own workflow. A relative path of the data is meant from the folder of its
+    Snakefile, wherever it runs.
     """
 
-    def __init__(self, config: Mapping[str, Any], folder: str) -> None:
+    def __init__(self, config: Mapping[str, Any], snakemake: Any) -> None:
+        self._snakemake = snakemake
         shown: dict[str, console.Shown] = {}
         console.install(shown)
         try:
             check_config(config)
             self.store = Path(config["store"])
-            self.data = os.path.normpath(Path(folder, config["data"]))
+            self.data = os.path.normpath(Path(snakemake.basedir, config["data"]))
             self.plan = make_plan(_names(config["recipes"]), self.data)
             write_plan(self.plan, self.store, Path(TABLE).parent)
             if PLANNED not in os.environ:
@@ -52,6 +58,8 @@ class Workflow:
         except JobError as error:
             raise PlanError(str(error)) from None
         shown.update(self._shown())
+        undone = (f for f in self.plan.nodes if not (self.store / f / MANIFEST).exists())
+        self.unfinished = set(undone)
         self.rules = [JobRule(self, name) for name in self.plan.jobs]
 
     def _shown(self) -> dict[str, console.Shown]:
@@ -68,6 +76,19 @@ class Workflow:
     def table(self) -> str:
         """The score table in the store."""
         return str(self.store / self.plan.table.folder / "wer.txt")
+
+    @property
+    def shell(self) -> str:
+        """The command of all rules; within a job of a batch system, which has chosen the GPUs."""
+        command = f"{{params.command}} --planned {self.begun} --threads {{threads}}"
+        gpus = " --allocated" if self._snakemake.remote_exec else ""
+        return f"{command} --gpus {{resources.gpu}}{gpus}"
+
+    @property
+    def executor(self) -> str:
+        """The name of Snakemake's plugin that runs the jobs; known once it does."""
+        plugin = self._snakemake.executor_plugin
+        return str(plugin.name) if plugin else ""
 
     @property
     def table_made(self) -> list[str]:
@@ -106,10 +127,10 @@ class JobRule:
 
     def __init__(self, workflow: Workflow, job: str) -> None:
         self.store, self.nodes = workflow.store, workflow.plan.nodes
+        self._workflow = workflow
         self.job = load_job(job)
         self.name = job.replace(".", "_")
         self.folder = f"{self.store}/{job}/{{hash}}"
-        self.spec = f"{self.folder}/{SPEC}"
         # What is wrong with data is told before any training, whatever could begin first.
         self.priority = 0 if job.startswith("train.") and job != "train.check" else 1
 
@@ -138,14 +159,40 @@ class JobRule:
         done = (self.store / node.folder / MANIFEST).exists()
         return [ancient(str(path)) for path in paths if not done or path.exists()]
 
+    def command(self, wildcards: Any) -> str:
+        """Return the command of a stage, for a shell, without threads and GPUs."""
+        program = [sys.executable, "-m", "workflows.run_job"]
+        spec = str(self.store / self._node(wildcards).folder / SPEC)
+        return shlex.join([*program, spec, "--data", self._workflow.data, "--in-workflow"])
+
+    def unfinished(self, wildcards: Any) -> bool:
+        """Return whether a stage was not done yet when this run was planned."""
+        return self._node(wildcards).folder in self._workflow.unfinished
+
     def threads(self, wildcards: Any) -> int:
         return self._resources(wildcards).threads
 
-    def mem_mb(self, wildcards: Any) -> int:
-        return self._resources(wildcards).mem_mb
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Return MiB: more after an attempt that they were, or may have been, too few for."""
+        own = enough_memory(self._resources(wildcards).mem_mb, self._attempts(wildcards))
+        nested = NESTED if self._workflow.executor == "slurm" else 0
+        return (own << self._unknown(attempt)) + nested
 
-    def minutes(self, wildcards: Any) -> int:
-        return self._resources(wildcards).minutes
+    def minutes(self, wildcards: Any, attempt: int) -> int:
+        """Return minutes: more after an attempt that they were, or may have been, too few for."""
+        own = enough_minutes(self._resources(wildcards).minutes, self._attempts(wildcards))
+        return own << self._unknown(attempt)
+
+    def _attempts(self, wildcards: Any) -> list[Attempt]:
+        return attempts(self.store / self._node(wildcards).folder)
+
+    def _unknown(self, attempt: int) -> int:
+        """Return how many attempts of this run failed that nobody told the reason of."""
+        return 0 if self._workflow.executor == "cluster-generic" else attempt - 1
 
     def gpu(self, wildcards: Any) -> int:
         return self._resources(wildcards).gpu
+
+    def attempt(self, wildcards: Any, attempt: int) -> int:
+        """Return which attempt it is, for who submits it."""
+        return attempt

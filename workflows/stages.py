@@ -13,7 +13,8 @@ from workflows.lock import held
 
 SPEC, MANIFEST, LOCK, LOG, ERROR = "stage.json", "manifest.json", ".lock", "log.txt", "error.txt"
 RELEASED = "released.json"  # what the manifest becomes where outputs were removed after their use
-RESERVED = {SPEC, MANIFEST, RELEASED, LOCK, LOG, ERROR, CHECKPOINTS}  # no outputs of jobs
+BATCH = {"batch.txt", "attempts.jsonl"}  # of jobs that a batch system runs
+RESERVED = {SPEC, MANIFEST, RELEASED, LOCK, LOG, ERROR, CHECKPOINTS} | BATCH  # no outputs of jobs
 HASH = re.compile(r"[0-9a-f]{16}")
 
 State = Literal["finished", "released", "running", "failed", "stopped", "planned", "absent"]

@@ -85,11 +85,19 @@ class Params(CheckParams):
     threads: int = unhashed(2)
     mem_mb: int = unhashed(3000)
     minutes: int = unhashed(600)
+    gpu: int = unhashed(0)
+
+    def __post_init__(self) -> None:
+        if self.gpu not in (0, 1):
+            raise ValueError(f"found gpu {self.gpu}, needed 0 or 1: a training uses one device")
+        super().__post_init__()
 
 
 def resources(params: Params) -> Resources:
     """Return what the recipe says."""
-    return Resources(threads=params.threads, mem_mb=params.mem_mb, minutes=params.minutes)
+    return Resources(
+        threads=params.threads, mem_mb=params.mem_mb, minutes=params.minutes, gpu=params.gpu
+    )
 
 
 def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expected]:

@@ -97,12 +97,12 @@ def test_a_crash_leaves_its_place_in_the_log(toy: Toy) -> None:
 
 def test_a_bug_is_told_with_its_traceback(toy: Toy) -> None:
     status, text = toy.run(stage(toy, fail="bug"))
-    assert status == 1 and "Traceback" in text and text.endswith("RuntimeError: a bug\n")
+    assert status == 3 and "Traceback" in text and text.endswith("RuntimeError: a bug\n")
 
 
 def test_a_full_disk_is_told_in_a_line(toy: Toy) -> None:
     status, text = toy.run(stage(toy, fail="full"))
-    assert status == 1 and "Traceback" not in text
+    assert status == 3 and "Traceback" not in text
     assert text.endswith("text.txt: No space left on device; make room, and run it again\n")
 
 
@@ -124,7 +124,7 @@ def test_an_old_error_and_an_old_manifest_are_gone_after_the_next_try(toy: Toy) 
     (folder / "stage.json").write_text(
         json.dumps({**spec, "params": {**spec["params"], "fail": "bug"}})
     )
-    assert toy.run(folder)[0] == 1
+    assert toy.run(folder)[0] == 3
     assert not (folder / "manifest.json").exists()
 
 
@@ -203,7 +203,7 @@ def test_a_signal_stops_a_stage_with_a_word(toy: Toy, number: int) -> None:
     toy.wait_for("writes", folder / "log.txt")
     os.kill(process.pid, number)
     text = process.communicate(timeout=30)[0]
-    assert process.returncode == 1 and text.endswith("stopped by a signal\n")
+    assert process.returncode == 3 and text.endswith("stopped by a signal\n")
 
 
 def test_what_another_run_finished_since_the_plan_is_not_done_again(toy: Toy) -> None:
@@ -220,4 +220,4 @@ def test_a_log_that_cannot_be_written_is_told_in_a_line(toy: Toy) -> None:
     folder = stage(toy, text="x")
     (folder / "log.txt").mkdir()
     status, text = toy.run(folder)
-    assert status == 1 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text
+    assert status == 3 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text

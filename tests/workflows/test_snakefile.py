@@ -7,9 +7,14 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+
+from workflows.batch.engine import State
+from workflows.batch.records import Attempt, add_attempt
+from workflows.snakefile import Workflow
 
 if TYPE_CHECKING:
     from conftest import Toy
@@ -58,7 +63,7 @@ def test_what_does_not_change_a_hash_runs_nothing_again(finished: Toy) -> None:
     job = finished.root / "jobs" / "toy" / "write.py"
     job.write_text(job.read_text() + "\n# a comment\n")
     rules = finished.root / "workflows" / "rules" / "jobs.smk"
-    rules.write_text(rules.read_text().replace("params: spec", "params: more=1, spec"))
+    rules.write_text(rules.read_text().replace("params: command", "params: more=1, command"))
     text = finished.root / "results" / "commands" / "a" / "text.txt"
     text.write_text("made again by hand")  # newer than what was made of it
     assert NOTHING in finished.snakemake("results/wer.txt").stdout
@@ -239,3 +244,36 @@ def test_a_stage_that_is_forced_runs_again(finished: Toy) -> None:
     done = finished.snakemake("results/wer.txt", "--forceall")
     assert started(done.stdout) == ["commands/a", "commands/b", "score table"], done.stdout
     assert "commands/b: writes 'B'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("executor", "noted", "expected"),
+    [
+        # Who submits notes why an attempt failed.
+        ("cluster-generic", [], (500, 5)),
+        ("cluster-generic", [State.OUT_OF_MEMORY], (1000, 5)),
+        ("cluster-generic", [State.OUT_OF_TIME, State.CANCELLED], (500, 10)),
+        # Nobody does; and a Snakemake runs within.
+        ("slurm", [], (1300, 10)),
+        ("slurm", [State.OUT_OF_MEMORY], (2300, 10)),
+    ],
+)
+def test_resources_of_a_second_attempt(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    executor: str,
+    noted: list[State],
+    expected: tuple[int, int],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugin = SimpleNamespace(name=executor)
+    snakemake = SimpleNamespace(basedir=".", remote_exec=False, executor_plugin=plugin)
+    work = Workflow({"recipes": "tiny", "data": "data", "store": "work"}, snakemake)
+    table = work.plan.table
+    for number, state in enumerate(noted):
+        attempt = Attempt(job=str(number), state=state, memory=500, minutes=5)
+        add_attempt(Path("work", table.folder), attempt)
+    (rule,) = (rule for rule in work.rules if rule.name == "score_table")
+    wildcards = SimpleNamespace(hash=table.hash)
+    assert (rule.mem_mb(wildcards, 2), rule.minutes(wildcards, 2)) == expected
+    assert rule.unfinished(wildcards)

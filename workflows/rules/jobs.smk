@@ -5,10 +5,8 @@ for kind in planned.rules:
         input: kind.inputs
         output: kind.output
         wildcard_constraints: hash="[0-9a-f]{16}"
-        params: spec=kind.spec
+        params: command=kind.command, folder=kind.folder, unfinished=kind.unfinished
         threads: kind.threads
         priority: kind.priority
-        resources: mem_mb=kind.mem_mb, runtime=kind.minutes, gpu=kind.gpu
-        shell:
-            "{sys.executable:q} -m workflows.run_job {params.spec:q} --data {planned.data:q}"
-            " --threads {threads} --planned {planned.begun} --in-workflow"
+        resources: mem_mb=kind.mem_mb, runtime=kind.minutes, gpu=kind.gpu, attempt=kind.attempt
+        shell: planned.shell

@@ -103,6 +103,7 @@ def test_wrong_options(task: Task, tmp_path: Path, options: dict[str, Any], mess
     ("params", "message"),
     [
         ({"target": "data"}, "found target 'data', needed another name than the input's"),
+        ({"gpu": 2}, "found gpu 2, needed 0 or 1: a training uses one device"),
         ({"on_long_targets": "drop"}, "on_long_targets: found 'drop', needed 'error' or 'skip'"),
         ({"optoins": {}}, "unknown key 'optoins'; did you mean 'options'?"),
     ],
