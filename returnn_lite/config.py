@@ -28,6 +28,14 @@ class Config:
             raise NetworkError(f"config: no value {name!r}{nearest(name, self.values)}")
         return default
 
+    @property
+    def behavior_version(self) -> int:
+        """The version of the defaults. Raises NetworkError for what is none."""
+        found = self.typed_value("behavior_version", 0)
+        if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+            raise NetworkError(f"config: found behavior_version {found!r}, needed 0 or more")
+        return found
+
     # As RETURNN's configs have them; what they convert is of its type here already.
     value = bool = int = float = typed_value
 

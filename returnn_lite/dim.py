@@ -76,6 +76,17 @@ class Dim:
         found.ends = base, left, right
         return found
 
+    def within(self, span: int) -> Dim:
+        """Return the dim of the windows of so many entries that lie within it.
+
+        What was put at the ends for such windows is undone: then it is the dim before.
+        """
+        base, before, after = self.ends
+        if before + after == span - 1:
+            return base
+        left = (span - 1) // 2
+        return self.padded(-left, left + 1 - span)
+
     def strided(self, step: int) -> Dim:
         """Return the dim of every so-many-th entry, from the first on."""
         if step == 1:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 
 from returnn_lite import layers, losses
 from returnn_lite.layers import base as layers_base
@@ -91,16 +91,19 @@ def _plain(text: str) -> str:
 def _table(cls: type, without: Set[str] = frozenset()) -> str:
     """Return a table of options: name, type and default."""
     fields = [f for f in dataclasses.fields(cls) if f.name not in without]
-    rows = "".join(_row(f) for f in fields)
+    newer: Mapping[str, tuple[int, object]] = getattr(cls, "newer", {})
+    rows = "".join(_row(f, newer.get(f.name)) for f in fields)
     return f"\n| option | type | default |\n|---|---|---|\n{rows}" if rows else ""
 
 
-def _row(field: dataclasses.Field[object]) -> str:
+def _row(field: dataclasses.Field[object], newer: tuple[int, object] | None) -> str:
     default = "needed"
     if field.default is not dataclasses.MISSING:
         default = f"`{field.default!r}`"
     elif field.default_factory is not dataclasses.MISSING:
         default = f"`{field.default_factory()!r}`"
+    if newer is not None:
+        default += f"; from behaviour version {newer[0]} on `{newer[1]!r}`"
     kind = str(field.type).replace("|", "\\|")
     return f"| `{field.name}` | `{kind}` | {default} |\n"
 

@@ -45,7 +45,8 @@ class Network:
     two are train and search. outputs: layers that are needed; where it is absent, `output`, the
     layers with a loss, and those with is_output_layer. config: what a config defines besides, which
     eval strings reach as `self.network.get_config().typed_value(name)`, `task` among it; a
-    tf.Variable in it may change between runs. seed: of the parameters' first values and of all
+    tf.Variable in it may change between runs; its `behavior_version`, by default 0, says which
+    defaults some options have. seed: of the parameters' first values and of all
     randomness. Raises NetworkError for any mistake that can be seen without data.
     """
 
@@ -73,6 +74,7 @@ class Network:
         self.seed = seed
         self.scope = Scope(network, mode=self.mode)
         self.scope.default_target = self.config.typed_value("target", "classes")
+        self.scope.behavior_version = self.config.behavior_version
         for key, template in streams.templates(extern_data).items():
             layer = ExternData(template=template)
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")

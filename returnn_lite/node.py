@@ -48,7 +48,8 @@ class Common:
     "ones", or the name of a layer. loss, loss_opts, loss_scale, target: see `losses`.
     loss_only_on_non_search: no loss in a search. L2: weight of the squared parameters in the
     objective. trainable: False freezes the parameters, those of a subnetwork too. reuse_params:
-    other layers' parameters in place of its own, see `reuse`. param_device: where its parameters
+    other layers' parameters in place of its own, see `reuse`; the name of a layer stands for all of
+    them, and with use_transposed_weights for W. param_device: where its parameters
     are kept, such as "CPU". batch_norm: True or the options of the layer batch_norm, which is then
     applied to the output. register_as_extern_data: the name under which `data:` and targets find
     the output. collocate_with: layers that it leaves a loop together with, or not at all.

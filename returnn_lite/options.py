@@ -24,6 +24,11 @@ def hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+def newest(newer: Mapping[str, tuple[int, Any]], version: int) -> dict[str, Any]:
+    """Return the defaults that are other ones in a behaviour version, by option."""
+    return {key: default for key, (since, default) in newer.items() if version >= since}
+
+
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value, such as JSON gives it, is of a type: a list may stand for a tuple."""
     origin = get_origin(hint)

@@ -24,8 +24,8 @@ class Scope:
     layers: the network dict. path: the prefix of the layers' names. param_path: that of the names
     of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
     layer's loop in which it lies. inputs: what `data:<key>` means. default_target: what a loss
-    without a target is computed with. registered: layers that take the
-    place of streams, by the names of these.
+    without a target is computed with. behavior_version: that of the config. registered: layers that
+    take the place of streams, by the names of these.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Scope:
         self._views: dict[tuple[str, Node], Node] = {}
         self._opening: set[str] = set()
         self.default_target = "classes"
+        self.behavior_version: int = 0 if parent is None else parent.behavior_version
         self.registered = _registered(layers, mode) if parent is None else {}
 
     @property
@@ -136,7 +137,7 @@ class Scope:
         where = f"{path} ({opts['class']})"
         cls = find_class(opts.pop("class"), opts, where)
         sources = cls.sources_of(opts)
-        layer, common = split_options(cls, opts, where)
+        layer, common = split_options(cls, opts, where, self.behavior_version)
         node = Node(name, layer, common, self, path)
         paths = self.param_path
         node.param_path = paths[name] if isinstance(paths, dict) else paths + name
@@ -156,7 +157,11 @@ class Scope:
             if found:
                 node.refs[key] = found
         if common.reuse_params is not None:
-            node.reuse = opened(common.reuse_params, lambda n: self.get(n, where), where)
+            reused: Any = common.reuse_params
+            if isinstance(reused, str) and getattr(layer, "use_transposed_weights", False):
+                # Of an embedding: the bias is another one.
+                reused = {"map": {"W": reused}, "auto_create_missing": True}
+            node.reuse = opened(reused, lambda n: self.get(n, where), where)
             node.refs["reuse_params"] = node.reuse.outputs()
         if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
             node.initial = self.get(common.initial_output, where)

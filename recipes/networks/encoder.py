@@ -74,6 +74,7 @@ def _front_end(*, stride: int, filters: int, warp: float, high_freq: float) -> N
             "strides": stride,
             "padding": "same",
             "activation": "relu",
+            "with_bias": True,
             "n_out": filters,
             "from": "augment",
         },

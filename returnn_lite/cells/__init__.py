@@ -43,8 +43,16 @@ UNITS: dict[str, type[Cell]] = {
 UNITS_OF_A_STEP = UNITS | dict.fromkeys(["lstmblock", "lstmblockfused", "cudnnlstm"], StandardLstm)
 
 
-def find(unit: str, opts: Mapping[str, Any], units: Mapping[str, type[Cell]] = UNITS) -> Cell:
-    """Return the cell of a unit's name, in any case, and options. Raises NetworkError."""
+def find(
+    unit: str,
+    opts: Mapping[str, Any],
+    units: Mapping[str, type[Cell]] = UNITS,
+    version: int = 0,
+) -> Cell:
+    """Return the cell of a unit's name, in any case, and options, in a behaviour version.
+
+    Raises NetworkError for an unknown one.
+    """
     if unit.lower() not in units:
         raise NetworkError(f"unknown unit {unit!r}{nearest(unit, units)}")
     cls = units[unit.lower()]
@@ -57,7 +65,7 @@ def find(unit: str, opts: Mapping[str, Any], units: Mapping[str, type[Cell]] = U
         if not options.fits(value, hints[key]):
             needed = options.described(hints[key])
             raise NetworkError(f"option {key!r} of unit {unit!r}: found {value!r}, needed {needed}")
-    cell = cls(**opts)
+    cell = cls(**options.newest(cls.newer, version) | opts)
     cell.check()
     return cell
 

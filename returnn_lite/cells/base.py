@@ -38,11 +38,13 @@ class Cell:
     """Base of all units; the fields of a subclass are what `unit_opts` may have.
 
     states: the parts of the hidden state, each [..., n]; output: which of them is the output.
+    newer: options that have another default from a behaviour version on, with that version.
     shown: the parts that `initial_state` and get_last_hidden_state speak of, in their order.
     """
 
     states: ClassVar[tuple[str, ...]] = ("state",)
     output: ClassVar[str] = "state"
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {}
 
     @property
     def shown(self) -> tuple[str, ...]:

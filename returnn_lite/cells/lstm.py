@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from returnn_lite import native
 from returnn_lite.cells.base import Cell, Drop, Param, Tensors, check_rate
@@ -280,9 +281,10 @@ class ZoneoutLstm(BasicLstm):
 
     zoneout_factor_cell, zoneout_factor_output: the share that is kept; in evaluation the mean of
     old and new. use_zoneout_output: whether the output is the state h, as in the paper, or, as in
-    RETURNN by default, that of the LSTM.
+    RETURNN before behaviour version 17, that of the LSTM.
     """
 
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {"use_zoneout_output": (17, True)}
     zoneout_factor_cell: float = 0.0
     zoneout_factor_output: float = 0.0
     use_zoneout_output: bool = False

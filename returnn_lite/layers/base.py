@@ -22,7 +22,8 @@ class Layer:
     layer_class: its name in a network dict. refs: options whose values name layers. default_from:
     what `from` is where it is absent. paired_sources: whether `from` has (layer, axis) pairs.
     sized_by_target: whether the target gives n_out where it is absent. source_dims: options that
-    name dims of the source, though other layers name dims of their output by them.
+    name dims of the source, though other layers name dims of their output by them. newer: options
+    that have another default from a behaviour version on, with that version and that default.
     """
 
     layer_class: ClassVar[str] = ""
@@ -31,6 +32,7 @@ class Layer:
     default_from: ClassVar[Any] = "data"
     paired_sources: ClassVar[bool] = False
     source_dims: ClassVar[tuple[str, ...]] = ()
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {}
 
     @classmethod
     def sources_of(cls, opts: dict[str, Any]) -> Any:
@@ -124,8 +126,13 @@ def option_names(cls: type) -> list[str]:
     return [f.name for f in fields(cls)]
 
 
-def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[Layer, Common]:
-    """Return the layer and its common options; NetworkError for unknown, missing or wrong ones."""
+def split_options(
+    cls: type[Layer], opts: dict[str, Any], where: str, version: int
+) -> tuple[Layer, Common]:
+    """Return the layer and its common options; NetworkError for unknown, missing or wrong ones.
+
+    version: the behaviour version, from which some options have other defaults.
+    """
     own, shared = option_names(cls), option_names(Common)
     # mypy takes a dataclass's own hash for that of the class.
     types = {**options.hints(Common), **options.hints(cls)}  # type: ignore[arg-type]
@@ -142,6 +149,7 @@ def split_options(cls: type[Layer], opts: dict[str, Any], where: str) -> tuple[L
         raise NetworkError(f"{where}: found dropout {opts['dropout']}, needed 0 or more, below 1")
     if "n_out" in own and "n_out" not in opts and opts.get("out_dim") is not None:
         opts = {**opts, "n_out": opts["out_dim"].size}
+    opts = options.newest(cls.newer, version) | opts
     try:
         layer = cls(**{k: v for k, v in opts.items() if k in own})
     except TypeError as error:

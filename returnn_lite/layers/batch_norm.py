@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from returnn_lite.data import Data
 from returnn_lite.layers.base import Layer, register, split_options
@@ -26,11 +27,16 @@ class BatchNorm(Layer):
     force_sample: and otherwise. use_std, use_shift: gamma and beta, whose first values are
     gamma_init and beta_init. Ioffe and Szegedy (2015).
 
-    Parameters mean, variance, gamma, beta, with the names and shapes of param_version. The defaults
-    are those of RETURNN's behaviour versions below 12. As there, version 2 with masked_time False
-    takes the unbiased variance for the running one.
+    Parameters mean, variance, gamma, beta, with the names and shapes of param_version. As in
+    RETURNN, version 2 with masked_time False takes the unbiased variance for the running one.
     """
 
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {
+        "momentum": (12, 0.1),
+        "update_sample_only_in_training": (12, True),
+        "delay_sample_update": (12, True),
+        "param_version": (12, 2),
+    }
     momentum: float = 0.99
     epsilon: float = 1e-3
     masked_time: bool = True
@@ -132,6 +138,7 @@ def batch_norm_of(node: Node) -> BatchNorm:
     """Return the batch normalisation that the common option of a layer asks for."""
     opts = node.common.batch_norm
     given = dict(opts) if isinstance(opts, dict) else {}
-    layer, _ = split_options(BatchNorm, given, f"{node}: batch_norm")
+    where, version = f"{node}: batch_norm", node.scope.behavior_version
+    layer, _ = split_options(BatchNorm, given, where, version)
     assert isinstance(layer, BatchNorm)
     return layer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim, derived
@@ -27,11 +28,11 @@ class Conv(Windows):
     becomes a spatial one, and the new one has size 1. input_split_feature_dim: likewise, the new
     one has this size. auto_use_channel_first: a layout, which is chosen by the device here and
     changes no result. filter: a layer in the place of W, without batch, its dims in the same order.
-    with_bias: True as in RETURNN's behaviour versions from 10 on; below, it is False by default.
     Parameters W [filter_size, in / groups, n_out], bias [n_out].
     """
 
     refs = ("filter",)
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {"with_bias": (10, True)}
     n_out: int
     filter_size: tuple[int, ...]
     groups: int = 1
@@ -40,7 +41,7 @@ class Conv(Windows):
     input_split_feature_dim: int | None = None
     auto_use_channel_first: bool = False
     activation: str | None = None
-    with_bias: bool = True
+    with_bias: bool = False
     forward_weights_init: Any = "glorot_uniform"
     bias_init: Any = 0.0
     filter: str | None = None

@@ -74,7 +74,7 @@ class DynamicDepthwiseConv(Layer):
         )
 
     def _frames(self, axis: Dim, size: int) -> Dim:
-        return axis.padded(0, 1 - size) if self.padding == "valid" else axis
+        return axis.within(size) if self.padding == "valid" else axis
 
     def call(self, site: Site) -> Data:
         """Return the convolution."""

@@ -36,7 +36,8 @@ class Recurrent(Layer):
     def open(self, node: Node) -> None:
         """Check the options, and find the layers of the initial state."""
         try:
-            cell = cells.find(self.unit, self.unit_opts or {}, self.units)
+            version = node.scope.behavior_version
+            cell = cells.find(self.unit, self.unit_opts or {}, self.units, version)
         except NetworkError as error:
             raise Site(node).error(str(error)) from None
         node.resolved["cell"] = cell

@@ -61,7 +61,7 @@ class Window(Running):
     def _new(self, dim: Dim) -> Dim:
         """Return the dim of the windows."""
         if self.padding == "valid":
-            dim = dim.padded(0, 1 - self.window_size)
+            dim = dim.within(self.window_size)
         return dim.strided(self.stride)
 
     def infer(self, site: Site) -> Data:

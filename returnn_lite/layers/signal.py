@@ -70,7 +70,7 @@ class Stft(Transform):
         return _complex(out.with_feature(site.feature(self.sizes["fft_length"] // 2 + 1)))
 
     def _frames(self, time: Dim) -> Dim:
-        return time.padded(0, 1 - self.frame_size).strided(self.frame_shift)
+        return time.within(self.frame_size).strided(self.frame_shift)
 
     def call(self, site: Site) -> Data:
         """Return the spectra."""
@@ -184,7 +184,7 @@ class Channels(Layer):
         """Return the dim of the frames, by the first of the sizes."""
         size, shift = self.resolutions()[0][0], self.frame_shift
         if not self.pad_last_frame:
-            return time.padded(0, 1 - size).strided(shift)
+            return time.within(size).strided(shift)
         return derived(
             ("padded_frames", size, shift),
             f"{time.name}/{shift}",

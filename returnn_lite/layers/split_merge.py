@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from returnn_lite.axes import batch_major
 from returnn_lite.data import Data, next_time
@@ -107,6 +108,7 @@ class MergeDims(Layer):
     dim has no padding at all, as by flatten_batch.
     """
 
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {"keep_order": (6, True)}
     axes: Any
     keep_order: bool = False
     n_out: int | None = None

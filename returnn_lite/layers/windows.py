@@ -161,8 +161,8 @@ class Windows(Spatial):
         """Return the dim of the frames at which a window may begin."""
         if not isinstance(self.padding, str):
             more = self.each(self.padding)[i]
-            return dim.padded(more, more + 1 - self.spans()[i])
-        return dim if self.padding.lower() != "valid" else dim.padded(0, 1 - self.spans()[i])
+            return dim.padded(more, more).within(self.spans()[i])
+        return dim if self.padding.lower() != "valid" else dim.within(self.spans()[i])
 
     def padded(self, tensor: Any, spatial: list[Dim], value: float) -> Any:
         """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""

@@ -13,6 +13,7 @@ from models import FEATURES, decoder_net, transducer_net, transducer_streams
 from returnn_decode_cases import DECODE_CASES
 from returnn_loss_cases import LOSS_CASES
 from returnn_signal_cases import SIGNAL_CASES
+from returnn_tutorial_cases import TUTORIAL_CASES
 from returnn_unit_cases import UNIT_CASES
 
 from recipes.networks.lm import lstm_lm, step_lm
@@ -271,7 +272,7 @@ def _convolutions() -> Case:
     return Case(net, {"data": {"dim": 4}}, {"data": [8, 8]}, outputs=("output", *outputs))
 
 
-PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES
+PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

@@ -40,8 +40,14 @@ def convolved(
 
 
 def layer(**more: Any) -> dict[str, Any]:
-    options = {"class": "conv", "n_out": 4, "filter_size": [3], "padding": "same", "from": "data"}
-    return {"output": {**options, **more}}
+    options = {
+        "class": "conv",
+        "n_out": 4,
+        "filter_size": [3],
+        "padding": "same",
+        "with_bias": True,
+    }
+    return {"output": {**options, "from": "data", **more}}
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_pool(mode: str, size: int, stride: int | None, padding: str) -> None:
 def test_conv(size: int, stride: int, padding: str) -> None:
     layer = {
         "class": "conv",
+        "with_bias": True,
         "filter_size": [size],
         "strides": [stride],
         "padding": padding,
