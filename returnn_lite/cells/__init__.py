@@ -65,7 +65,7 @@ def find(
         if not options.fits(value, hints[key]):
             needed = options.described(hints[key])
             raise NetworkError(f"option {key!r} of unit {unit!r}: found {value!r}, needed {needed}")
-    cell = cls(**options.newest(cls.newer, version) | opts)
+    cell = cls(**{**options.newest(cls.newer, version), **opts})
     cell.check()
     return cell
 

@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
+from returnn_application_cases import APPLICATION_CASES
 from returnn_decode_cases import DECODE_CASES
 from returnn_loss_cases import LOSS_CASES
 from returnn_signal_cases import SIGNAL_CASES
@@ -273,6 +274,7 @@ def _convolutions() -> Case:
 
 
 PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
+PARTS |= APPLICATION_CASES
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

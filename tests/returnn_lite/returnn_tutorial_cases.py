@@ -32,13 +32,13 @@ PLAIN: Net = {"output/unit/output/length_normalization": False}
 Opts = dict[str, Any]
 
 
-def _frames(net: Net, *outputs: str) -> Opts:
+def of_frames(net: Net, *outputs: str) -> Opts:
     """Return a case with a class for each frame."""
     opts = {"streams": FRAMES, "lengths": OF_FRAMES, "outputs": (*outputs, "output")}
-    return {"net": _marked(net, outputs), **opts}
+    return {"net": marked(net, outputs), **opts}
 
 
-def _marked(net: Net, outputs: tuple[str, ...]) -> Net:
+def marked(net: Net, outputs: tuple[str, ...]) -> Net:
     return {k: v | {"is_output_layer": True} if k in outputs else v for k, v in net.items()}
 
 
@@ -70,14 +70,14 @@ def _simple() -> dict[str, Opts]:
     # RETURNN's filters see what is behind an end.
     same = {"data": [5, 5, 5], "classes": [5, 5, 5]}
     return {
-        "blstm": _frames(_blstm()),
-        "blstm_of_one_layer": _frames(_blstm(1)),
-        "conv_lstm": {**_frames(conv_lstm, "conv0"), "lengths": same},
-        "mutual": _frames({"output": {"class": "rec", "from": "data", "unit": unit}}),
-        "residual": _frames(_residual(), "res0"),
+        "blstm": of_frames(_blstm()),
+        "blstm_of_one_layer": of_frames(_blstm(1)),
+        "conv_lstm": {**of_frames(conv_lstm, "conv0"), "lengths": same},
+        "mutual": of_frames({"output": {"class": "rec", "from": "data", "unit": unit}}),
+        "residual": of_frames(_residual(), "res0"),
         # RETURNN would reuse the bias, too, of which the output has more.
         "lm": {
-            **{**_frames(_lm()), "streams": _lm_streams()},
+            **{**of_frames(_lm()), "streams": _lm_streams()},
             "returnn": {"output/reuse_params": {"map": {"W": "input", "b": None}}},
         },
     }
@@ -157,7 +157,7 @@ DECODER: Net = {
 }
 
 
-def _decoding(more: Net, *, search: bool = False, encoder: Net | None = None) -> Opts:
+def decoding(more: Net, *, search: bool = False, encoder: Net | None = None) -> Opts:
     """Return translation with the decoder's layers that are other or more."""
     loop: Net = {"class": "rec", "from": [], "target": "classes"}
     loop["unit"] = {**DECODER, **more}
@@ -167,7 +167,7 @@ def _decoding(more: Net, *, search: bool = False, encoder: Net | None = None) ->
     if search:
         # RETURNN's generic_attention takes other frames than those of its input where they differ.
         return {**opts, "lengths": {"data": [5, 5]}, "search": True}
-    loop["unit"] = _marked(loop["unit"], ("s",))
+    loop["unit"] = marked(loop["unit"], ("s",))
     return {**opts, "outputs": ("output/output_prob", "output/s")}
 
 
@@ -313,9 +313,9 @@ def _recurrency(*, search: bool) -> Opts:
 
 TUTORIAL_CASES: dict[str, Opts] = {
     **{f"tutorial_{name}": opts for name, opts in _simple().items()},
-    **{f"tutorial_{name}": _decoding(more) for name, more in VARIANTS.items()},
+    **{f"tutorial_{name}": decoding(more) for name, more in VARIANTS.items()},
     **{
-        f"tutorial_{name}_search": _decoding(more, search=True)
+        f"tutorial_{name}_search": decoding(more, search=True)
         for name, more in VARIANTS.items()
         # In a search RETURNN takes the first state to have no batch, and finds no red2.
         if name not in ("attention_of_fixed_embedding", "attention_dot")
