@@ -21,9 +21,10 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     and "spatial_except_time" (neither has the batch), "except_feature", "all" (*). With ":<n>", one
     of a group, from 0 or, below 0, from its end. "dim:<size>": the one of that size.
     "stag:<name>": the one spatial dim whose name contains this; "stag-single:<n>:<name>": one of
-    several such; "tag:<name>": of all dims. None and the empty word mean nothing, a word with "?"
-    may. A position counts the dims with the batch in front. Raises NetworkError where x has no such
-    axis.
+    several such; "tag:<name>": of all dims. "<word>+<n>": the n-th dim behind that of a word.
+    "<word>|<word>": the first of several words that means a dim. None and the empty word mean
+    nothing, a word with "?" may. A position counts the dims with the batch in front. Raises
+    NetworkError where x has no such axis.
     """
     if word is None or word == "":
         return []
@@ -53,6 +54,10 @@ def _find(word: Any, x: Data) -> list[Dim]:
         return _entry(batch_major(x), str(word))
     if not isinstance(word, str):
         return []
+    if "|" in word:
+        return next((found for w in word.split("|") if (found := _find(w, x))), [])
+    if behind := re.fullmatch(r"(.+)\+(\d+)", word):
+        return _behind(_find(behind[1], x), int(behind[2]), x)
     name, _, rest = word.lower().partition(":")
     if name in _GROUPS:
         dims = _GROUPS[name](x)
@@ -67,6 +72,13 @@ def _find(word: Any, x: Data) -> list[Dim]:
     if name and set(name) <= set("btf") and not rest:
         return [d for letter in dict.fromkeys(name) for d in _GROUPS[letter](x)]
     return []
+
+
+def _behind(found: list[Dim], count: int, x: Data) -> list[Dim]:
+    """Return the dim that is so many places behind another one, the batch in front."""
+    dims = batch_major(x)
+    places = [dims.index(d) + count for d in found]
+    return [dims[i] for i in places if i < len(dims)]
 
 
 def batch_major(x: Data) -> list[Dim]:

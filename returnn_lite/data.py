@@ -72,6 +72,11 @@ class Data:
         """Whether a batch axis is among the dims."""
         return BATCH in self.dims
 
+    @property
+    def batch_dim(self) -> Dim | None:
+        """The batch, or else the first dim that takes its place, such as that of chunks."""
+        return BATCH if self.has_batch else next((d for d in self.dims if d.kind == "batch"), None)
+
     def template(self) -> Data:
         """Return the same without a tensor."""
         return replace(self, tensor=None)

@@ -101,6 +101,10 @@ class Run:
             )
         return lengths.in_beam(beam).tensor
 
+    def lengths_in(self, x: Data, dim: Dim) -> Any:
+        """Return int32 [batch]: the lengths of a dim of x, or of what takes its place."""
+        return self.lengths_of(dim, x.beam) if x.has_batch else self.lengths[dim].tensor
+
     def with_dim(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
         """Return x with another dim in place of one, whose lengths must be the same."""
         if old is new:

@@ -28,7 +28,7 @@ def loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
     found = load_checkpoint(path)
     loaded = {}
     for name in names:
-        short = name.removeprefix(f"{node.param_path}/")
+        short = name.removeprefix(node.param_name(""))
         if short not in found or found[short].shape != values[name].shape:
             shape = found[short].shape if short in found else "none"
             raise NetworkError(

@@ -123,7 +123,12 @@ class Network:
         """Return shape, initialiser and trainability of every parameter."""
         specs: dict[str, ParamSpec] = {}
         for node in self.nodes():
-            specs.update(node.params)
+            for name, spec in node.params.items():
+                if specs.setdefault(name, spec).shape != spec.shape:
+                    raise NetworkError(
+                        f"{node}: found parameter {name} of {spec.shape}, which another layer has "
+                        f"of {specs[name].shape}; try another name_scope"
+                    )
         return dict(sorted(specs.items()))
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:

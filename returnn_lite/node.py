@@ -49,15 +49,17 @@ class Common:
     loss_only_on_non_search: no loss in a search. L2: weight of the squared parameters in the
     objective. trainable: False freezes the parameters, those of a subnetwork too. reuse_params:
     other layers' parameters in place of its own, see `reuse`; the name of a layer stands for all of
-    them, and with use_transposed_weights for W. param_device: where its parameters
-    are kept, such as "CPU". batch_norm: True or the options of the layer batch_norm, which is then
-    applied to the output. register_as_extern_data: the name under which `data:` and targets find
-    the output. collocate_with: layers that it leaves a loop together with, or not at all.
-    in_dim: the dim of the input that is its feature dim. out_dim: a Dim by which others may name
-    the feature dim, or another one that the layer makes; its size is n_out, where that is absent.
-    out_shape: Dims that the output must have, and no others.
-    only_on_search: in no other mode it is an output of the network; only_on_eval: in
-    training it has no loss. need_last: without effect: rec_last_output finds the last step anyway.
+    them, and with use_transposed_weights for W. param_device: where its parameters are kept, such
+    as "CPU". name_scope: the prefix of their names, in place of the layer's name: within the
+    network around, or from "/" on, in all; "" for none. batch_norm: True or the options of the
+    layer batch_norm, which is then applied to the output. register_as_extern_data: the name under
+    which `data:` and targets find the output. collocate_with: layers that it leaves a loop together
+    with, or not at all. in_dim: the dim of the input that is its feature dim. out_dim: a Dim by
+    which others may name the feature dim, or another one that the layer makes; its size is n_out,
+    where that is absent. out_shape: Dims that the output must have, and no others.
+    only_on_search: in no other mode it is an output of the network; only_on_eval: in training it
+    has no loss. Without effect are size_target, since the lengths are those of the dims, and
+    need_last, since rec_last_output finds the last step anyway.
     """
 
     loss: str | None = None
@@ -74,6 +76,7 @@ class Common:
     trainable: bool = True
     reuse_params: str | dict[str, Any] | None = None
     param_device: str | None = None
+    name_scope: str | None = None
     batch_norm: bool | dict[str, Any] = False
     register_as_extern_data: str | None = None
     is_output_layer: bool = False
@@ -84,6 +87,7 @@ class Common:
     only_on_search: bool = False
     only_on_eval: bool = False
     need_last: bool = False
+    size_target: str | None = None
 
 
 class Node:
@@ -130,6 +134,10 @@ class Node:
         if key not in self._dims:
             self._dims[key] = Dim(kind, f"{kind}:{self.path}:{name}", size)
         return self._dims[key]
+
+    def param_name(self, name: str) -> str:
+        """Return the full name of a parameter, or the prefix of a network in it."""
+        return f"{self.param_path}/{name}".lstrip("/")
 
     @property
     def trainable(self) -> bool:

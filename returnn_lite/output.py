@@ -39,7 +39,7 @@ class Output:
 
     def canonical_dims(self) -> list[Dim]:
         """Return the dims in one order: batch, time, other dims, feature."""
-        order = [d for d in self.dims if d is BATCH]
+        order = [d for d in self.dims if d.kind == "batch"]
         order += [d for d in self.dims if d is self.time_dim]
         order += [d for d in self.dims if d not in order and d is not self.feature_dim]
         return order + [d for d in self.dims if d is self.feature_dim and d not in order]
@@ -49,7 +49,7 @@ class Output:
         order = self.canonical_dims()
         x = np.transpose(self.values, [self.dims.index(d) for d in order]).copy()
         for axis, dim in enumerate(order):
-            if dim.name in self.lengths and BATCH in order:
+            if len(self.lengths.get(dim.name, ())) == x.shape[0] and order[0].kind == "batch":
                 shape = [1] * x.ndim
                 shape[axis] = -1
                 steps = np.arange(x.shape[axis]).reshape(shape)
@@ -152,7 +152,7 @@ def output_tensors(
         entry = {"values": x.tensor}
         for dim in x.dims:
             if dim.dynamic:
-                entry[f"length:{dim.name}"] = frame.run.lengths_of(dim, x.beam)
+                entry[f"length:{dim.name}"] = frame.run.lengths_in(x, dim)
         if x.beam is not None:
             entry["scores"] = x.beam.scores
         found["layers"][node.path] = entry

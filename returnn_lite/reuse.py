@@ -73,7 +73,7 @@ class Reuse:
         value = self.custom(
             base_layer=_View(site, site.node),
             reuse_layer=None if self.layer is None else _View(site, self.layer),
-            full_name=f"{site.node.param_path}/{name}",
+            full_name=site.node.param_name(name),
             name=name,
             shape=shape,
             dtype=tf.float32,

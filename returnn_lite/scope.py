@@ -139,8 +139,7 @@ class Scope:
         sources = cls.sources_of(opts)
         layer, common = split_options(cls, opts, where, self.behavior_version)
         node = Node(name, layer, common, self, path)
-        paths = self.param_path
-        node.param_path = paths[name] if isinstance(paths, dict) else paths + name
+        node.param_path = self._param_path(name, common.name_scope)
         self.nodes[name] = node
         self._register(node)
         if isinstance(sources, str):
@@ -179,6 +178,15 @@ class Scope:
             if node.criterion is not None:
                 losses.keep(node.target)
         return node
+
+    def _param_path(self, name: str, name_scope: str | None) -> str:
+        """Return the prefix of the names of a layer's parameters."""
+        own = self.param_path[name] if isinstance(self.param_path, dict) else self.param_path + name
+        if name_scope is None:
+            return own
+        if name_scope.startswith("/"):
+            return name_scope.strip("/")
+        return "/".join(filter(None, [own.rpartition("/")[0], name_scope]))
 
     def _wants_target(self, node: Node, target: str) -> bool:
         """Whether a layer's target is used; in a search it need not exist."""

@@ -164,7 +164,7 @@ class Site:
         trainable: False for what training changes other than by gradients, see `update`.
         """
         node = self.node
-        path = f"{node.param_path}/{name}"
+        path = node.param_name(name)
         part = node.reuse.source(name) if node.reuse is not None else None
         if self.frame is not None:
             if part is not None:
@@ -187,7 +187,7 @@ class Site:
         if part is not None and part.layer is not None:
             self.of(part.layer).update(name, value)
         elif self.node.trainable:
-            self.run.updates[f"{self.node.param_path}/{name}"] = value
+            self.run.updates[self.node.param_name(name)] = value
 
     # -- values
 

@@ -18,7 +18,7 @@ from returnn_lite.cells.lstm import (
     VanillaLstm,
     ZoneoutLstm,
 )
-from returnn_lite.cells.simple import BasicRnn, Gru, Highway
+from returnn_lite.cells.simple import BasicRnn, Cumsum, Gru, Highway
 from returnn_lite.errors import NetworkError, nearest
 
 # RETURNN has no LSTMP and, with TensorFlow 2, no LSTMBlock: these names mean others there, too.
@@ -27,6 +27,7 @@ UNITS: dict[str, type[Cell]] = {
     "lstmp": NativeLstm,
     "nativelstm": NativeLstm1,
     "nativelstm2": NativeLstm,
+    "nativelstm2storestates": NativeLstm,
     "nativelstmlowmem": LowMemoryLstm,
     "lstmblock": NativeLstm,
     "lstmblockfused": NativeLstm,
@@ -38,6 +39,7 @@ UNITS: dict[str, type[Cell]] = {
     "layernormvariantslstm": LayerNormLstm,
     "basicrnn": BasicRnn,
     "gru": Gru,
+    "cumsum": Cumsum,
     "rhn": Highway,
 }
 UNITS_OF_A_STEP = UNITS | dict.fromkeys(["lstmblock", "lstmblockfused", "cudnnlstm"], StandardLstm)

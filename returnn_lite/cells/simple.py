@@ -14,6 +14,33 @@ from returnn_lite.lazy import tf
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cumsum(Cell):
+    """The sum of the input so far, without parameters: n_out is the size of the input."""
+
+    def params(self, inputs: int, n: int) -> dict[str, Param]:
+        """Return none. Raises NetworkError where the output has another size than the input."""
+        if inputs != n:
+            raise NetworkError(f"found n_out {n} for the unit cumsum, needed {inputs}, its input's")
+        return {}
+
+    def check_source(self, x: Data) -> None:
+        """Raise NetworkError for sparse input."""
+        if x.sparse_dim is not None:
+            raise NetworkError(f"found source {x}, needed a feature dim for the unit cumsum")
+
+    def project(self, x: Data, p: Tensors) -> Any:
+        """Return the input."""
+        return x.last(x.feature).tensor
+
+    def step(
+        self, z: Any, state: Tensors, recurrent: Tensors, kept: Tensors
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the sum."""
+        total = state["state"] + z
+        return total, {"state": total}
+
+
+@dataclass(frozen=True, kw_only=True)
 class BasicRnn(Cell):
     """f([x, h] W + b) (Elman, 1990). activation: f, tanh by default."""
 

@@ -25,7 +25,8 @@ class BatchNorm(Layer):
     training changes the parameters. delay_sample_update: what is normalised with is the running
     value as it is before this batch. use_sample: share of the running values in training;
     force_sample: and otherwise. use_std, use_shift: gamma and beta, whose first values are
-    gamma_init and beta_init. Ioffe and Szegedy (2015).
+    gamma_init and beta_init. fused, fused_bn: a kernel, which changes no result and is chosen by
+    the device here. Ioffe and Szegedy (2015).
 
     Parameters mean, variance, gamma, beta, with the names and shapes of param_version. As in
     RETURNN, version 2 with masked_time False takes the unbiased variance for the running one.
@@ -49,6 +50,8 @@ class BatchNorm(Layer):
     gamma_init: Any = 1.0
     beta_init: Any = 0.0
     param_version: Literal[0, 1, 2] = 0
+    fused: bool = False
+    fused_bn: bool = False
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""

@@ -124,6 +124,41 @@ class SwapAxes(Layer):
         return site.as_output(site.source)
 
 
+@register("name_axis")
+@dataclass(frozen=True, kw_only=True)
+class NameAxis(Layer):
+    """The input with a dim of its own in place of one, of the same lengths.
+
+    description: its name, by which "stag:" finds it. Layers that join the input with another one
+    that has the old dim then have both.
+    """
+
+    axis: Any
+    description: str
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the new dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        if axis.kind == "batch" or not self.description:
+            raise site.error(
+                f"found axis {self.axis!r} of {x}, needed one of a sequence, and a name"
+            )
+        return x.renamed(axis, self._new(site, axis))
+
+    def _new(self, site: Site, axis: Dim) -> Dim:
+        return site.node.dim(axis.kind, self.description, axis.size)
+
+    def call(self, site: Site) -> Data:
+        """Return the values with the new dim."""
+        x = site.source
+        axis = site.axis_of(self.axis, x)
+        new = self._new(site, axis)
+        if axis.dynamic:
+            site.run.lengths[new] = site.run.lengths[axis]
+        return x.renamed(axis, new)
+
+
 @register("transpose")
 @dataclass(frozen=True, kw_only=True)
 class Transpose(Layer):

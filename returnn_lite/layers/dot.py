@@ -23,7 +23,7 @@ class Dot(Layer):
     red1, red2: those of the first and of the second source, in turn. var1, var2: axes that only one
     of them has; by default, or as "auto", all that the other lacks. What is left are axes of both:
     the same ones, or of equal size. add_var2_if_empty: with axes in var1 and var2, whether there is
-    an axis of size 1 where var2 finds none.
+    an axis of size 1 where var2 finds none. debug: without effect; `describe` shows all dims.
 
     An axis in both var1 and var2 is, for the second source, another axis of the same length.
     """
@@ -34,6 +34,7 @@ class Dot(Layer):
     var1: Any = "auto"
     var2: Any = "auto"
     add_var2_if_empty: bool = True
+    debug: bool = False
 
     def infer(self, site: Site) -> Data:
         """Return the template, with the axes that are left."""

@@ -87,12 +87,13 @@ class Activation(Layer):
     """f(x), elementwise or, for softmax and log_softmax, over the feature dim.
 
     activation: a name, or an expression such as "5.0 * sigmoid". opts: further arguments of the
-    function, such as eps of safe_log. "abs" of complex data is float.
+    function, such as eps of safe_log. "abs" of complex data is float. out_type: see `typed`.
     """
 
     activation: str | None
     opts: dict[str, Any] | None = None
     n_out: int | None = None
+    out_type: dict[str, Any] = field(default_factory=dict)
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
@@ -103,11 +104,13 @@ class Activation(Layer):
         if x.dtype.startswith("complex") and "abs" in (self.activation or ""):
             x = replace(x, dtype="float32")
         over = "softmax" in (self.activation or "")
-        return x.last(x.feature_dim) if over and x.feature_dim is not None else x
+        x = x.last(x.feature_dim) if over and x.feature_dim is not None else x
+        return typed(site, x, self.out_type)
 
     def call(self, site: Site) -> Data:
         """Return f(x)."""
-        return activated(site, site.source, self.activation, self.opts)
+        out = activated(site, site.source, self.activation, self.opts)
+        return replace(typed(site, out, self.out_type), tensor=out.tensor)
 
 
 def activated(site: Site, x: Data, name: str | None, opts: Mapping[str, Any] | None = None) -> Data:

@@ -98,25 +98,34 @@ class Concat(Layer):
 class Split(Layer):
     """The input itself; its parts `0`, `1`, ... are parts of a fixed dim, by default the features.
 
-    num_splits: how many of equal size; or size_splits: their sizes.
+    num_splits: how many of equal size; or size_splits, their sizes; or out_dims, Dims by which
+    others may name those of the parts.
     """
 
+    source_dims = ("out_dims",)
     axis: Any = "F"
     num_splits: int | None = None
     size_splits: tuple[int, ...] | None = None
+    out_dims: tuple[Dim, ...] | None = None
 
     def parts(self, node: Node) -> Mapping[str, Layer]:
         """Return the layers of the parts."""
-        number = self.num_splits or len(self.size_splits or ())
+        number = self.num_splits or len(self.size_splits or self.out_dims or ())
         return {str(i): SplitPart(of=node, index=i) for i in range(number)}
 
     def sizes(self, site: Site, x: Data) -> list[int]:
         """Return the sizes of the parts."""
         size = site.axis_of(self.axis, x).size
-        if (self.num_splits is None) == (self.size_splits is None):
+        given = (self.num_splits, self.size_splits, self.out_dims)
+        if (self.num_splits is not None and self.size_splits is not None) or not any(given):
             raise site.error("found both or none of num_splits and size_splits, needed one")
         number = self.num_splits or 1
+        named = [d.size or 0 for d in self.out_dims or ()]
         sizes = list(self.size_splits or [(size or 0) // number] * number)
+        if not (self.num_splits or self.size_splits):
+            sizes = named
+        if named not in ([], sizes):
+            raise site.error(f"found out_dims {self.out_dims} for parts {sizes}, needed their dims")
         if size is None or sum(sizes) != size or min(sizes) < 1:
             raise site.error(f"found parts {sizes} of axis {self.axis!r} in {x}, needed its size")
         return sizes
@@ -151,7 +160,10 @@ class SplitPart(Layer):
         sizes = layer.sizes(site.of(self.of), x)
         site.node.resolved["part"] = sum(sizes[: self.index]), sizes[self.index]
         axis = self._axis()
-        return x.renamed(axis, site.node.dim(axis.kind, "part", sizes[self.index])).template()
+        part = site.node.dim(axis.kind, "part", sizes[self.index])
+        if layer.out_dims is not None:
+            layer.out_dims[self.index].made.add(part)
+        return x.renamed(axis, part).template()
 
     def call(self, site: Site) -> Data:
         """Return the part."""
@@ -218,3 +230,43 @@ class Repeat(Layer):
         entry = Data(name="place", dims=(BATCH, new), dtype="int32", beam=beam, tensor=index)
         found = take(site, x, entry, axis)
         return site.as_output(site.run.masked(found, new))
+
+
+@register("tile")
+@dataclass(frozen=True, kw_only=True)
+class Tile(Layer):
+    """Dims of fixed size several times, one after the other.
+
+    multiples: {axis: how often}.
+    """
+
+    multiples: dict[Any, int]
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the longer dims."""
+        x = site.source
+        for dim, count in self._counts(site, x):
+            if count < 1 or (dim.size is None and count > 1):
+                raise site.error(
+                    f"found multiples {self.multiples} of {x}, needed 1 on, of fixed dims"
+                )
+            x = x.renamed(dim, self._longer(site, dim, count))
+        return x
+
+    def _counts(self, site: Site, x: Data) -> list[tuple[Dim, int]]:
+        where = str(site.node)
+        return [(dim, n) for word, n in self.multiples.items() for dim in resolve(word, x, where)]
+
+    def _longer(self, site: Site, dim: Dim, count: int) -> Dim:
+        if count == 1:
+            return dim
+        return product([site.node.dim("spatial", "multiple", count), dim])
+
+    def call(self, site: Site) -> Data:
+        """Return the repeated entries."""
+        x = site.source
+        for dim, count in self._counts(site, x):
+            axis = x.axis(dim)
+            tensor = tf.concat([x.tensor] * count, axis=axis)
+            x = replace(x.renamed(dim, self._longer(site, dim, count)), tensor=tensor)
+        return x

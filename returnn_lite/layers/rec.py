@@ -57,7 +57,7 @@ class Rec(Layer):
             parent=node.scope,
             owner=node,
             loop=loop,
-            param_path=f"{node.param_path}/rec/",
+            param_path=node.param_name("rec/"),
         )
         loop.scope = node.inner = scope
         if node.sources:

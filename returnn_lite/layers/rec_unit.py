@@ -66,7 +66,8 @@ class Recurrent(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template [time, batch, n_out], or [batch, n_out] in a step."""
         x, node, cell = site.source, site.node, cell_of(site.node)
-        if x.classes is None or x.classes.size is None or not x.has_batch:
+        batch = x.batch_dim
+        if x.classes is None or x.classes.size is None or batch is None:
             raise site.error(f"found source {x}, needed a batch dim and features of fixed size")
         over = self.over(site, x)
         if over is None and node.loop is None:
@@ -81,7 +82,7 @@ class Recurrent(Layer):
             site.param(f"rec/{name}", shape, chosen)
         node.resolved["params"] = list(cell.params(x.classes.size, self.n_out))
         out = x.with_feature(site.feature(self.n_out))
-        out = out.first(BATCH) if over is None else replace(out, time_dim=over).first(over, BATCH)
+        out = out.first(batch) if over is None else replace(out, time_dim=over).first(over, batch)
         declare(site, out if over is None else out.without(over))
         return out
 
@@ -103,11 +104,13 @@ class Recurrent(Layer):
         if over is None and site.axis is not None:
             over = site.axis
             x = site.over(x, over)
-        x = site.over(x, BATCH)
+        batch = x.batch_dim
+        if batch is None:
+            x, batch = site.over(x, BATCH), BATCH
         out = x.with_feature(site.feature(self.n_out))
         if over is None:
-            return self._step(site, x.first(BATCH), out.first(BATCH))
-        x, out = x.first(over, BATCH), out.first(over, BATCH)
+            return self._step(site, x.first(batch), out.first(batch))
+        x, out = x.first(over, batch), out.first(over, batch)
         return self._sequence(site, x, replace(out, time_dim=over), over)
 
     def _params(self, site: Site) -> dict[str, Any]:
@@ -226,7 +229,7 @@ def _lengths(site: Site, x: Data, over: Dim) -> Any:
     sizes = x.sizes()[: len(x.dims) - (x.sparse_dim is None)]
     rest = tf.reduce_prod(tf.stack([tf.constant(1), *sizes[2:]]))
     if over.dynamic:
-        lengths = site.run.lengths_of(over, x.beam)
+        lengths = site.run.lengths_in(x, over)
         return lengths if len(sizes) == 2 else tf.repeat(lengths, rest)
     return tf.fill([sizes[1] * rest], sizes[0])
 

@@ -131,9 +131,10 @@ class Cumsum(Running):
     """The sum of the frames so far, this one included.
 
     additional_left_summand_per_element: added to every frame. reverse: from the end. Over the steps
-    of a loop it begins with initial_output.
+    of a loop it begins with initial_output. n_out: size of the feature dim, for the reader.
     """
 
+    n_out: int | None = None
     additional_left_summand_per_element: float | None = None
     reverse: bool = False
 
@@ -147,6 +148,7 @@ class Cumsum(Running):
                 raise site.error("found reverse over the steps of a loop, needed an axis")
         elif site.axis_of(self.axis, x) is BATCH:
             raise site.error(f"found the batch of {x} as axis, needed another")
+        site.check_size(x, self.n_out)
         return x
 
     def first_state(self, site: Site) -> dict[str, Data]:

@@ -57,7 +57,7 @@ class Subnetwork(Layer):
 
     def open(self, node: Node) -> None:
         """Build the subnetwork."""
-        open_scope(node, self.subnetwork, f"{node.param_path}/")
+        open_scope(node, self.subnetwork, node.param_name(""))
 
     def begins_as(self, node: Node) -> Node:
         """Return the layer `output`."""

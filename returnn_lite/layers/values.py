@@ -26,14 +26,18 @@ class Constant(Layer):
     """The number `value`, without dims, or repeated over the dims of `shape`.
 
     shape: sizes or Dims, the last features. dtype: by default that of the number: bool, int32 or
-    float32. with_batch_dim: for each sequence.
+    float32. with_batch_dim: for each sequence. sparse_dim: the classes of a whole number, a Dim or
+    how many. shape_deps: layers whose dims are among `shape`.
     """
 
     default_from = ()
+    refs = ("shape_deps",)
     value: bool | int | float = 0.0
     shape: tuple[int | Dim, ...] = ()
     dtype: str | None = None
     with_batch_dim: bool = False
+    sparse_dim: Dim | int | None = None
+    shape_deps: tuple[str, ...] = ()
 
     def infer(self, site: Site) -> Data:
         """Return the template with the dims of `shape`."""
@@ -50,8 +54,15 @@ class Constant(Layer):
             for i, n in enumerate(self.shape)
         )
         batch = (BATCH,) if self.with_batch_dim else ()
-        feature = dims[-1] if dims else None
-        return Data(name=site.node.path, dims=(*batch, *dims), dtype=dtype, feature_dim=feature)
+        out = Data(name=site.node.path, dims=(*batch, *dims), dtype=dtype)
+        if self.sparse_dim is None:
+            return replace(out, feature_dim=dims[-1] if dims else None)
+        if not dtype.startswith("int"):
+            raise site.error(f"found sparse_dim for {dtype}, needed whole numbers")
+        classes = self.sparse_dim
+        if not isinstance(classes, Dim):
+            classes = site.node.dim("feature", "classes", classes)
+        return replace(out, sparse_dim=classes)
 
     def call(self, site: Site) -> Data:
         """Return the number in every place."""

@@ -271,3 +271,21 @@ def test_extra_deps_are_computed_too() -> None:
     net["effect"]["eval_locals"] = {"note": lambda x: (seen.append(1), x)[1]}
     run(make(net), BATCH)
     assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"), [("", "sub/W"), ("x/y", "sub/x/y/W"), ("/z", "z/W"), ("/", "W")]
+)
+def test_names_of_parameters_in_another_scope(scope: str, name: str) -> None:
+    inner = {"output": {**LINEAR, "n_out": 2, "with_bias": False, "name_scope": scope}}
+    net = {"output": {"class": "subnetwork", "subnetwork": inner, "name_scope": "sub"}}
+    assert Network(net, extern_data=STREAMS).param_shapes() == {name: (3, 2)}
+
+
+def test_layers_of_one_name_scope_share_parameters() -> None:
+    linear = {**LINEAR, "n_out": 3, "name_scope": "both"}
+    net = {"a": {**linear, "from": "data"}, "output": {**linear, "from": "a"}}
+    assert Network(net, extern_data=STREAMS).param_shapes() == {"both/W": (3, 3), "both/b": (3,)}
+    net["output"]["n_out"] = 2
+    with pytest.raises(NetworkError, match=r"found parameter both/W of .*; try another name_scope"):
+        Network(net, extern_data=STREAMS).param_specs()

@@ -249,6 +249,18 @@ CASES: dict[str, Net] = {
     "cast": {"class": "cast", "dtype": "int32", "from": "in"},
     "switch": {"class": "switch", "condition": "mask", "true_from": "in", "false_from": 0.5},
     "train_flag": {"class": "train_flag"},
+    "scaled_grad": {
+        **{"class": "scaled_grad", "scale": -0.5, "shift": 0.1, "from": "in"},
+        **{"scale_shift_by_sum_over_axis": "T", "clip_max_axis": "F"},
+    },
+    "time_chunking": {"class": "time_chunking", "chunk_size": 3, "chunk_step": 2, "from": "in"},
+    "chunked": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "time_chunking"},
+    "time_unchunking": {
+        **{"class": "time_unchunking", "chunking_layer": "time_chunking", "from": "chunked"},
+    },
+    "tile": {"class": "tile", "multiples": {"F": 2}, "from": "in"},
+    "name_axis": {"class": "name_axis", "axis": "T", "description": "other", "from": "in"},
+    "reverse_sequence": {"class": "reverse_sequence", "from": "in"},
     "print": {"class": "print", "from": "in"},
     "spec_augment": {"class": "spec_augment", "time_size": 2, "feature_size": 1, "from": "in"},
     "vtlp": {"class": "vtlp", "from": "in"},
@@ -343,7 +355,7 @@ WHOLE_NUMBERS = (
 )
 WITHOUT_BATCH = (
     *("accumulate_mean", "relative_encoding", "random", "rand_int"),
-    *("flatten_batch", "flatten_time", "merge_batch"),
+    *("flatten_batch", "flatten_time", "merge_batch", "time_chunking", "chunked"),
 )
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
 OF_A_STEP = (
@@ -354,13 +366,14 @@ OF_A_STEP = (
     *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
     *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
     *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
+    "tile",
     *("concat", "constant", "cast", "switch", "train_flag", "print", "range", "random", "rand_int"),
 )
 STAYING = (
     *("rec", "rec_back", "rec_net", "pool", "pool_mean", "pool_valid", "conv", "conv_strides"),
     *("conv_two", "conv_dilated", "transposed_conv", "transposed_valid"),
     *("spec_augment", "self_attention", "self_attention_left", "slice_nd_open", "prefix_half"),
-    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell"),
+    *("rec_norm", "rec_zoneout", "rec_highway", "rnn_cell", "reverse_sequence"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "twod_lstm"),
 )
 OF_A_SEQUENCE = (
@@ -377,6 +390,7 @@ OF_A_SEQUENCE = (
     *("expand_dims", "swap_axes", "transpose", "slice", "slice_time", "pad", "pad_time"),
     *("pad_mirror", "prefix_in_time", "postfix_in_time", "shift_axis", "window", "window_stride"),
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
+    *("scaled_grad", "tile", "name_axis", "reverse_sequence"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
     *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv", "resize"),

@@ -125,3 +125,13 @@ def test_lengths_that_are_too_short_are_told_in_one_line() -> None:
 )
 def test_mistakes(options: dict[str, Any], text: str) -> None:
     fails({"class": "reinterpret_data", "from": "data", **options}, text)
+
+
+def test_a_named_axis_is_another_one() -> None:
+    named = {"class": "name_axis", "axis": "T", "description": "key-time", "from": "data"}
+    layer = {"class": "dot", "reduce": "F", "from": ["data", "named"]}
+    for x, y in zip(rows(layer, named=named), sequences(), strict=True):
+        np.testing.assert_allclose(x[:, : len(y)], y @ y.T, rtol=1e-5)
+    total = {"class": "reduce", "mode": "sum", "axis": "stag:key-time", "from": "named"}
+    same(rows(total, named=named), [x.sum(0) for x in sequences()])
+    fails({**named, "axis": "B"}, r"found axis 'B' of .*, needed one of a sequence, and a name")

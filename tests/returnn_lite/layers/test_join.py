@@ -10,6 +10,8 @@ from eager import Array, dense, run, sparse
 from reference import check
 from shapes import LENGTHS, fails, network, rows, same, sequences
 
+from returnn_lite.dim import SpatialDim
+
 REPEAT = {"class": "repeat", "axis": "T", "from": "data"}
 
 
@@ -68,3 +70,19 @@ def test_each_entry_as_often_as_a_layer_says() -> None:
 @pytest.mark.parametrize("axis", ["B", "x"])
 def test_no_such_axis(axis: str) -> None:
     fails({**REPEAT, "repetitions": 2, "axis": axis}, r"output \(repeat\): found ")
+
+
+def test_the_dims_of_parts_have_names() -> None:
+    parts = [SpatialDim("first", 1), SpatialDim("second", 3)]
+    split = {"class": "split", "out_dims": parts, "from": "data"}
+    part = {"class": "reduce", "mode": "sum", "axis": parts[1], "from": "split/1"}
+    same(rows(part, split=split), [x[:, 1:].sum(1) for x in sequences()])
+    fails({**split, "num_splits": 2}, r"found out_dims .* for parts \[2, 2\], needed their dims")
+
+
+def test_fixed_dims_several_times() -> None:
+    layer = {"class": "tile", "multiples": {"F": 2, "static:0": 3}, "from": "heads"}
+    same(rows(layer), [np.tile(x.reshape(-1, 2, 2), [1, 3, 2]) for x in sequences()])
+    fails(
+        {**layer, "multiples": {"T": 2}}, r"found multiples {'T': 2} of .*, needed 1 on, of fixed"
+    )

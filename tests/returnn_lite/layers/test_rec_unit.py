@@ -279,3 +279,14 @@ def test_first_values_of_biases_by_gate() -> None:
     network = Network(layer(unit="layernormvariantslstm", unit_opts=opts), extern_data=STREAMS)
     bias = network.get_params()["output/rec/bias_ff"]
     assert bias.tolist() == [0, 0, 0, 0, 2, 2, 0, 0]
+
+
+def test_the_unit_cumsum_adds_its_input_up() -> None:
+    layer = {"class": "rec", "unit": "cumsum", "n_out": 2, "from": "data"}
+    network = Network({"output": layer}, extern_data=STREAMS)
+    values, lengths = dense([4, 2], 2)
+    out = run(network, {"data": (values, lengths)})["output"].canonical()
+    for y, x, n in zip(out, values, lengths, strict=True):
+        np.testing.assert_allclose(y[:n], np.cumsum(x[:n], axis=0), rtol=1e-5)
+    with pytest.raises(NetworkError, match="found n_out 3 for the unit cumsum, needed 2"):
+        Network({"output": {**layer, "n_out": 3}}, extern_data=STREAMS)

@@ -21,6 +21,12 @@ def test_constants() -> None:
     assert (
         run(network({"class": "constant", "value": True}), batch())["output"].values.dtype == bool
     )
+    label = {"class": "constant", "value": 2, "with_batch_dim": True, "sparse_dim": 4}
+    embedded = {"class": "linear", "n_out": 2, "activation": None, "from": "label"}
+    net = network(embedded, label=label)
+    assert net.param_shapes()["output/W"] == (4, 2)
+    same(list(run(net, batch())["output"].values), [net.get_params()["output/W"][2]] * 3)
+    fails({**label, "value": 2.0}, "found sparse_dim for float32, needed whole numbers")
 
 
 def test_cast() -> None:
