@@ -20,6 +20,8 @@ from returnn.tf.network import TFNetwork
 from returnn.util.basic import BackendEngine
 from returnn_cases import CASES, Array, Case, parameters
 
+import returnn_lite.dim
+
 
 def reference(case: Case) -> dict[str, Array]:
     """Return parameters, inputs, outputs, losses, gradients and search results of a case."""
@@ -35,7 +37,7 @@ def reference(case: Case) -> dict[str, Array]:
                 eval_flag=True,
                 search_flag=case.search,
             )
-            network.construct_from_dict(case.net_for_returnn())
+            network.construct_from_dict(_with_returnn_dims(case.net_for_returnn(), {}))
             variables = {p.op.name: p for p in network.get_params_list()}
             values = parameters({k: tuple(v.shape.as_list()) for k, v in variables.items()})
             for name, variable in variables.items():
@@ -58,6 +60,20 @@ def _with_dim_objects(streams: dict[str, Any]) -> dict[str, Any]:
             if other is not None and other in (key, same.get("same_dim_tags_as", {}).get("t")):
                 found[key]["same_dim_tags_as"] = {"t": time}
     return found
+
+
+def _with_returnn_dims(value: Any, known: dict[int, Any]) -> Any:
+    """Return a network dict with RETURNN's dims for this project's."""
+    if isinstance(value, returnn_lite.dim.Dim):
+        kind = Dim.Types.Feature if value.kind == "feature" else Dim.Types.Spatial
+        return known.setdefault(id(value), Dim(value.size, name=value.name, kind=kind))
+    if isinstance(value, dict):
+        return {
+            _with_returnn_dims(k, known): _with_returnn_dims(v, known) for k, v in value.items()
+        }
+    if isinstance(value, list | tuple | set):
+        return type(value)(_with_returnn_dims(v, known) for v in value)
+    return value
 
 
 def _feed(network: Any, case: Case) -> dict[Any, Any]:
@@ -103,6 +119,7 @@ def _losses(network: Any, case: Case, variables: dict[str, Any]) -> dict[str, An
     if not case.trains or not network.losses_dict:
         return found
     found["loss"] = network.total_loss
+    found["objective"] = network.total_objective
     gradients = tf.gradients(
         network.total_loss, list(variables.values()), unconnected_gradients="zero"
     )

@@ -15,6 +15,7 @@ import pytest
 from eager import Array, Batch, frame_of, run
 from returnn_cases import CASES, Case, parameters
 
+from returnn_lite import losses
 from returnn_lite.network import Network
 from returnn_lite.output import LossValue, Output
 
@@ -79,6 +80,10 @@ def check(name: str, folder: Path) -> None:
         return
     found = sums_and_gradients(network, batch(stored), train=case.trains)
     np.testing.assert_allclose(found.pop("loss"), stored["loss"], rtol=1e-5)
+    if "objective" in stored:  # with the L2 terms
+        penalty = stored["objective"] - stored["loss"]
+        own = losses.penalty(network.nodes(), network.variables)
+        np.testing.assert_allclose(own, penalty, rtol=1e-5, atol=1e-5 * abs(stored["loss"]))
     frozen = {k for k, v in network.variables.items() if not v.trainable}
     for key, needed in part(stored, "gradient").items():
         if key in frozen:  # of which RETURNN has a gradient when it is asked
