@@ -183,7 +183,7 @@ class Transpose(Layer):
             order = resolve(list(self.perm), x, where)
         if sorted(map(id, order)) != sorted(map(id, x.dims)):
             raise site.error(f"found perm {self.perm!r} for {x}, needed every dim once")
-        return x.with_dims(order)
+        return replace(x, dims=tuple(order), tensor=None)
 
     def call(self, site: Site) -> Data:
         """Return the values in the new order."""

@@ -74,6 +74,10 @@ class Gating(Layer):
         return replace(x.with_feature(site.feature(x.feature_size // 2)), tensor=y)
 
 
+# In RETURNN an operation of the layer has the name "mean".
+_MEAN = "mean_1"
+
+
 @register("accumulate_mean")
 @dataclass(frozen=True, kw_only=True)
 class AccumulateMean(Layer):
@@ -100,7 +104,7 @@ class AccumulateMean(Layer):
         first = self.initial_value
         if first is None:
             first = 1.0 / x.feature_size if self.is_prob_distribution else 0.0
-        site.param("mean", (x.feature_size,), first, trainable=False)
+        site.param(_MEAN, (x.feature_size,), first, trainable=False)
         return self._out(x)
 
     def _out(self, x: Data) -> Data:
@@ -108,12 +112,12 @@ class AccumulateMean(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the running mean, and update it in training."""
-        mean = tf.convert_to_tensor(site.param("mean", (), None))
+        mean = tf.convert_to_tensor(site.param(_MEAN, (), None))
         x = site.source
         x = x.last(x.feature)
         if site.run.mode.train:
             new, _ = masked_moments(site, x)
-            site.update("mean", mean + self.exp_average * (tf.stop_gradient(new) - mean))
+            site.update(_MEAN, mean + self.exp_average * (tf.stop_gradient(new) - mean))
         return replace(self._out(x), tensor=mean)
 
 

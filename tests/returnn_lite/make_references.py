@@ -38,7 +38,7 @@ def reference(case: Case) -> dict[str, Array]:
                 search_flag=case.search,
             )
             network.construct_from_dict(_with_returnn_dims(case.net_for_returnn(), {}))
-            variables = {p.op.name: p for p in network.get_params_list()}
+            variables = {p.name.partition(":")[0]: p for p in network.get_params_list()}
             values = parameters({k: tuple(v.shape.as_list()) for k, v in variables.items()})
             for name, variable in variables.items():
                 variable.load(values[name], session)
@@ -94,7 +94,7 @@ def _outputs(network: Any, case: Case) -> dict[str, Any]:
         if data.have_batch_axis():
             data = data.copy_as_batch_major()
         if data.time_dim_axis is not None:
-            data = data.copy_with_time_dim_axis(1)
+            data = data.copy_with_time_dim_axis(1 if data.have_batch_axis() else 0)
         if data.feature_dim_axis is not None:
             data = data.copy_with_feature_last()
         if data.have_batch_axis() and data.time_dim_axis is not None:

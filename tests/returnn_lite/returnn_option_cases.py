@@ -282,7 +282,10 @@ def small(layers: Net, lengths: dict[str, list[int]]) -> Net:
     }
 
 
-SOURCELESS = ("constant", "switch", "train_flag", "range", "variable", "search_sorted")
+SOURCELESS = (
+    *("constant", "switch", "train_flag", "range", "variable", "search_sorted"),
+    "generic_attention",
+)
 
 
 def used(net: Net) -> list[str]:

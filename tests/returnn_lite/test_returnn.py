@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,9 @@ def compare(out: Output, values: Array, lengths: Array | None) -> None:
         return
     assert out.time_dim is not None
     np.testing.assert_array_equal(out.lengths[out.time_dim.name], lengths)
-    for row, needed, n in zip(x, values, lengths, strict=True):
-        np.testing.assert_allclose(row[:n], needed[:n], rtol=1e-4, atol=1e-5)
+    # Of all dims, what lies behind an end may be anything.
+    valid = replace(out, values=np.ones(out.values.shape)).canonical().astype(bool)
+    np.testing.assert_allclose(x, np.where(valid, values, 0), rtol=1e-4, atol=1e-5)
 
 
 def check(name: str, folder: Path) -> None:
