@@ -27,7 +27,8 @@ class Rec(Layer):
     """A loop over a network: `prev:x` is what x was a step before.
 
     unit: the network dict; its layer `output` is the output. With a source, there is a step for
-    each of its frames, and `data:source` is the frame. Without, there is a step for each label of
+    each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
+    Without, there is a step for each label of
     size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
     target of the first choice; in a
     search the loop else goes on until the bool layer `end` is true or max_seq_len steps are made.
@@ -46,6 +47,7 @@ class Rec(Layer):
     back_prop: bool | None = None
     n_out: int | None = None
     cheating: bool = False
+    axis: Any = None
 
     def open(self, node: Node) -> None:
         """Build the layers that the loop needs."""
@@ -61,7 +63,8 @@ class Rec(Layer):
         )
         loop.scope = node.inner = scope
         if node.sources:
-            scope.inputs["data"] = scope.inputs["source"] = _frames(node, scope)
+            frames = _frames(node, scope, "T?" if self.axis is None else self.axis)
+            scope.inputs["data"] = scope.inputs["source"] = frames
         scope.get("output", str(node))
         for name, opts in self.unit.items():
             if is_output(opts, node.scope.mode):
@@ -110,9 +113,11 @@ class Rec(Layer):
         loop = _loop(node)
         if node.sources:
             x = site.source
-            if x.time_dim is None:
+            if self.axis is None and x.time_dim is None:
                 raise site.error(f"found source {x}, needed a time dim")
-            loop.dim = x.time_dim
+            over = x.time_dim if self.axis is None else site.axis_of(self.axis, x)
+            assert over is not None
+            loop.dim = over
         elif "length" in node.refs:
             x = site.ref("length")
             axis = node.resolved.get("length_axis")
@@ -190,12 +195,12 @@ def _loop(node: Node) -> Loop:
     return node.inner.loop
 
 
-def _frames(node: Node, scope: Scope) -> Node:
+def _frames(node: Node, scope: Scope, axis: Any) -> Node:
     """Return the layer that is one frame of the source in each step."""
     whole = Node("source", ScopeInput(owner=node), Common(), node.scope, f"{node.path}/source")
     if node.scope.loop is not None:
         node.scope.loop.nodes.append(whole)
-    frame = Node("data:source", StepInput(), Common(), scope, f"{node.path}/data:source")
+    frame = Node("data:source", StepInput(axis=axis), Common(), scope, f"{node.path}/data:source")
     frame.sources = [whole]
     assert scope.loop is not None
     scope.loop.nodes.append(frame)

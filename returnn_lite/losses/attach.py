@@ -91,6 +91,7 @@ def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:
         None if error is None else sequence_sums(run, error),
         criterion.weight(given),
         node.common.loss_scale if node.common.loss_scale != 1.0 else criterion.scale,
+        criterion.use_normalized_loss,
     )
 
 
@@ -112,7 +113,11 @@ def objective(losses: dict[str, Loss]) -> Any:
 
 def summed(losses: Mapping[str, Loss]) -> Any:
     """Return the scalar sum of the losses of all sequences, each times its scale."""
-    terms = [x.scale * tf.reduce_sum(x.value) for x in losses.values() if x.scale]
+    terms = [
+        x.scale * tf.reduce_sum(x.value) / (tf.reduce_sum(x.weight) if x.normalized else 1.0)
+        for x in losses.values()
+        if x.scale
+    ]
     return tf.add_n(terms) if terms else tf.constant(0.0)
 
 

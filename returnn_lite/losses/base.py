@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from returnn_lite import options
 from returnn_lite.data import Data
@@ -21,13 +21,15 @@ class Loss:
 
     value: float32 [batch], per sequence; zeros where there are only errors. error: float32 [batch],
     number of errors, or None where it is not computed. weight: float32 [batch], what the loss is
-    divided by: the length of the target. scale: its factor in the objective.
+    divided by: the length of the target. scale: its factor in the objective. normalized: whether it
+    is divided in `summed`, too.
     """
 
     value: Any
     error: Any
     weight: Any
     scale: float
+    normalized: bool = False
 
 
 class Parts(NamedTuple):
@@ -88,7 +90,8 @@ class Criterion:
     """Base of all losses; the fields of a subclass are what `loss_opts` may have.
 
     scale: factor in the objective. custom_inv_norm_factor: a layer; its sum, in place of the number
-    of labels, is what the loss is divided by. use_normalized_loss: what the objective always does.
+    of labels, is what the loss is divided by. use_normalized_loss: in the summed
+    objective, of which there are gradients, it is so divided, too; that of a training always is.
 
     needs_target, needs_search: without which there is no loss. in_search: whether it is computed in
     a search. by_frame: whether its parts are by frame, rather than by sequence. of_input: whether
@@ -104,7 +107,7 @@ class Criterion:
 
     scale: float = 1.0
     custom_inv_norm_factor: str | None = None
-    use_normalized_loss: Literal[True] = True
+    use_normalized_loss: bool = False
 
     def check(self) -> None:
         """Raise NetworkError for options that do not fit."""

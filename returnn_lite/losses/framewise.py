@@ -60,12 +60,14 @@ class CrossEntropy(Criterion):
     label_smoothing (Szegedy et al., 2016, section 7): the share of the probability that goes to the
     other labels; as in RETURNN, the loss is counted from its least value, in evaluation too.
     focal_loss_factor g (Lin et al., 2017): times (1 - p)^g, p that of the label. fake_upper_bound:
-    no frame's loss is reported larger; the gradient is as if it were.
+    no frame's loss is reported larger; the gradient is as if it were. use_fused: without effect: it
+    is computed from what is before a softmax wherever that is known.
     """
 
     label_smoothing: float = 0.0
     focal_loss_factor: float = 0.0
     fake_upper_bound: float | None = None
+    use_fused: bool = True
 
     def check(self) -> None:
         """Check the share."""
