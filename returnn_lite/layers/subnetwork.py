@@ -56,8 +56,14 @@ class Subnetwork(Layer):
     n_out: int | None = None
 
     def open(self, node: Node) -> None:
-        """Build the subnetwork."""
+        """Build the subnetwork, and the layers of it that have a loss or are outputs."""
+        from returnn_lite.scope import is_output
+
         open_scope(node, self.subnetwork, node.param_name(""))
+        assert node.inner is not None
+        for name, opts in self.subnetwork.items():
+            if is_output(opts, node.scope.mode):
+                node.inner.get(name)
 
     def begins_as(self, node: Node) -> Node:
         """Return the layer `output`."""

@@ -15,7 +15,7 @@ import numpy as np
 import returnn.tf.compat as tf_compat
 import tensorflow as tf
 from returnn.config import Config, global_config_ctx
-from returnn.tensor import Dim
+from returnn.tensor import Dim, batch_dim
 from returnn.tf.network import TFNetwork
 from returnn.util.basic import BackendEngine
 from returnn_cases import CASES, Array, Case, parameters
@@ -64,6 +64,8 @@ def _with_dim_objects(streams: dict[str, Any]) -> dict[str, Any]:
 
 def _with_returnn_dims(value: Any, known: dict[int, Any]) -> Any:
     """Return a network dict with RETURNN's dims for this project's."""
+    if isinstance(value, returnn_lite.dim.Dim) and value.kind == "batch":
+        return batch_dim
     if isinstance(value, returnn_lite.dim.Dim):
         kind = Dim.Types.Feature if value.kind == "feature" else Dim.Types.Spatial
         return known.setdefault(id(value), Dim(value.size, name=value.name, kind=kind))

@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_axis_cases
 import returnn_loop_cases
+import returnn_mixed_cases
 import returnn_option_cases
 import returnn_shape_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
@@ -278,7 +279,7 @@ def _convolutions() -> Case:
 
 PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
 PARTS |= APPLICATION_CASES | returnn_option_cases.cases()
-PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases()
+PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

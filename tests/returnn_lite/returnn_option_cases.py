@@ -291,7 +291,7 @@ SOURCELESS = (
 def used(net: Net) -> list[str]:
     """Return the streams that the layers name."""
     text = repr(net)
-    return [k for k in STREAMS if k == "data" or f"'data:{k}'" in text or f"'{k}'" in text]
+    return [k for k in STREAMS if k == "data" or f"data:{k}'" in text or f"'{k}'" in text]
 
 
 def new_name(name: str) -> str:
