@@ -84,6 +84,13 @@ class Layer:
 Condition = Callable[[Mapping[str, Any]], bool]
 _registry: dict[str, list[tuple[Condition | None, type[Layer]]]] = {}
 L = TypeVar("L", bound=type[Layer])
+# Layers of RETURNN that run a library of others, and what there is in their place.
+_LIBRARIES = {
+    "kenlm": "the library KenLM, needed a layer of this project; try a language model in a "
+    "subnetwork with load_on_init",
+    "fast_bw_factored": "the decoder RASR, needed a layer of this project; try fast_bw with "
+    "align_target 'hmm'",
+}
 # Older names.
 _ALIASES = {"forward": "linear", "hidden": "linear"}
 
@@ -116,6 +123,8 @@ def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     if not isinstance(name, str):
         raise NetworkError(f"{where}: found class {name!r}, needed the name of a layer class")
     name = _ALIASES.get(name, name)
+    if name in _LIBRARIES:
+        raise NetworkError(f"{where}: found class {name!r}, which needs {_LIBRARIES[name]}")
     if name not in _registry:
         raise NetworkError(f"{where}: unknown layer class {name!r}{nearest(name, _registry)}")
     return next(cls for when, cls in _registry[name] if when is None or when(opts))

@@ -199,6 +199,7 @@ class ReinterpretData(Layer):
     that exchange their meaning, such as "tf". set_sparse: whether whole numbers are class indices.
     set_sparse_dim, increase_sparse_dim: the number of classes, or how many more there are.
     size_base: a layer whose dynamic dims those of the input are, in their order; it may be shorter.
+    set_dim_tags: {axis: a Dim that it is from here on}; what made the Dim has the same lengths.
     enforce_batch_major, enforce_time_major: which dim is the first.
     """
 
@@ -209,6 +210,7 @@ class ReinterpretData(Layer):
     set_sparse_dim: int | None = None
     increase_sparse_dim: int | None = None
     size_base: str | None = None
+    set_dim_tags: dict[Any, Dim] | None = None
     enforce_batch_major: bool = False
     enforce_time_major: bool = False
 
@@ -256,6 +258,10 @@ class ReinterpretData(Layer):
 
     def _new_dims(self, site: Site, x: Data) -> list[tuple[Dim, Dim]]:
         """Return which dims are another dim from here on."""
+        if self.set_dim_tags is not None:
+            where = f"{site.node}: set_dim_tags"
+            found = [(resolve(word, x, where), dim) for word, dim in self.set_dim_tags.items()]
+            return [(old, self._tagged(site, old, dim)) for dims, dim in found for old in dims]
         if self.size_base is None:
             return []
         base = site.ref("size_base")
@@ -263,6 +269,16 @@ class ReinterpretData(Layer):
         if not old or len(old) != len(new):
             raise site.error(f"found size_base {base} for {x}, needed as many dynamic dims")
         return list(zip(old, new, strict=True))
+
+    def _tagged(self, site: Site, old: Dim, named: Dim) -> Dim:
+        """Return the dim that a Dim of the config means, a new one where no layer made it yet."""
+        if named.size != old.size or old.kind == "batch":
+            raise site.error(f"found {named} for {old} in set_dim_tags, needed one of its size")
+        made = [d for d in named.made if d is not old] or [
+            site.node.dim(old.kind, named.name, old.size)
+        ]
+        named.made.add(made[0])
+        return made[0]
 
     def _sparse(self, site: Site, x: Data) -> Data:
         """Return the template with the classes that the options say."""
@@ -296,6 +312,8 @@ class ReinterpretData(Layer):
     def _renamed(self, site: Site, x: Data, old: Dim, new: Dim) -> Data:
         if old is new or not old.dynamic:
             return x.renamed(old, new)
+        if new is site.node.dim(new.kind, new.name.rpartition(":")[2], new.size):
+            site.run.lengths[new] = site.run.lengths[old]
         found, needed = site.run.lengths[old].tensor, site.run.lengths[new].tensor
         text = f"{site.node}: found lengths of {old.name}, needed at least those of {new.name}"
         check = tf.debugging.assert_less_equal(needed, found, message=text)

@@ -122,26 +122,26 @@ class ScatterNd(Layer):
     """The sum of the entries of the input that go to each position of a new dim, 0 where none does.
 
     position: layer of whole numbers; position_axis: its dim over which entries are put.
-    output_dim_via_time_from: a layer whose time dim is the new dim. Padding goes nowhere, nor what
-    lies outside; RETURNN fails there without filter_invalid_indices.
+    output_dim_via_time_from: a layer whose time dim is the new dim; or out_spatial_dim: a Dim of
+    fixed size, or one that another layer made. Padding goes nowhere, nor what lies outside; RETURNN
+    fails there without filter_invalid_indices.
     """
 
     refs = ("position", "output_dim_via_time_from")
+    source_dims = ("out_spatial_dim",)
     position: str
     position_axis: Any
-    output_dim_via_time_from: str
+    output_dim_via_time_from: str | None = None
+    out_spatial_dim: Dim | None = None
     filter_invalid_indices: bool = False
 
     def infer(self, site: Site) -> Data:
         """Return the template: the position's dims with the new one, then those of the input."""
         x, position = site.source, site.ref("position")
-        base = site.ref("output_dim_via_time_from")
         axis = site.axis_of(self.position_axis, position)
-        if base.time_dim is None:
-            raise site.error(f"found output_dim_via_time_from {base}, needed a time dim")
         if axis is BATCH or not position.dtype.startswith("int"):
             raise site.error(f"found axis {axis} of position {position}, needed whole numbers")
-        new = site.node.resolved["new"] = base.time_dim
+        new = site.node.resolved["new"] = self._new(site)
         dims = [new if d is axis else d for d in position.dims]
         dims += [d for d in x.dims if d not in position.dims]
         time = new if position.time_dim in (None, axis) else position.time_dim
@@ -151,6 +151,19 @@ class ScatterNd(Layer):
         beam = latest([x.beam, position.beam])
         out = replace(x, dims=tuple(dims), time_dim=time, beam=beam, tensor=None)
         return replace(out, feature_dim=feature)
+
+    def _new(self, site: Site) -> Dim:
+        """Return the new dim."""
+        if (self.output_dim_via_time_from is None) == (self.out_spatial_dim is None):
+            raise site.error("needed one of output_dim_via_time_from and out_spatial_dim")
+        if self.out_spatial_dim is not None:
+            if self.out_spatial_dim.size is not None:
+                return self.out_spatial_dim
+            return next(iter(self.out_spatial_dim.made), self.out_spatial_dim)
+        base = site.ref("output_dim_via_time_from")
+        if base.time_dim is None:
+            raise site.error(f"found output_dim_via_time_from {base}, needed a time dim")
+        return base.time_dim
 
     def call(self, site: Site) -> Data:
         """Return the sums."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim, derived
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
+from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -86,7 +87,7 @@ class Pad(Layer):
     axes: which. padding: how many at both ends, (left, right), or one such pair for each axis.
     mode: "constant" with value, "reflect", "symmetric" or "replication". Those on the right follow
     the end of each sequence; in RETURNN so they do with handle_dynamic_dims only. out_dims: Dims by
-    which others may name the longer dims.
+    which others may name the longer dims. out_type: see `typed`.
     """
 
     axes: Any
@@ -95,6 +96,7 @@ class Pad(Layer):
     mode: str = "constant"
     handle_dynamic_dims: Literal[True] | None = None
     out_dims: tuple[Dim, ...] | None = None
+    out_type: dict[str, Any] = field(default_factory=dict)
 
     def _pairs(self, site: Site, dims: list[Dim]) -> list[tuple[int, int]]:
         padding = self.padding
@@ -120,7 +122,7 @@ class Pad(Layer):
             raise site.error(f"found axes {self.axes!r} in {x}, needed those of one sequence")
         for dim, (left, right) in zip(dims, self._pairs(site, dims), strict=True):
             x = x.renamed(dim, dim.padded(left, right))
-        return x
+        return typed(site, x, self.out_type)
 
     def call(self, site: Site) -> Data:
         """Return the longer sequences."""

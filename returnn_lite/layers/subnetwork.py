@@ -47,8 +47,9 @@ def open_scope(node: Node, layers: dict[str, Any], param_path: str | dict[str, s
 class Subnetwork(Layer):
     """A network in the network; its output is that of its layer `output`.
 
-    subnetwork: the network dict, in which `data` is the input. load_on_init: a checkpoint from
-    which its parameters are taken, by their names in it.
+    subnetwork: the network dict, in which `data` is the input; layers of it that have a loss, or
+    are output layers, are computed, too. load_on_init: a checkpoint from which its parameters are
+    taken, by their names in it.
     """
 
     subnetwork: dict[str, Any]

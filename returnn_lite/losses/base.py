@@ -155,8 +155,17 @@ def registered() -> dict[str, type[Criterion]]:
     return dict(_registry)
 
 
+# Losses of RETURNN that RASR computes, and what there is in their place.
+_LIBRARIES = {"sprint": "'fast_bw', 'ctc' or, in a search, 'expected_loss'"}
+
+
 def find(name: str, opts: Mapping[str, Any]) -> Criterion:
     """Return a loss with its options. Raises NetworkError for unknown or wrong ones."""
+    if name in _LIBRARIES:
+        raise NetworkError(
+            f"found the loss {name!r}, which needs the decoder RASR, needed one of this project; "
+            f"try {_LIBRARIES[name]}"
+        )
     if name not in _registry:
         raise NetworkError(f"unknown loss {name!r}{nearest(name, _registry)}")
     cls = _registry[name]

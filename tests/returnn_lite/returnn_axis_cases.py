@@ -289,8 +289,17 @@ EVEN_LAYERS: dict[str, Net] = {
     },
 }
 
+SQUARES: dict[str, Net] = {
+    "unflattened": {
+        "_s": {"class": "constant", "value": 2, "shape": [2], "with_batch_dim": True},
+        "x": {"class": "unflatten_nd", "sizes": "_s", "num_axes": 2, "from": "data"},
+        "last": LAST,
+    },
+}
+
 
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
-    parts = ((LAYERS, RAGGED), (EVEN_LAYERS, EVEN))
+    squares = dict.fromkeys(EVEN, [4, 4])
+    parts = ((LAYERS, RAGGED), (EVEN_LAYERS, EVEN), (SQUARES, squares))
     return {f"axis_{k}": small(v, n) for layers, n in parts for k, v in layers.items()}

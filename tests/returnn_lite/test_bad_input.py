@@ -75,6 +75,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"class": "reck"},
         "lstm (reck): unknown layer class 'reck'; did you mean 'rec'?",
     ),
+    (
+        "key",
+        {"class": "kenlm"},
+        "key (kenlm): found class 'kenlm', which needs the library KenLM, needed a layer of this "
+        "project; try a language model in a subnetwork with load_on_init",
+    ),
     ("key", {"class": 3}, "key (3): found class 3, needed the name of a layer class"),
     (
         "more",
@@ -263,6 +269,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "encoder (linear): found 'W' of (5, 4) in key, needed (4, 5)",
     ),
     # losses and targets
+    (
+        "frames",
+        {"loss": "sprint"},
+        "frames (softmax): found the loss 'sprint', which needs the decoder RASR, needed one of "
+        "this project; try 'fast_bw', 'ctc' or, in a search, 'expected_loss'",
+    ),
     ("frames", {"loss": "cee"}, "frames (softmax): unknown loss 'cee'; did you mean 'ce'?"),
     (
         "frames",

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from eager import Array, Batch, frame_of, run
 from returnn_cases import CASES, Case, parameters
 
-from returnn_lite import losses
+from returnn_lite import layers, losses
+from returnn_lite.cells import UNITS
+from returnn_lite.layers import base
+from returnn_lite.losses.base import registered
 from returnn_lite.network import Network
 from returnn_lite.output import LossValue, Output
 
@@ -130,6 +135,39 @@ def sums_and_gradients(network: Network, data: Batch, *, train: bool) -> dict[st
     return {"loss": total.numpy()} | {
         k: tf.convert_to_tensor(g).numpy() for k, g in gradients.items()
     }
+
+
+# What there is no number of RETURNN's for, and why.
+WITHOUT_RETURNN = {
+    **dict.fromkeys(["name_axis", "reverse_sequence"], "was in a setup's own RETURNN"),
+    **dict.fromkeys(["random", "rand_int", "spec_augment", "vtlp"], "draws other numbers"),
+    "dynamic_depthwise_conv": "is not in RETURNN",
+    "fold": "takes dims that are RETURNN's objects alone",
+    "hdf_dump": "writes a file, see test_hdf_dump",
+    "twod_lstm": "runs on a GPU alone",
+}
+UNITS_WITHOUT_RETURNN = {"cumsum", "nativelstm2storestates", "cudnnlstm", "lstmblockfused"}
+
+
+def test_there_is_a_network_for_every_layer_loss_and_unit() -> None:
+    layers.load()
+    dicts = [d for case in CASES.values() for d in _dicts(case.net)]
+    classes = {base._ALIASES.get(d["class"], d["class"]) for d in dicts}
+    assert classes | set(WITHOUT_RETURNN) >= set(base.layer_classes())
+    assert not classes & set(WITHOUT_RETURNN)
+    assert {d["loss"] for d in dicts if d.get("loss")} >= set(registered()) - {"fast_bw"}
+    units = {d["unit"].lower() for d in dicts if isinstance(d.get("unit"), str)}
+    assert units | UNITS_WITHOUT_RETURNN >= set(UNITS)
+    assert len(CASES) >= 150
+
+
+def _dicts(net: Any) -> Iterator[dict[str, Any]]:
+    """Yield the dicts of all layers, those in units and subnetworks included."""
+    if isinstance(net, dict):
+        if isinstance(net.get("class"), str) and not net["class"][0].isupper():
+            yield net
+        for value in net.values():
+            yield from _dicts(value)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,6 +9,7 @@ import pytest
 from eager import dense, run, sparse
 from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
 
+from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -135,3 +136,17 @@ def test_a_named_axis_is_another_one() -> None:
     total = {"class": "reduce", "mode": "sum", "axis": "stag:key-time", "from": "named"}
     same(rows(total, named=named), [x.sum(0) for x in sequences()])
     fails({**named, "axis": "B"}, r"found axis 'B' of .*, needed one of a sequence, and a name")
+
+
+def test_dims_by_the_objects_of_a_config() -> None:
+    rows_, keys = SpatialDim("rows"), SpatialDim("keys", 2)
+    layer = {"class": "reinterpret_data", "from": "heads"}
+    layer["set_dim_tags"] = {"T": rows_, "static:0": keys}
+    total = {"class": "reduce", "mode": "sum", "axes": [rows_, keys], "from": "named"}
+    same(rows(total, named=layer), [x.reshape(-1, 2).sum(0) for x in sequences()])
+    product = {"class": "dot", "reduce": [keys, "F"], "from": ["heads_", "named"]}
+    heads = {"class": "reinterpret_data", "from": "heads", "set_dim_tags": {"static:0": keys}}
+    for x, y in zip(rows(product, named=layer, heads_=heads), sequences(), strict=True):
+        np.testing.assert_allclose(x[:, : len(y)], y @ y.T, rtol=1e-5)
+    wrong = {**layer, "set_dim_tags": {"T": keys}}
+    fails(wrong, "found 2 for .* in set_dim_tags, needed one of its size")

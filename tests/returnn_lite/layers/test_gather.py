@@ -10,6 +10,8 @@ from eager import Array, dense, run, sparse
 from reference import check
 from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
 
+from returnn_lite.dim import SpatialDim
+from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
 PLACES = {"class": "eval", "eval": "(source(0) + 1) % 2", "from": "flat"}
@@ -175,3 +177,19 @@ def test_search_in_a_sorted_sequence(side: str) -> None:
 )
 def test_mistakes(layer: dict[str, Any], text: str) -> None:
     fails(layer, text)
+
+
+def test_entries_scattered_into_a_dim_of_the_config() -> None:
+    dim = SpatialDim("places", 4)
+    flat = {"class": "reinterpret_data", "set_sparse": False, "from": "data:classes"}
+    layer = {"class": "scatter_nd", "position": "flat", "position_axis": "T", "from": "data"}
+    layer["out_spatial_dim"] = dim
+    out = run(network(layer, flat=flat), batch())["output"].values
+    labels = batch()["classes"][0]
+    for y, x, at in zip(out, sequences(), labels, strict=True):
+        needed = np.zeros((4, 4), np.float32)
+        np.add.at(needed, at[: len(x)][at[: len(x)] < 4], x[at[: len(x)] < 4])
+        np.testing.assert_allclose(y, needed, rtol=1e-5, atol=1e-6)
+    both = {**layer, "output_dim_via_time_from": "data"}
+    with pytest.raises(NetworkError, match="needed one of output_dim_via_time_from and out_spa"):
+        network(both, flat=flat)

@@ -62,6 +62,12 @@ def test_padding_mirrors_each_sequence(mode: str) -> None:
     same(found, needed)
 
 
+def test_the_type_of_what_is_padded() -> None:
+    layer = {"class": "pad", "axes": "F", "padding": 1, "from": "data"}
+    net = network({**layer, "out_type": {"dim": 6}})
+    assert net.template("output").feature_size == 6
+
+
 def test_padding_of_several_axes() -> None:
     layer = {**PAD, "axes": ["T", "F"], "padding": [[0, 1], [2, 0]]}
     same(rows(layer), [np.pad(x, [[0, 1], [2, 0]]) for x in sequences()])
