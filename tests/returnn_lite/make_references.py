@@ -17,7 +17,7 @@ import tensorflow as tf
 from returnn.config import Config, global_config_ctx
 from returnn.tensor import Dim, batch_dim
 from returnn.tf.network import TFNetwork
-from returnn.util.basic import BackendEngine
+from returnn.util.basic import BackendEngine, BehaviorVersion
 from returnn_cases import CASES, Array, Case, parameters
 
 import returnn_lite.dim
@@ -27,6 +27,8 @@ def reference(case: Case) -> dict[str, Array]:
     """Return parameters, inputs, outputs, losses, gradients and search results of a case."""
     streams = _with_dim_objects(case.streams)
     config = Config({"extern_data": streams, "backend": "tensorflow-net-dict", **case.config})
+    # It is one for a process, as RETURNN means it.
+    BehaviorVersion._behavior_version = config.int("behavior_version", 0)
     with global_config_ctx(config):
         BackendEngine.select_engine(config=config)
         with tf.Graph().as_default(), tf_compat.v1.Session() as session:

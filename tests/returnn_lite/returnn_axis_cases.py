@@ -300,6 +300,6 @@ SQUARES: dict[str, Net] = {
 
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
-    squares = dict.fromkeys(EVEN, [4, 4])
+    squares = {key: [4, 4] for key in EVEN}
     parts = ((LAYERS, RAGGED), (EVEN_LAYERS, EVEN), (SQUARES, squares))
     return {f"axis_{k}": small(v, n) for layers, n in parts for k, v in layers.items()}

@@ -255,11 +255,31 @@ EVEN_LAYERS: dict[str, Net] = {
     },
 }
 
+# Layers whose defaults depend on the behaviour version, by version.
+VERSIONS: dict[int, Net] = {
+    version: {
+        "_c": {"class": "conv", "filter_size": (3,), "padding": "same", "n_out": 4},
+        "x": {"class": "batch_norm", "masked_time": True, "from": "_c"},
+        "_h": {"class": "split_dims", "axis": "F", "dims": [1, 4], "from": "x"},
+        "y": {"class": "merge_dims", "axes": ["F", "dim:1"], "from": "_h"},
+        "z": {
+            **{**LSTM, "unit": "zoneoutlstm", "from": "x", "direction": 1},
+            # In training they are drawn.
+            "unit_opts": {"zoneout_factor_output": 0.3 if version == 17 else 0.0},
+        },
+    }
+    for version in (1, 10, 12, 17)
+}
+
 
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
     parts = ((LAYERS, RAGGED), (EVEN_LAYERS, EVEN))
-    return {f"layer_{k}": small(v, n) for layers, n in parts for k, v in layers.items()}
+    found = {f"layer_{k}": small(v, n) for layers, n in parts for k, v in layers.items()}
+    for version, layers in VERSIONS.items():
+        more = {"config": {"behavior_version": version}, "train": version != 17}
+        found[f"layer_version_{version}"] = small(layers, EVEN) | more
+    return found
 
 
 def small(layers: Net, lengths: dict[str, list[int]]) -> Net:
