@@ -13,6 +13,7 @@ import returnn_loop_cases
 import returnn_mixed_cases
 import returnn_option_cases
 import returnn_shape_cases
+import returnn_variant_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
 from returnn_application_cases import APPLICATION_CASES
 from returnn_decode_cases import DECODE_CASES
@@ -280,6 +281,7 @@ def _convolutions() -> Case:
 PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
 PARTS |= APPLICATION_CASES | returnn_option_cases.cases()
 PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
+PARTS |= returnn_variant_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
