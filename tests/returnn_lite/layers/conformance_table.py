@@ -12,10 +12,13 @@ STREAMS = {
     "classes": {"dim": CLASSES, "sparse": True, "same_dim_tags_as": {"t": "data"}},
     "labels": {"dim": CLASSES, "sparse": True},
 }
-# The input of the layers: not zero behind the end. Once batch-major, once time-major.
-SHIFT: Net = {"class": "eval", "eval": "source(0) + 1.5"}
+# The input of the layers. Streams are zero behind the end; this is far from all valid values there.
+SHIFT: Net = {"class": "eval", "eval": "tf.where(tf.equal(source(0), 0), 50.0, source(0) + 1.5)"}
+OTHER_SHIFT: Net = {**SHIFT, "eval": SHIFT["eval"].replace("50.0", "-30.0")}
+# Batch-major, with something else behind the end, and time-major.
 INPUTS: dict[str, Net] = {
     "batch": {"in": {**SHIFT, "from": "data"}},
+    "other": {"in": {**OTHER_SHIFT, "from": "data"}},
     "time": {
         "in": {"class": "rec", "from": "data", "unit": {"output": {**SHIFT, "from": "data:source"}}}
     },
@@ -27,6 +30,7 @@ COMMON: Net = {
     "half": {"class": "eval", "from": "count", "eval": "source(0) // 2"},
     "mask": {"class": "compare", "from": "data:classes", "value": 1, "kind": "not_equal"},
     "column": {"class": "linear", "from": "in", "n_out": 1, "activation": "tanh"},
+    "probs": {"class": "activation", "activation": "softmax", "from": "in"},
     "last": {"class": "gather", "position": "half", "from": "in"},
     "columns": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
     "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "in"},
@@ -159,7 +163,7 @@ CASES: dict[str, Net] = {
     },
     "length": {"class": "length", "from": "in"},
     "loss": {"class": "loss", "from": "softmax", "loss_": "ce", "target_": "classes"},
-    "loss_of_sequence": {"class": "loss", "from": "in", "loss_": "ctc", "target_": "labels"},
+    "loss_of_sequence": {"class": "loss", "from": "probs", "loss_": "ctc", "target_": "labels"},
     "ctc_loss": {"class": "ctc_loss", "logits": "in", "targets": "data:labels"},
     "cross_entropy": {
         "class": "sparse_softmax_cross_entropy_with_logits",

@@ -31,6 +31,11 @@ from returnn_lite.layers import base
 from returnn_lite.network import Network
 from returnn_lite.output import Output, Outputs
 
+# How far outputs are looked at around a point: small against 1, large against rounding.
+STEP = 2e-3
+# What is no smooth function of data and parameters, or has no or another gradient on purpose.
+WITHOUT_GRADIENT = (*WHOLE_NUMBERS, "scaled_grad", "fast_bw", "fast_bw_hmm", "accumulate_mean")
+
 
 def network(layout: str = "batch", *, search: bool = True) -> Network:
     """Return all layers of the table in one network."""
@@ -134,6 +139,50 @@ def test_gradients_of_a_batch_are_those_of_its_sequences(
         assert not data[b, LENGTHS[b] :].any()
     for key, value in together.items():
         np.testing.assert_allclose(value, total[key], rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+@pytest.fixture(scope="module")
+def nearby() -> tuple[dict[str, Array], list[Outputs]]:
+    """Return a direction for data and parameters, and the outputs a little way along it."""
+    rng, found = np.random.default_rng(3), []
+    middle = network()
+    random_parameters(middle)
+    params = middle.get_params()
+    way = {k: rng.standard_normal(v.shape).astype(np.float32) for k, v in params.items()}
+    batch = whole_batch()
+    way[":data"] = rng.standard_normal(batch["data"][0].shape).astype(np.float32)
+    for step in (STEP, -STEP):
+        middle.set_params({k: v + step * way[k] for k, v in params.items()})
+        data = batch["data"][0] + step * way[":data"]
+        found.append(run(middle, {**batch, "data": (data, batch["data"][1])}))
+    return way, found
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n not in WITHOUT_GRADIENT])
+def test_gradients_are_those_of_small_changes(
+    built: Network, nearby: tuple[dict[str, Array], list[Outputs]], name: str
+) -> None:
+    way, (up, down) = nearby
+    difference = (up[name].canonical() - down[name].canonical()) / (2 * STEP)
+    weights = valid(up[name]) * np.random.default_rng(0).standard_normal(difference.shape)
+    parts = weights * difference
+    _, gradients, data = weighted_gradients(built, whole_batch(), name, weights)
+    slope = sum((g * way[k]).sum() for k, g in gradients.items()) + (data * way[":data"]).sum()
+    np.testing.assert_allclose(parts.sum(), slope, rtol=0.02, atol=0.02 * abs(parts).sum() + 1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_behind_an_end_changes_nothing(
+    outputs: Outputs, other_padding: Outputs, name: str
+) -> None:
+    np.testing.assert_array_equal(other_padding[name].canonical(), outputs[name].canonical())
+
+
+@pytest.fixture(scope="module")
+def other_padding(built: Network) -> Outputs:
+    other = network("other")
+    other.set_params(built.get_params())
+    return run(other, whole_batch())
 
 
 def valid(out: Output) -> Array:
