@@ -46,4 +46,10 @@ def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequen
         raise site.error(f"found {option} {list(named)} for {out}, needed {list(made)}")
     for name, dim in zip(named, made, strict=True):
         if name is not dim:
-            name.made.add(dim)
+            let_mean(site, name, dim)
+
+
+def let_mean(site: Site, name: Dim, dim: Dim) -> None:
+    """Let a Dim of a config mean a dim, wherever the network has it."""
+    name.made.add(dim)
+    site.node.scope.named[name] = dim

@@ -14,6 +14,7 @@ from returnn_lite.node import Common, Mode, Node
 from returnn_lite.reuse import opened
 
 if TYPE_CHECKING:
+    from returnn_lite.dim import Dim
     from returnn_lite.layers.base import Layer
     from returnn_lite.loop import Loop
 
@@ -24,8 +25,8 @@ class Scope:
     layers: the network dict. path: the prefix of the layers' names. param_path: that of the names
     of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
     layer's loop in which it lies. inputs: what `data:<key>` means. default_target: what a loss
-    without a target is computed with. behavior_version: that of the config. registered: layers that
-    take the place of streams, by the names of these.
+    without a target is computed with. behavior_version: that of the config. named: what Dims of the
+    config mean. registered: layers that take the place of streams, by the names of these.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Scope:
         self._opening: set[str] = set()
         self.default_target = "classes"
         self.behavior_version: int = 0 if parent is None else parent.behavior_version
+        self.named: dict[Dim, Dim] = {} if parent is None else parent.named
         self.registered = _registered(layers, mode) if parent is None else {}
 
     @property

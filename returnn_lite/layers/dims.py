@@ -10,6 +10,7 @@ from returnn_lite.data import Data, next_feature, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.naming import let_mean
 from returnn_lite.site import Site
 
 
@@ -274,11 +275,9 @@ class ReinterpretData(Layer):
         """Return the dim that a Dim of the config means, a new one where no layer made it yet."""
         if named.size != old.size or old.kind == "batch":
             raise site.error(f"found {named} for {old} in set_dim_tags, needed one of its size")
-        made = [d for d in named.made if d is not old] or [
-            site.node.dim(old.kind, named.name, old.size)
-        ]
-        named.made.add(made[0])
-        return made[0]
+        if named not in site.node.scope.named:
+            let_mean(site, named, site.node.dim(old.kind, named.name, old.size))
+        return site.node.scope.named[named]
 
     def _sparse(self, site: Site, x: Data) -> Data:
         """Return the template with the classes that the options say."""
@@ -312,7 +311,7 @@ class ReinterpretData(Layer):
     def _renamed(self, site: Site, x: Data, old: Dim, new: Dim) -> Data:
         if old is new or not old.dynamic:
             return x.renamed(old, new)
-        if new is site.node.dim(new.kind, new.name.rpartition(":")[2], new.size):
+        if new.formula is None and new not in site.run.lengths:  # a Dim that no other layer made
             site.run.lengths[new] = site.run.lengths[old]
         found, needed = site.run.lengths[old].tensor, site.run.lengths[new].tensor
         text = f"{site.node}: found lengths of {old.name}, needed at least those of {new.name}"

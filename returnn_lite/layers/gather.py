@@ -159,7 +159,7 @@ class ScatterNd(Layer):
         if self.out_spatial_dim is not None:
             if self.out_spatial_dim.size is not None:
                 return self.out_spatial_dim
-            return next(iter(self.out_spatial_dim.made), self.out_spatial_dim)
+            return site.node.scope.named.get(self.out_spatial_dim, self.out_spatial_dim)
         base = site.ref("output_dim_via_time_from")
         if base.time_dim is None:
             raise site.error(f"found output_dim_via_time_from {base}, needed a time dim")

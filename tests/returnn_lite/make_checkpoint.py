@@ -33,7 +33,7 @@ def main() -> None:
             network.construct_from_dict(case.net_for_returnn())
             if mode == "write":
                 network.initialize_params(session)
-                variables = {p.op.name: p for p in network.get_params_list()}
+                variables = {p.name.partition(":")[0]: p for p in network.get_params_list()}
                 shapes = {k: tuple(v.shape.as_list()) for k, v in variables.items()}
                 for key, value in parameters(shapes).items():
                     variables[key].load(value, session)

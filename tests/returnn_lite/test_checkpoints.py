@@ -41,7 +41,7 @@ def check(net: Network, prefix: Path) -> None:
     stored = reference(prefix.parent, prefix.name)
     out = run(net, CASE.batch(), CASE.outputs, with_losses=False)
     for layer, values in part(stored, "output").items():
-        compare(out[layer], values, part(stored, "output_lengths").get(layer))
+        compare(layer, out[layer], values, part(stored, "output_lengths").get(layer))
 
 
 def test_a_checkpoint_of_returnn() -> None:
