@@ -1,4 +1,4 @@
-"""`returnn-lite`: recipes, check, run, explain, gc, export, new."""
+"""`returnn-lite`: recipes, check, run, report, explain, gc, export, new."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 
 from jobs.job import JobError, nearest
-from workflows.cli import check, collect, explain, export, new, overview, run
+from workflows.cli import check, collect, explain, export, new, overview, report, run
 
 COMMANDS = {
     "recipes": overview,
     "check": check,
     "run": run,
+    "report": report,
     "explain": explain,
     "gc": collect,
     "export": export,

@@ -1,0 +1,144 @@
+"""The pages: one of each recipe, and an index of them; each a file that needs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from jobs.files import written
+from jobs.report import layers
+from jobs.report.attention import maps
+from jobs.report.curves import curves, tuned
+from jobs.report.evidence import Evidence
+from jobs.report.systems import Scored, Set, read_scores, read_sets
+from jobs.report.times import plots
+from jobs.report.utterances import shown
+from jobs.score.significance import Comparison
+
+INDEX = "index.html"
+FREQUENT = 25  # rows of a table of errors
+COMPARED = 12  # systems of a table in the index
+LEVEL = 0.05
+
+
+def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
+    """Write the index and the pages of recipes; return their paths, the index first."""
+    pages = {INDEX: _render("index.html", index_content(found), root="")}
+    for evidence in found:
+        content = recipe_content(evidence)
+        pages[page_name(evidence.name)] = _render("recipe.html", content, root="../")
+    for name, text in pages.items():
+        with written(folder / name) as tmp:
+            tmp.write_text(text, "utf-8")
+    return [folder / name for name in pages]
+
+
+def page_name(recipe: str) -> str:
+    """Return the path of a recipe's page, below the index."""
+    return f"recipes/{recipe}.html"
+
+
+def recipe_content(evidence: Evidence) -> dict[str, Any]:
+    """Return what the page of a recipe shows."""
+    sets = read_sets(evidence.systems)
+    trainings = [c for t in evidence.trainings if (c := curves(t))]
+    return {
+        "evidence": evidence,
+        "scores": read_scores(evidence.systems),
+        "sets": [_set_content(s) for s in sets],
+        "trainings": trainings,
+        "tunings": [c for t in evidence.tunings if (c := tuned(t))],
+        "plots": plots(evidence.times),
+        "attention": [m for a in evidence.attention for m in maps(a)],
+        "drawing": layers.draw({s.name: s.reads for s in evidence.stages}),
+        "by_name": {s.name: s for s in evidence.stages},
+    }
+
+
+def _set_content(of: Set) -> dict[str, Any]:
+    kinds = ("substitutions", "deletions", "insertions")
+    return {
+        "set": of,
+        "comparisons": of.comparisons(),
+        "frequent": {kind: rows for kind in kinds if (rows := of.frequent(kind, FREQUENT))},
+        "shown": shown(of),
+    }
+
+
+def index_content(found: Sequence[Evidence]) -> dict[str, Any]:
+    """Return what the index shows."""
+    systems = [s for evidence in found for s in evidence.systems]
+    return {
+        "recipes": [(evidence, _best(evidence)) for evidence in found],
+        "scores": read_scores(systems),
+        "matrices": [_matrix(of) for of in read_sets(systems) if len(of.systems) > 1],
+    }
+
+
+def _best(evidence: Evidence) -> dict[str, float]:
+    """Return the lowest word error rate of each set."""
+    rates: dict[str, float] = {}
+    for system, score in read_scores(evidence.systems):
+        if score is not None:
+            rates[system.set] = min(score["wer"], rates.get(system.set, score["wer"]))
+    return rates
+
+
+def _matrix(of: Set) -> dict[str, Any]:
+    """Return the comparisons of the best systems of a set: how a row differs from a column."""
+    best = sorted(of.systems, key=lambda s: (s.score or {})["wer"])[:COMPARED]
+    few = Set(of.name, of.utterances, best)
+    cells: dict[tuple[int, int], Comparison] = {}
+    place = {id(s): i for i, s in enumerate(best)}
+    for a, b, comparison in few.comparisons():
+        cells[place[id(b)], place[id(a)]] = comparison
+        cells[place[id(a)], place[id(b)]] = _turned(comparison)
+    return {"set": few, "cells": cells, "left_out": len(of.systems) - len(best)}
+
+
+def _turned(c: Comparison) -> Comparison:
+    """Return a comparison the other way round."""
+    return Comparison(-c.difference, (-c.interval[1], -c.interval[0]), c.p, c.segments)
+
+
+def _render(template: str, content: Mapping[str, Any], root: str) -> str:
+    """Return a page; root: of links, the way to the index."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jobs.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals = {
+        "most": _most,
+        "page_name": page_name,
+        "significant": lambda c: c.p is not None and c.p < LEVEL,
+        "p_text": _p_text,
+        "signed": lambda value: f"{value:+.2f}".replace("-", "−"),
+        "system_name": _system_name,
+        "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return environment.get_template(template).render(content, root=root)
+
+
+def _most(scores: Sequence[tuple[Any, Mapping[str, Any] | None]]) -> float:
+    """Return the right end of the scale of error rates: a round percentage above all intervals."""
+    ends = [score["wer_interval"][1] for _, score in scores if score is not None]
+    return next(
+        (x for x in (1, 2, 5, 10, 20, 50, 100) if x >= max(ends, default=0)), max(ends, default=0)
+    )
+
+
+def _p_text(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _system_name(row: Scored, recipes: bool) -> str:
+    return f"{row.system.recipe}: {row.system.name}" if recipes else row.system.name
