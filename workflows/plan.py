@@ -14,6 +14,12 @@ from workflows.graph import Node, Output, make_node, resolve
 from workflows.load import load_recipes, recipe_path
 
 TABLE = "results/wer.txt"
+REPORT = "results/report"
+
+
+def report_page(recipe: str) -> str:
+    """Return the path of a recipe's page, below the folder of the report."""
+    return f"recipes/{recipe}.html"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a report of recipes is made of: the files of their stages, wherever they are in the store."""
+"""What a report of recipes is made of: the files of their stages in the store."""
 
 from __future__ import annotations
 
@@ -7,78 +7,83 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.job import CHECKPOINTS, JobError
+from jobs.job import CHECKPOINTS
 from jobs.report import evidence
+from recipes.recipe import Score
 from workflows.chain import differing
 from workflows.cli.overview import description, stage_state
 from workflows.cli.sizes import bytes_text, time_text
 from workflows.graph import Node, Output
-from workflows.plan import Plan
+from workflows.plan import Plan, report_page
 from workflows.stages import ERROR, disk_use, record
 
 LONG = 300  # characters of a parameter's value that are shown
 
 
 def collect(plan: Plan, store: Path) -> list[evidence.Evidence]:
-    """Return what is known of each recipe of a plan, also of one that has not run, or not to the
-    end.
-    """
+    """Return what is known of each recipe of a plan, also of one that has not run to its end."""
     return [_recipe(plan, name, store) for name in plan.recipes]
 
 
 def _recipe(plan: Plan, name: str, store: Path) -> evidence.Evidence:
     nodes = plan.stages[name]
-    of_job = {
-        job: {stage: node for stage, node in nodes.items() if node.job.NAME == job}
-        for job in {node.job.NAME for node in nodes.values()}
-    }
 
-    def stages(job: str) -> Mapping[str, Node]:
-        return of_job.get(job, {})
+    def stages(job: str) -> list[tuple[str, Node]]:
+        return [(stage, node) for stage, node in nodes.items() if job == node.job.NAME]
 
-    def output(node: Node, key: str) -> Path:
-        return store / Output(node=node, name=key).path
-
-    def read(node: Node, key: str) -> Path | None:
-        found = node.inputs.get(key)
-        return store / found.path if isinstance(found, Output) else None
-
-    trainings = stages("train.network").items()
     return evidence.Evidence(
         name=name,
         about=description(plan.files[name]),
+        page=report_page(name),
         stages=tuple(_stage(stage, node, nodes, store) for stage, node in nodes.items()),
         systems=tuple(
-            evidence.System(
-                recipe=name,
-                name=score.system,
-                set=score.set,
-                stage=score.stage,
-                score=output(nodes[score.stage], "score"),
-                corpus=read(nodes[score.stage], "corpus"),
-                hypotheses=read(nodes[score.stage], "hypotheses"),
-            )
-            for score in plan.recipes[name].scores
+            _system(name, score, nodes[score.stage], store) for score in plan.recipes[name].scores
         ),
         trainings=tuple(
             evidence.Training(
                 stage=stage,
-                scores=output(node, "scores"),
+                scores=_output(node, "scores", store),
                 progress=store / node.folder / CHECKPOINTS / "latest" / "progress.json",
             )
-            for stage, node in trainings
+            for stage, node in stages("train.network")
         ),
         tunings=tuple(
-            evidence.Tuning(stage=stage, table=output(node, "table"))
-            for stage, node in stages("search.tune").items()
+            evidence.Tuning(stage=stage, table=_output(node, "table", store))
+            for stage, node in stages("search.tune")
         ),
         times=tuple(
-            evidence.Times(stage=stage, corpus=corpus, textgrid=output(node, "textgrid"))
-            for stage, node in stages("align.export").items()
-            if (corpus := read(node, "corpus"))
+            evidence.Times(stage=stage, corpus=corpus, textgrid=_output(node, "textgrid", store))
+            for stage, node in stages("align.export")
+            if (corpus := _input(node, "corpus", store))
         ),
-        made_with=_made_with([node for node in nodes.values()], store),
+        attention=tuple(
+            evidence.Attention(stage=stage, weights=_output(node, "weights", store))
+            for stage, node in stages("align.attention")
+        ),
+        made_with=_made_with(nodes, store),
     )
+
+
+def _system(recipe: str, score: Score, node: Node, store: Path) -> evidence.System:
+    return evidence.System(
+        recipe=recipe,
+        name=score.system,
+        set=score.set,
+        stage=score.stage,
+        score=_output(node, "score", store),
+        corpus=_input(node, "corpus", store),
+        hypotheses=_input(node, "hypotheses", store),
+    )
+
+
+def _output(node: Node, name: str, store: Path) -> Path:
+    return store / Output(node=node, name=name).path
+
+
+def _input(node: Node, name: str, store: Path) -> Path | None:
+    """Return the file of an input; None for one that is not given, or not one file."""
+    found = node.inputs.get(name)
+    return store / found.path if isinstance(found, Output) else None
 
 
 def _stage(name: str, node: Node, nodes: Mapping[str, Node], store: Path) -> evidence.Stage:
@@ -109,17 +114,17 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"
 
 
-def _made_with(nodes: list[Node], store: Path) -> dict[str, str]:
+def _made_with(nodes: Mapping[str, Node], store: Path) -> dict[str, str]:
     """Return the software and the commit of finished stages; of several values, all."""
     found: dict[str, dict[str, None]] = {}
-    for node in nodes:
+    for node in nodes.values():
         known = record(store / node.folder) or {}
-        commit = known.get("project", {}).get("commit")
-        dirty = " with changes" if known.get("project", {}).get("dirty") else ""
-        values = {
-            **known.get("versions", {}),
-            **({"commit": f"{commit:.12}{dirty}"} if commit else {}),
-        }
+        project = known.get("project", {})
+        commit = project.get("commit") and f"{project['commit']:.12}"
+        values = {**known.get("versions", {}), "commit": commit}
+        if commit and project.get("dirty"):
+            values["commit"] = f"{commit} with changes"
         for key, value in values.items():
-            found.setdefault(key, {})[value] = None
+            if value:
+                found.setdefault(key, {})[value] = None
     return {key: " and ".join(values) for key, values in found.items()}

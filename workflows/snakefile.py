@@ -20,7 +20,7 @@ from workflows.batch.records import Attempt, attempts, enough_memory, enough_min
 from workflows.config import check_config
 from workflows.graph import Node
 from workflows.lock import hold
-from workflows.plan import TABLE, make_plan
+from workflows.plan import REPORT, TABLE, make_plan, report_page
 from workflows.plans import alive_path, lasting, planned
 from workflows.reasons import Reasons
 from workflows.stages import MANIFEST, SPEC
@@ -50,7 +50,8 @@ class Workflow:
             check_config(config)
             self.store = Path(config["store"])
             self.data = os.path.normpath(Path(snakemake.basedir, config["data"]))
-            self.plan = make_plan(_names(config["recipes"]), self.data)
+            self._asked = _names(config["recipes"])
+            self.plan = make_plan(self._asked, self.data)
             write_plan(self.plan, self.store, Path(TABLE).parent)
             if PLANNED not in os.environ:
                 for plan in planned(self.plan, Path(TABLE).parent):
@@ -100,6 +101,22 @@ class Workflow:
     def manifests(self) -> list[str]:
         """What is there once each stage of each recipe is done; what goes once used need not be."""
         return [str(self.store / folder / MANIFEST) for folder in lasting(self.plan)]
+
+    @property
+    def report_made(self) -> list[str]:
+        """What is newer than a report that lacks a stage, or is about other recipes."""
+        return [*self.manifests, str(Path(TABLE).parent / "recipes.json")]
+
+    @property
+    def report(self) -> list[str]:
+        """The pages of the report, the index first."""
+        return [f"{REPORT}/index.html", *(f"{REPORT}/{report_page(n)}" for n in self.plan.recipes)]
+
+    @property
+    def report_command(self) -> str:
+        """The command that makes the report."""
+        program = [sys.executable, "-m", "workflows", "report", *self._asked]
+        return shlex.join([*program, "--store", str(self.store), "--data", self.data])
 
     @property
     def begun(self) -> str:

@@ -76,7 +76,7 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """Attention weights of some utterances, of search.attention."""
+    """Attention weights of some utterances, of align.attention."""
 
     stage: str
     weights: Path
@@ -86,11 +86,13 @@ class Attention:
 class Evidence:
     """All that is known of a recipe.
 
-    about: what it is, a sentence. made_with: the software and commit of its stages, by name.
+    about: what it is, a sentence. page: the path of its page, below the index. made_with: the
+    software and commit of its stages, by name.
     """
 
     name: str
     about: str
+    page: str
     stages: tuple[Stage, ...]
     systems: tuple[System, ...] = ()
     trainings: tuple[Training, ...] = ()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 BOX, HIGH, GAP, BEND, STEP, SWEEPS = 132, 38, 14, 8, 74, 12
 
 
 @dataclass
 class Box:
-    """A stage, or, without a name, a place where a line passes a layer. x: its middle, in pixels."""
+    """A stage, or, without a name, where a line passes a layer. x: its middle, in pixels."""
 
     name: str
     layer: int
@@ -44,7 +45,11 @@ class Drawing:
 
 
 def draw(sources: Mapping[str, Sequence[str]]) -> Drawing:
-    """Return the drawing of stages; sources: what each of them reads."""
+    """Return the drawing of stages; sources: what each of them reads.
+
+    A line that follows from others is left out: where b reads a and c reads both, that from a to c.
+    """
+    sources = _reduced(sources)
     boxes = _placed(sources)
     chains = []
     layers: list[list[Box]] = [
@@ -53,13 +58,13 @@ def draw(sources: Mapping[str, Sequence[str]]) -> Drawing:
     for box in boxes.values():
         layers[box.layer].append(box)
     for name, read in sources.items():
-        for source in dict.fromkeys(read):
+        for source in read:
             chain = [boxes[source]]
             for layer in range(boxes[source].layer + 1, boxes[name].layer):
                 chain.append(Box("", layer))
                 layers[layer].append(chain[-1])
             chain.append(boxes[name])
-            for upper, lower in zip(chain, chain[1:], strict=False):
+            for upper, lower in pairwise(chain):
                 upper.below.append(lower)
                 lower.above.append(upper)
             chains.append(chain)
@@ -68,8 +73,19 @@ def draw(sources: Mapping[str, Sequence[str]]) -> Drawing:
     return Drawing([*boxes.values()], lines, round(width), len(layers) * STEP - STEP + HIGH)
 
 
+def _reduced(sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the least sources from which all others follow (transitive reduction)."""
+    above: dict[str, set[str]] = {}
+    for name in graphlib.TopologicalSorter(sources).static_order():
+        above[name] = {a for s in sources[name] for a in (s, *above[s])}
+    return {
+        name: [s for s in dict.fromkeys(read) if not any(s in above[other] for other in read)]
+        for name, read in sources.items()
+    }
+
+
 def _placed(sources: Mapping[str, Sequence[str]]) -> dict[str, Box]:
-    """Return a box for each stage, in a layer below all that it reads, and near to what reads it."""
+    """Return a box for each stage: below all that it reads, and near to what reads it."""
     layer: dict[str, int] = {}
     order = [*graphlib.TopologicalSorter(sources).static_order()]
     for name in order:
@@ -109,7 +125,7 @@ def _spread(boxes: Sequence[Box], wanted: Sequence[float] | None = None) -> None
     of what its boxes want (isotonic regression by pooling adjacent violators).
     """
     offsets = [0.0]
-    for a, b in zip(boxes, boxes[1:], strict=False):
+    for a, b in pairwise(boxes):
         offsets.append(offsets[-1] + (a.width + b.width) / 2 + GAP)
     aims = [-offsets[-1] / 2] * len(boxes)  # in the middle of the drawing
     if wanted is not None:
@@ -118,17 +134,17 @@ def _spread(boxes: Sequence[Box], wanted: Sequence[float] | None = None) -> None
     for aim in aims:
         blocks.append((aim, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, m), (b, n) = blocks[-2:]
-            blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
+            (one, m), (other, n) = blocks[-2:]
+            blocks[-2:] = [((one * m + other * n) / (m + n), m + n)]
     means = [mean for mean, size in blocks for _ in range(size)]
     for box, mean, offset in zip(boxes, means, offsets, strict=False):
         box.x = mean + offset
 
 
 def _path(chain: Sequence[Box]) -> str:
-    """Return a line through a chain of boxes, from the bottom of the first to the top of the last."""
+    """Return a line through a chain, from the bottom of the first box to the top of the last."""
     parts = [f"M{chain[0].x},{chain[0].y + HIGH}"]
-    for upper, lower in zip(chain, chain[1:], strict=False):
+    for upper, lower in pairwise(chain):
         start, end = upper.y + HIGH, lower.y
         half = (start + end) / 2
         parts.append(f"C{upper.x},{half} {lower.x},{half} {lower.x},{end}")

@@ -13,8 +13,8 @@ from jobs.files import written
 from jobs.report import layers
 from jobs.report.attention import maps
 from jobs.report.curves import curves, tuned
-from jobs.report.evidence import Evidence
-from jobs.report.systems import Scored, Set, read_scores, read_sets
+from jobs.report.evidence import Evidence, System
+from jobs.report.systems import Set, read_scores, read_sets
 from jobs.report.times import plots
 from jobs.report.utterances import shown
 from jobs.score.significance import Comparison
@@ -23,23 +23,21 @@ INDEX = "index.html"
 FREQUENT = 25  # rows of a table of errors
 COMPARED = 12  # systems of a table in the index
 LEVEL = 0.05
+MINUS = "\N{MINUS SIGN}"
 
 
 def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
     """Write the index and the pages of recipes; return their paths, the index first."""
-    pages = {INDEX: _render("index.html", index_content(found), root="")}
+    pages = {INDEX: _render("index.html", index_content(found))}
     for evidence in found:
         content = recipe_content(evidence)
-        pages[page_name(evidence.name)] = _render("recipe.html", content, root="../")
+        pages[evidence.page] = _render(
+            "recipe.html", content, back="../" * evidence.page.count("/")
+        )
     for name, text in pages.items():
         with written(folder / name) as tmp:
             tmp.write_text(text, "utf-8")
     return [folder / name for name in pages]
-
-
-def page_name(recipe: str) -> str:
-    """Return the path of a recipe's page, below the index."""
-    return f"recipes/{recipe}.html"
 
 
 def recipe_content(evidence: Evidence) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def recipe_content(evidence: Evidence) -> dict[str, Any]:
         "scores": read_scores(evidence.systems),
         "sets": [_set_content(s) for s in sets],
         "trainings": trainings,
-        "tunings": [c for t in evidence.tunings if (c := tuned(t))],
+        "tunings": [chart for t in evidence.tunings if (chart := tuned(t))],
         "plots": plots(evidence.times),
         "attention": [m for a in evidence.attention for m in maps(a)],
         "drawing": layers.draw({s.name: s.reads for s in evidence.stages}),
@@ -74,6 +72,7 @@ def index_content(found: Sequence[Evidence]) -> dict[str, Any]:
     systems = [s for evidence in found for s in evidence.systems]
     return {
         "recipes": [(evidence, _best(evidence)) for evidence in found],
+        "pages": {evidence.name: evidence.page for evidence in found},
         "scores": read_scores(systems),
         "matrices": [_matrix(of) for of in read_sets(systems) if len(of.systems) > 1],
     }
@@ -105,8 +104,8 @@ def _turned(c: Comparison) -> Comparison:
     return Comparison(-c.difference, (-c.interval[1], -c.interval[0]), c.p, c.segments)
 
 
-def _render(template: str, content: Mapping[str, Any], root: str) -> str:
-    """Return a page; root: of links, the way to the index."""
+def _render(template: str, content: Mapping[str, Any], back: str = "") -> str:
+    """Return a page; back: the way from it to the index."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs.report"),
         autoescape=True,
@@ -116,29 +115,21 @@ def _render(template: str, content: Mapping[str, Any], root: str) -> str:
     )
     environment.globals = {
         "most": _most,
-        "page_name": page_name,
         "significant": lambda c: c.p is not None and c.p < LEVEL,
         "p_text": _p_text,
-        "signed": lambda value: f"{value:+.2f}".replace("-", "−"),
-        "system_name": _system_name,
+        "signed": lambda value: f"{value:+.2f}".replace("-", MINUS),
         "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return environment.get_template(template).render(content, root=root)
+    return environment.get_template(template).render(content, back=back)
 
 
-def _most(scores: Sequence[tuple[Any, Mapping[str, Any] | None]]) -> float:
+def _most(scores: Sequence[tuple[System, Mapping[str, Any] | None]]) -> float:
     """Return the right end of the scale of error rates: a round percentage above all intervals."""
-    ends = [score["wer_interval"][1] for _, score in scores if score is not None]
-    return next(
-        (x for x in (1, 2, 5, 10, 20, 50, 100) if x >= max(ends, default=0)), max(ends, default=0)
-    )
+    end = max((score["wer_interval"][1] for _, score in scores if score is not None), default=0)
+    return next((x for x in (1, 2, 5, 10, 20, 50, 100) if x >= end), end)
 
 
 def _p_text(p: float | None) -> str:
     if p is None:
-        return "–"
+        return "?"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _system_name(row: Scored, recipes: bool) -> str:
-    return f"{row.system.recipe}: {row.system.name}" if recipes else row.system.name

@@ -86,7 +86,7 @@ def segments(first: Sequence[Pair], second: Sequence[Pair]) -> Iterator[tuple[in
 
 
 def _steps(pairs: Sequence[Pair]) -> list[int]:
-    """Return the errors at each place of a sentence: before the first word, at it, behind it, ..."""
+    """Return the errors at each place of a sentence: before its first word, at it, behind it..."""
     found = [0]
     for reference, hypothesis in pairs:
         if reference is None:

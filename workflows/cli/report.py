@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 from workflows.cli import settings
-from workflows.plan import make_plan
-from workflows.report import collect
+from workflows.plan import REPORT, make_plan
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         type=Path,
-        default=settings.RESULTS / "report",
+        default=Path(REPORT),
         metavar="FOLDER",
         help="where the pages go: %(default)s",
     )
@@ -30,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Write the pages; return the exit status."""
     from jobs.report.pages import write_pages
+    from workflows.report import collect
 
     known = settings.settings(options)
     plan = make_plan(settings.names(options.recipe) or list(known.recipes), known.data)

@@ -6,3 +6,11 @@ rule wer:
     shell:
         "cp {params.table:q} {output:q}.tmp && sync {output:q}.tmp"
         " && mv {output:q}.tmp {output:q}"
+
+
+rule report:
+    input: planned.report_made
+    output: report(planned.report, category="Recipes")
+    params: command=planned.report_command
+    localrule: True
+    shell: "{params.command}"
