@@ -16,6 +16,7 @@ from jobs.corpus.audio import Samples
 
 Array = npt.NDArray[Any]
 
+RANGE = 70.0  # dB
 # Dark to bright with even steps of lightness, as sRGB: what lies between is interpolated.
 COLOURS = (
     (22, 20, 54),
@@ -61,7 +62,8 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
 def _palette() -> bytes:
     at = np.linspace(0, len(COLOURS) - 1, 256)
     channels = [np.interp(at, np.arange(len(COLOURS)), c) for c in zip(*COLOURS, strict=True)]
-    return np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes()
+    colours: Array = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return colours.tobytes()
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -72,12 +74,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def spectrogram(samples: Samples, sample_rate: int, shift: float = 0.01) -> Array:
     """Return log power [frequency, frames], high frequencies first, for a picture.
 
-    shift: seconds from one frame to the next. Hann windows of 25 ms; what is more than 70 dB below
+    shift: seconds from one frame to the next. Hann windows of 25 ms; what is more than RANGE below
     the loudest is cut.
     """
     length, step = round(0.025 * sample_rate), round(shift * sample_rate)
     padded = np.pad(samples, (length // 2, length))
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[: len(samples) : step]
     power = np.abs(np.fft.rfft(frames * np.hanning(length))) ** 2
-    decibel: Array = 10 * np.log10(power + 1e-12)
-    return np.maximum(decibel, decibel.max() - 70).T[::-1]
+    decibel = 10 * np.log10(power + 1e-12)
+    cut: Array = np.maximum(decibel, decibel.max() - RANGE)
+    return cut.T[::-1]

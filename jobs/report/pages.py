@@ -95,13 +95,8 @@ def _matrix(of: Set) -> dict[str, Any]:
     place = {id(s): i for i, s in enumerate(best)}
     for a, b, comparison in few.comparisons():
         cells[place[id(b)], place[id(a)]] = comparison
-        cells[place[id(a)], place[id(b)]] = _turned(comparison)
+        cells[place[id(a)], place[id(b)]] = comparison.turned
     return {"set": few, "cells": cells, "left_out": len(of.systems) - len(best)}
-
-
-def _turned(c: Comparison) -> Comparison:
-    """Return a comparison the other way round."""
-    return Comparison(-c.difference, (-c.interval[1], -c.interval[0]), c.p, c.segments)
 
 
 def _render(template: str, content: Mapping[str, Any], back: str = "") -> str:
@@ -117,7 +112,7 @@ def _render(template: str, content: Mapping[str, Any], back: str = "") -> str:
         "most": _most,
         "significant": lambda c: c.p is not None and c.p < LEVEL,
         "p_text": _p_text,
-        "signed": lambda value: f"{value:+.2f}".replace("-", MINUS),
+        "signed": _signed,
         "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return environment.get_template(template).render(content, back=back)
@@ -131,5 +126,11 @@ def _most(scores: Sequence[tuple[System, Mapping[str, Any] | None]]) -> float:
 
 def _p_text(p: float | None) -> str:
     if p is None:
-        return "?"
+        return "too few"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _signed(value: float) -> str:
+    """Return a difference with its sign; none for what rounds to zero."""
+    text = f"{value:+.2f}".replace("-", MINUS)
+    return text if text.strip(f"+{MINUS}0.") else "0.00"

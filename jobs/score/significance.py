@@ -11,6 +11,7 @@ import numpy as np
 from jobs.score.bootstrap import interval
 from jobs.score.edits import Pair, count
 
+FEW = 20  # segments, of which less tell nothing by the normal distribution
 GOOD = 2  # words in a row that both systems have right, which end a segment
 RESAMPLES = 1000
 
@@ -20,14 +21,19 @@ class Comparison:
     """The second of two systems against the first, on the same sentences.
 
     difference, interval: of the word error rates, second less first, in percent points, with its
-    95 % bootstrap interval. p: of the MAPSSWE test, two-tailed, None where it cannot be told.
-    segments: that it is about.
+    95 % bootstrap interval. p: of the MAPSSWE test, two-tailed, None for too few segments.
     """
 
     difference: float
     interval: tuple[float, float]
     p: float | None
     segments: int
+
+    @property
+    def turned(self) -> Comparison:
+        """The first system against the second."""
+        low, high = self.interval
+        return Comparison(-self.difference, (-high, -low), self.p, self.segments)
 
 
 def compare(
@@ -54,10 +60,10 @@ def mapsswe(pairs: Sequence[tuple[int, int]]) -> float | None:
     """Return the probability of no difference between two systems, two-tailed.
 
     pairs: errors of both in each segment. The matched-pairs sentence-segment word error test
-    (Gillick and Cox, ICASSP 1989) takes the mean difference as normally distributed, which wants
-    some tens of segments. None for fewer than two segments.
+    (Gillick and Cox, ICASSP 1989) takes the mean difference as normally distributed; None for fewer
+    than FEW segments, where it is not.
     """
-    if len(pairs) < 2:
+    if len(pairs) < FEW:
         return None
     differences = np.array([a - b for a, b in pairs], np.float64)
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))

@@ -1,6 +1,6 @@
 rule wer:
     input: planned.table_made
-    output: "results/wer.txt"
+    output: report("results/wer.txt", category="Scores")
     params: table=planned.table
     localrule: True
     shell:
