@@ -124,10 +124,10 @@ def _spread(boxes: Sequence[Box], wanted: Sequence[float] | None = None) -> None
     The nearest places in least squares: neighbours that would overlap form blocks, each at the mean
     of what its boxes want (isotonic regression by pooling adjacent violators).
     """
-    offsets = [0.0]
+    offsets = [0.0] * bool(boxes)
     for a, b in pairwise(boxes):
         offsets.append(offsets[-1] + (a.width + b.width) / 2 + GAP)
-    aims = [-offsets[-1] / 2] * len(boxes)  # in the middle of the drawing
+    aims = [-offsets[-1] / 2 for _ in boxes]  # in the middle of the drawing
     if wanted is not None:
         aims = [w - o for w, o in zip(wanted, offsets, strict=True)]
     blocks: list[tuple[float, int]] = []  # mean, boxes
@@ -137,7 +137,7 @@ def _spread(boxes: Sequence[Box], wanted: Sequence[float] | None = None) -> None
             (one, m), (other, n) = blocks[-2:]
             blocks[-2:] = [((one * m + other * n) / (m + n), m + n)]
     means = [mean for mean, size in blocks for _ in range(size)]
-    for box, mean, offset in zip(boxes, means, offsets, strict=False):
+    for box, mean, offset in zip(boxes, means, offsets, strict=True):
         box.x = mean + offset
 
 

@@ -1,0 +1,38 @@
+"""Plots of alignments."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from jobs.report.evidence import Evidence, Times
+from jobs.report.times import plots
+
+
+def test_words_and_units_of_an_utterance(small: Evidence) -> None:
+    found = plots(small.times)
+    assert [p.utt for p in found] == ["a", "c"]  # those that have an alignment
+    first = found[0]
+    assert (first.text, first.duration) == ("turn the light on", 1.0)
+    assert first.picture.startswith("data:image/png") and first.audio.startswith("data:audio/flac")
+    words, units = first.tiers
+    assert (words.stage, words.kind, units.kind) == ("times", "words", "units")
+    assert [i.text for i in words.intervals] == ["turn", "the", "light", "on"]
+    assert words.intervals[0].start == 0.0 and words.intervals[-1].end == 0.88
+    assert "".join(i.text for i in units.intervals) == "turn▁the▁light▁on"
+
+
+def test_so_many_utterances(small: Evidence) -> None:
+    assert [p.utt for p in plots(small.times, shown=1)] == ["a"]
+
+
+def test_alignments_of_the_same_corpus_are_in_one_plot(small: Evidence) -> None:
+    (times,) = small.times
+    found = plots([times, dataclasses.replace(times, stage="other")])
+    assert [t.stage for t in found[0].tiers] == ["times", "times", "other", "other"]
+
+
+def test_what_is_not_there_yet(small: Evidence, tmp_path: Path) -> None:
+    (times,) = small.times
+    assert plots([Times(stage="x", corpus=times.corpus, textgrid=tmp_path / "none")]) == []
+    assert plots([dataclasses.replace(times, corpus=tmp_path / "none")]) == []
