@@ -124,10 +124,12 @@ def _spread(boxes: Sequence[Box], wanted: Sequence[float] | None = None) -> None
     The nearest places in least squares: neighbours that would overlap form blocks, each at the mean
     of what its boxes want (isotonic regression by pooling adjacent violators).
     """
-    offsets = [0.0] * bool(boxes)
+    if not boxes:
+        return
+    offsets = [0.0]
     for a, b in pairwise(boxes):
         offsets.append(offsets[-1] + (a.width + b.width) / 2 + GAP)
-    aims = [-offsets[-1] / 2 for _ in boxes]  # in the middle of the drawing
+    aims = [-offsets[-1] / 2] * len(boxes)  # in the middle of the drawing
     if wanted is not None:
         aims = [w - o for w, o in zip(wanted, offsets, strict=True)]
     blocks: list[tuple[float, int]] = []  # mean, boxes

@@ -36,7 +36,7 @@ LOG = logging.getLogger("test")
 
 def make_evidence(folder: Path, name: str = "small") -> Evidence:
     """Write all files of the recipe to a folder."""
-    corpus = _corpus(folder)
+    corpus = write_corpus(folder, TEXTS)
     (folder / "scores.json").write_text(json.dumps(_epochs(3)))
     (folder / "progress.json").write_text(json.dumps({"step": 5, "scores": _epochs(2)}))
     (folder / "table.txt").write_text("  lm_scale  WER %\n         0  12.50\n       0.3  10.00\n")
@@ -56,7 +56,10 @@ def make_evidence(folder: Path, name: str = "small") -> Evidence:
             )
             for stage, r in SOURCES.items()
         ),
-        systems=tuple(_system(name, s, folder, corpus) for s in SYSTEMS),
+        systems=tuple(
+            score_system(name, system, folder / str(number), corpus, found)
+            for number, (system, found) in enumerate(SYSTEMS.items())
+        ),
         trainings=(
             Training(stage="train", scores=folder / "scores.json", progress=folder / "none"),
             Training(stage="more", scores=folder / "none", progress=folder / "progress.json"),
@@ -74,9 +77,10 @@ def _epochs(number: int) -> list[dict[str, float]]:
     ]
 
 
-def _corpus(folder: Path) -> Path:
+def write_corpus(folder: Path, texts: Mapping[str, str]) -> Path:
+    """Write a second of a tone for each text."""
     utterances = []
-    for number, (utt, text) in enumerate(TEXTS.items(), 1):
+    for number, (utt, text) in enumerate(texts.items(), 1):
         samples = 0.5 * np.sin(np.arange(RATE) * 0.1 * number).astype(np.float32)
         soundfile.write(folder / f"{utt}.wav", samples, RATE)
         fields: dict[str, Any] = {"utt": utt, "text": text, "speaker": "s", "duration": 1.0}
@@ -85,15 +89,16 @@ def _corpus(folder: Path) -> Path:
     return folder / "corpus.jsonl"
 
 
-def _system(recipe: str, system: str, folder: Path, corpus: Path) -> System:
-    """Score a system."""
-    place = folder / f"{[*SYSTEMS].index(system)}"
-    place.mkdir()
-    rows = [json.dumps({"utt": utt, "text": text}) for utt, text in SYSTEMS[system].items()]
-    (place / "hypotheses.jsonl").write_text("\n".join(rows) + "\n")
+def score_system(
+    recipe: str, system: str, folder: Path, corpus: Path, hypotheses: Mapping[str, str]
+) -> System:
+    """Score a system in a folder of its own."""
+    folder.mkdir()
+    rows = [json.dumps({"utt": utt, "text": text}) for utt, text in hypotheses.items()]
+    (folder / "hypotheses.jsonl").write_text("\n".join(rows) + "\n")
     wer.run(
-        wer.Inputs(corpus=corpus, hypotheses=place / "hypotheses.jsonl"),
-        wer.Outputs(score=place / "score.json", errors=place / "errors.txt"),
+        wer.Inputs(corpus=corpus, hypotheses=folder / "hypotheses.jsonl"),
+        wer.Outputs(score=folder / "score.json", errors=folder / "errors.txt"),
         wer.Params(resamples=100),
         LOG,
     )
@@ -102,9 +107,9 @@ def _system(recipe: str, system: str, folder: Path, corpus: Path) -> System:
         name=system,
         set="test",
         stage="score",
-        score=place / "score.json",
+        score=folder / "score.json",
         corpus=corpus,
-        hypotheses=place / "hypotheses.jsonl",
+        hypotheses=folder / "hypotheses.jsonl",
     )
 
 
