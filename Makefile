@@ -1,6 +1,7 @@
-# make wer: set up, and run the recipes up to the table of word error rates. make test: set up, and
-# run the tests. Both work on a fresh machine with Python 3.11 to 3.13. make test-slurm: run a Slurm
-# of two nodes here, from Debian's packages, and tests with faults in it.
+# make wer: set up, and run the recipes up to the table of word error rates. make report: all of
+# their stages, and pages about them. make test: set up, and run the tests. Both work on a fresh machine with Python 3.11 to 3.13. make test-slurm: run a Slurm
+# of two nodes here, from Debian's packages, and tests with faults in it. make test-browser: open
+# reports in Debian's Chromium.
 
 RECIPES ?= commands
 CORES ?= all
@@ -14,12 +15,16 @@ COMMA := ,
 STAMP := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
-.PHONY: wer test test-slurm lint docs env
+.PHONY: wer report test test-slurm test-browser lint docs env
 
 wer: env
 	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/wer.txt \
 	    --config 'recipes=$(RECIPES)' $(if $(DATA),'data=$(DATA)')
 	@cat '$(RUN)/results/wer.txt'
+
+report: env
+	@$(SNAKEMAKE) --directory '$(RUN)' --no-hooks results/report/index.html \
+	    --config 'recipes=$(RECIPES)' $(if $(DATA),'data=$(DATA)')
 
 test: env
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
@@ -27,6 +32,10 @@ test: env
 test-slurm:
 	@$(MAKE) --no-print-directory env EXTRAS='$(EXTRAS),slurm'
 	$(VENV)/bin/python -m pytest -m slurm --durations 5 tests/slurm
+
+test-browser:
+	@$(MAKE) --no-print-directory env EXTRAS='$(EXTRAS),browser'
+	$(VENV)/bin/python -m pytest -m browser --durations 5 tests/browser
 
 lint: env
 	$(VENV)/bin/ruff check .

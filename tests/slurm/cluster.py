@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from tests import debian
+
 PROGRAMS = {
     "munged": "munge",
     "slurmctld": "slurmctld",
@@ -65,10 +67,6 @@ NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={port1} CPUs=4 RealMe
 NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={port2} CPUs=4 RealMemory=6000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP
 """
-
-
-class Missing(Exception):
-    """Slurm is not on this machine, and cannot be installed."""
 
 
 @dataclass
@@ -209,22 +207,4 @@ def free_ports(count: int) -> list[int]:
 
 def install() -> None:
     """Install Debian's packages where they are missing. Raises Missing where that is impossible."""
-    path = f"{os.environ['PATH']}:{SBIN}"
-
-    def missing() -> list[str]:
-        return sorted({v for k, v in PROGRAMS.items() if not shutil.which(k, path=path)})
-
-    if not missing():
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Missing(f"no Slurm here: install the packages {' '.join(missing())}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing()],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if missing():
-        raise Missing(
-            f"no Slurm here: could not install {' '.join(missing())}: {done.stderr.strip()}"
-        )
+    debian.install("Slurm", PROGRAMS, f"{os.environ['PATH']}:{SBIN}")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster, Missing, SlurmJob, install
+from tests.debian import Missing
+from tests.slurm.cluster import Cluster, SlurmJob, install
 from tests.workflows.conftest import Toy, make_project
 from workflows.batch.request import Request
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import PROGRAMS, Missing, install
+from tests.debian import Missing
+from tests.slurm.cluster import PROGRAMS, install
 
 
 def test_programs_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

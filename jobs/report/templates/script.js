@@ -26,7 +26,7 @@ for (const audio of document.querySelectorAll(".aligned audio")) {
     if (!audio.paused) requestAnimationFrame(move);
   };
   audio.addEventListener("play", move);
-  audio.addEventListener("seeked", move);
+  audio.addEventListener("seeking", move);
 }
 const opened = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
