@@ -1,7 +1,7 @@
-# make wer: set up, and run the recipes up to the table of word error rates. make report: all of
-# their stages, and pages about them. make test: set up, and run the tests. Both work on a fresh machine with Python 3.11 to 3.13. make test-slurm: run a Slurm
-# of two nodes here, from Debian's packages, and tests with faults in it. make test-browser: open
-# reports in Debian's Chromium.
+# make wer: set up, and run the recipes up to the table of word error rates. make report: run all of
+# their stages, and write pages about them. make test: set up, and run the tests. All work on a fresh
+# machine with Python 3.11 to 3.13. make test-slurm: run a Slurm of two nodes here, from Debian's
+# packages, and tests with faults in it. make test-browser: open reports in Debian's Chromium.
 
 RECIPES ?= commands
 CORES ?= all

@@ -115,7 +115,7 @@ def test_constraints_hold_an_exact_version_of_each_dependency() -> None:
     pins = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins)
     pinned = {pin.partition("==")[0].lower().replace("-", "_") for pin in pins}
-    assert declared("cpu", "espeak", "test", "slurm") - pinned == set()
+    assert declared("cpu", "espeak", "test", "slurm", "browser") - pinned == set()
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:
