@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from jobs.files import written
+from jobs.job import JobError
 from jobs.report import layers
 from jobs.report.attention import maps
 from jobs.report.curves import curves, tuned
@@ -27,16 +28,25 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
-    """Write the index and the pages of recipes; return their paths, the index first."""
+    """Write the index and the pages of recipes; return their paths, the index first.
+
+    Raises JobError for files that are not what stages write, and where pages cannot be written.
+    """
     pages = {INDEX: _render("index.html", index_content(found))}
     for evidence in found:
         content = recipe_content(evidence)
         pages[evidence.page] = _render(
             "recipe.html", content, back="../" * evidence.page.count("/")
         )
-    for name, text in pages.items():
-        with written(folder / name) as tmp:
-            tmp.write_text(text, "utf-8")
+    try:
+        for name, text in pages.items():
+            with written(folder / name) as tmp:
+                tmp.write_text(text, "utf-8")
+    except OSError as error:
+        where = error.filename or folder
+        raise JobError(
+            f"{where}: cannot write: {error.strerror}; try another folder, or make room"
+        ) from None
     return [folder / name for name in pages]
 
 

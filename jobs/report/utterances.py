@@ -11,9 +11,9 @@ from jobs.report.media import audio_uri
 from jobs.report.systems import Set
 from jobs.score.edits import Counts, Pair, count
 
-PLAYED = 12  # utterances of a set with their recording
+PLAYED, SECONDS = 12, 120.0  # utterances of a set with their recording, and their sum
 LISTED = 200
-WIDTH = 90  # characters of a line
+WIDTH = 105  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,17 @@ class Shown:
 
 
 def shown(of: Set, played: int = PLAYED, listed: int = LISTED) -> list[Shown]:
-    """Return the utterances with the most errors first; the first ones have their recording."""
+    """Return the utterances with the most errors first; the first ones have their recording.
+
+    played: how many at most, as far as they are not longer than SECONDS in all.
+    """
     found = []
+    seconds = 0.0
     for number, utt in enumerate(of.worst()[:listed]):
         utterance, words = of.utterances[utt], [s.words[utt] for s in of.systems]
         audio = None
-        if number < played and utterance.audio.is_file():
+        seconds += utterance.duration
+        if number < played and seconds <= SECONDS and utterance.audio.is_file():
             audio = audio_uri(*read_raw(utterance.audio))
         differ = any(w != words[0] for w in words)
         found.append(Shown(utterance, [*map(count, words)], lines(words), audio, differ))

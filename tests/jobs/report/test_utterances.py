@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from jobs.report.evidence import Evidence
 from jobs.report.systems import Set, read_sets
 from jobs.report.utterances import Cell, lines, shown
@@ -60,6 +62,12 @@ def test_the_worst_utterances_have_their_recording(small: Evidence) -> None:
     assert [u.differ for u in found] == [True, True, True]
     assert [c.errors for c in found[0].counts] == [1, 2]
     assert not shown(of)[-1].differ
+
+
+def test_long_recordings_are_left_out(small: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.report.utterances.SECONDS", 2.5)
+    (of,) = read_sets(small.systems)
+    assert [u.audio is not None for u in shown(of)] == [True, True, False, False]
 
 
 def test_a_recording_that_was_removed(small: Evidence) -> None:

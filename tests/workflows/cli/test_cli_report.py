@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from workflows.cli.main import main
+
 PROJECT = Path(__file__).parents[3]
 RECIPE = """
 \"\"\"One recording.\"\"\"
@@ -63,6 +65,16 @@ def test_what_there_is_so_far(folder: Path) -> None:
     assert text.count('<span class="state-new">new</span>') == 2
     assert "0 of 2 finished" in (folder / "pages" / "index.html").read_text()
     assert not (folder / "work").exists()
+
+
+def test_a_folder_that_cannot_be_made(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["report", "mine.py", "--to", "data/text"]) == 1
+    assert capsys.readouterr().err == (
+        "data/text: cannot write: File exists; try another folder, or make room\n"
+    )
 
 
 def test_the_target_of_snakemake(folder: Path) -> None:
