@@ -32,6 +32,14 @@ def test_alignments_of_the_same_corpus_are_in_one_plot(small: Evidence) -> None:
     assert [t.stage for t in found[0].tiers] == ["times", "times", "other", "other"]
 
 
+def test_alignments_of_another_corpus_have_plots_of_their_own(small: Evidence) -> None:
+    (times,) = small.times
+    copy = times.corpus.with_name("copy.jsonl")
+    copy.write_bytes(times.corpus.read_bytes())
+    found = plots([times, dataclasses.replace(times, stage="other", corpus=copy)], shown=1)
+    assert [[t.stage for t in p.tiers] for p in found] == [["times"] * 2, ["other"] * 2]
+
+
 def test_what_is_not_there_yet(small: Evidence, tmp_path: Path) -> None:
     (times,) = small.times
     assert plots([Times(stage="x", corpus=times.corpus, textgrid=tmp_path / "none")]) == []
