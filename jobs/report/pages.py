@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from jobs.score.significance import Comparison
 
 INDEX = "index.html"
 FREQUENT = 25  # rows of a table of errors
-COMPARED = 12  # systems of a table in the index
+COMPARED = 12  # systems of a set, the best ones
 LEVEL = 0.05
 MINUS = "\N{MINUS SIGN}"
 
@@ -71,7 +72,7 @@ def _set_content(of: Set) -> dict[str, Any]:
     kinds = ("substitutions", "deletions", "insertions")
     return {
         "set": of,
-        "comparisons": of.comparisons(),
+        "comparisons": (of if len(of.systems) <= COMPARED else of.best(COMPARED)).comparisons(),
         "frequent": {kind: rows for kind in kinds if (rows := of.frequent(kind, FREQUENT))},
         "shown": shown(of),
     }
@@ -99,14 +100,14 @@ def _best(evidence: Evidence) -> dict[str, float]:
 
 def _matrix(of: Set) -> dict[str, Any]:
     """Return the comparisons of the best systems of a set: how a row differs from a column."""
-    best = sorted(of.systems, key=lambda s: (s.score or {})["wer"])[:COMPARED]
-    few = Set(of.name, of.utterances, best)
+    best = of.best(COMPARED)
     cells: dict[tuple[int, int], Comparison] = {}
-    place = {id(s): i for i, s in enumerate(best)}
-    for a, b, comparison in few.comparisons():
-        cells[place[id(b)], place[id(a)]] = comparison
-        cells[place[id(a)], place[id(b)]] = comparison.turned
-    return {"set": few, "cells": cells, "left_out": len(of.systems) - len(best)}
+    for (column, row), (_, _, comparison) in zip(
+        combinations(range(len(best.systems)), 2), best.comparisons(), strict=True
+    ):
+        cells[row, column] = comparison
+        cells[column, row] = comparison.turned
+    return {"set": best, "cells": cells, "left_out": len(of.systems) - len(best.systems)}
 
 
 def _render(template: str, content: Mapping[str, Any], back: str = "") -> str:

@@ -19,10 +19,10 @@ from jobs.score.table import read_score
 
 @dataclass(frozen=True)
 class Scored:
-    """A system, its score.json, None where it is not there yet, and the words of each utterance."""
+    """A system, its score.json, and the aligned words of each utterance."""
 
     system: System
-    score: Mapping[str, Any] | None
+    score: Mapping[str, Any]
     words: Mapping[str, list[Pair]]
 
 
@@ -33,6 +33,11 @@ class Set:
     name: str
     utterances: Mapping[str, Utterance]
     systems: Sequence[Scored]
+
+    def best(self, most: int) -> Set:
+        """Return the set with its best systems only, by word error rate, the best first."""
+        ordered = sorted(self.systems, key=lambda s: float(s.score["wer"]))
+        return Set(self.name, self.utterances, ordered[:most])
 
     def comparisons(self) -> list[tuple[Scored, Scored, Comparison]]:
         """Return each pair of systems, and how the second differs from the first."""

@@ -73,5 +73,8 @@ def test_variables_reach_snakemake(tmp_path: Path) -> None:
     lines = make(tmp_path, *asked, path=os.environ["PATH"]).stdout
     assert "--cores 3 --directory 'there'" in lines
     assert "--config 'recipes=a,b' 'data=/some where'" in lines
+    report = make(tmp_path, "-n", "report", *asked[2:], path=os.environ["PATH"]).stdout
+    assert "--directory 'there' --no-hooks results/report/index.html" in report
+    assert "--config 'recipes=a,b' 'data=/some where'" in report
     without = make(tmp_path, "-n", "wer", path=os.environ["PATH"]).stdout
     assert "data=" not in without

@@ -29,6 +29,13 @@ def test_each_pair_of_systems_is_compared(small: Evidence) -> None:
     assert comparison.segments == 4 and comparison.p is None
 
 
+def test_the_best_systems_of_a_set(small: Evidence) -> None:
+    (found,) = read_sets(small.systems)
+    worse = dataclasses.replace(found.systems[0], score={"wer": 99.0})
+    three = dataclasses.replace(found, systems=[worse, *found.systems])
+    assert three.best(2).systems == found.systems and three.best(9).systems[-1] == worse
+
+
 def test_frequent_errors_of_all_systems(small: Evidence) -> None:
     (found,) = read_sets(small.systems)
     assert found.frequent("substitutions", 9) == [(("<b>time</b>", "<b>lime</b>"), [1, 1])]
