@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from returnn_lite import losses
 from returnn_lite.data import Data
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of, with_steps
@@ -150,12 +151,15 @@ class Rec(Layer):
         loop = _loop(node)
         assert loop.scope is not None
         named = {"output", "end"} if "max_len" in node.resolved else {"output"}
+        mode = node.scope.mode
         outputs = [
             n
             for n in loop.scope.nodes.values()
-            if n.name in named or n.common.is_output_layer or n.common.loss or n in node.wanted
+            if n.name in named
+            or n in node.wanted
+            or n.common.is_output_layer
+            or losses.applies(n, mode)
         ]
-        mode = node.scope.mode
         return place_nodes(loop, outputs, mode, optimise=self.optimize_move_layers_out)
 
     def call(self, site: Site) -> Data:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from returnn_lite.lazy import tf
 from returnn_lite.native import bridge, lstm_tf
 
 Precision = Literal["float32", "bfloat16"]
+WORTH_A_THREAD = 30_000_000  # recurrent multiplications, that is about a millisecond
 
 
 def lstm_step(
@@ -47,11 +49,12 @@ def lstm(
     options = _options(direction, alone, precision)
 
     def forward(z: Any, *state: Any) -> Any:
-        y, c_final, saved = lstm_forward(z, *state, **options)
+        y, c_final, saved = lstm_forward(z, *state, **_worth(options, z, state))
         return y, c_final, *saved
 
     def backward(dy: Any, dc: Any, gates: Any, cells: Any, y: Any, *state: Any) -> Any:
-        return lstm_backward(dy, dc, LstmSaved(gates, cells), y, *state, **options)
+        saved = LstmSaved(gates, cells)
+        return lstm_backward(dy, dc, saved, y, *state, **_worth(options, dy, state))
 
     return _lstm(forward, backward, [z], w_re, lengths, initial, again=False)
 
@@ -83,14 +86,16 @@ def lstm_layer(
     options = _options(direction, alone, precision)
 
     def forward(*arrays: Any) -> Any:
-        y, c_final, saved = kernels.lstm_layer_forward(*arrays, **options)
+        how = _worth(options, arrays[0], arrays[3:])
+        y, c_final, saved = kernels.lstm_layer_forward(*arrays, **how)
         return y, c_final, *saved
 
     def backward(
         dy: Any, dc: Any, gates: Any, cells: Any, y: Any, x: Any, w: Any, bias: Any, *state: Any
     ) -> Any:
         saved = kernels.LstmSaved(gates, cells)
-        return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **options)
+        how = _worth(options, dy, state)
+        return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **how)
 
     def lean_forward(*arrays: Any) -> Any:
         y, c_final, states = kernels.lstm_low_memory_forward(*arrays, **options)
@@ -150,3 +155,14 @@ def _options(direction: int, alone: bool, precision: Precision) -> dict[str, Any
     every = thread_count(None)
     threads = every if alone else max(1, every // 2)
     return {"direction": direction, "threads": threads, "precision": precision}
+
+
+def _worth(options: dict[str, Any], x: Any, state: Sequence[Any]) -> dict[str, Any]:
+    """Return options with no more threads than the work of a call is worth.
+
+    x: [time, batch, ...]. state: w_re and what follows. Threads that work in step wait for one
+    another in every frame; where TensorFlow's own threads take their cores, that is milliseconds.
+    """
+    n, gates = state[0].shape
+    multiplications = x.shape[0] * x.shape[1] * n * gates
+    return {**options, "threads": min(options["threads"], 1 + multiplications // WORTH_A_THREAD)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from returnn_lite import losses
 from returnn_lite.loop import Loop
 from returnn_lite.node import Node
 from returnn_lite.rec.placement import Placement
@@ -36,11 +37,12 @@ def kept_after(loop: Loop, placement: Placement) -> list[Node]:
     used.update(n for prev in list(used) if prev.layer.layer_class == "prev" for n in prev.sources)
     assert loop.scope is not None
     wanted = {loop.scope.get("output"), *loop.node.wanted}
+    mode = loop.node.scope.mode
     return [
         n
         for n in placement.at("in")
         if n.layer.layer_class != "prev"
-        and (n in used or n in wanted or n.common.loss or n.common.is_output_layer)
+        and (n in used or n in wanted or losses.applies(n, mode) or n.common.is_output_layer)
     ]
 
 
