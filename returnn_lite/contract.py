@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from returnn_lite.beam import latest
-from returnn_lite.data import Data
+from returnn_lite.data import Data, in_common_beam, with_hypotheses
 from returnn_lite.dim import Dim
 from returnn_lite.lazy import tf
 
@@ -24,8 +24,8 @@ def contract(
     are not in it have their own name. over: dims of a that are summed over, in both; padding does
     not count. Dims that a or b have besides, such as that of a loop, come first.
     """
+    (a, b), apart = in_common_beam([a, b])
     beam = latest([a.beam, b.beam])
-    a, b = a.in_beam(beam), b.in_beam(beam)
     # At once, since a dim may be one of the old and of the new names.
     old = b.dims
     b = replace(b, dims=tuple(names.get(d, d) for d in old), time_dim=None, feature_dim=None)
@@ -45,10 +45,12 @@ def contract(
     a, b = (masked, b) if small is a else (a, masked)
     every = dict.fromkeys([*a.dims, *b.dims])
     letters = {d: chr(ord("a") + i) for i, d in enumerate(every)}
-    dims = [d for d in every if d not in out.dims and d not in over] + list(out.dims)
+    kept = with_hypotheses(out.dims) if apart else out.dims
+    dims = [d for d in every if d not in kept and d not in over] + list(kept)
     left, right, result = ("".join(letters[d] for d in x) for x in (a.dims, b.dims, dims))
     tensor = tf.einsum(f"{left},{right}->{result}", a.tensor, b.tensor)
-    return replace(out, dims=tuple(dims), beam=beam, tensor=tensor)
+    found = replace(out, dims=tuple(dims), beam=beam, tensor=tensor)
+    return found if apart is None else found.together(apart)
 
 
 def _checked(site: Site, b: Data, found: Dim, needed: Dim) -> Data:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.beam import Beam, latest
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import BATCH, HYPOTHESES, Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.lazy import tf
 
@@ -158,6 +158,42 @@ class Data:
             rows = tf.range(batch // self.beam.size)[:, None] * self.beam.size
             index = tf.reshape(rows + beam.source_in(self.beam), [-1])
         return replace(self, beam=beam, tensor=tf.gather(self.tensor, index, axis=axis))
+
+    def apart(self) -> Data:
+        """Return the data with the hypotheses of each sequence as an axis behind that of the batch.
+
+        So they meet data without a beam, which need not be repeated for each of them.
+        """
+        assert self.beam is not None
+        axis, sizes = self.axis(BATCH), self.sizes()
+        dims = (*self.dims[: axis + 1], HYPOTHESES, *self.dims[axis + 1 :])
+        sizes[axis : axis + 1] = [sizes[axis] // self.beam.size, self.beam.size]
+        return replace(self, dims=dims, beam=None, tensor=tf.reshape(self.tensor, sizes))
+
+    def together(self, beam: Beam) -> Data:
+        """Return the data with the hypotheses in the batch dim again: what `apart` undoes."""
+        x = self.ordered(with_hypotheses(d for d in self.dims if d is not HYPOTHESES))
+        axis, sizes = x.axis(BATCH), x.sizes()
+        sizes[axis : axis + 2] = [sizes[axis] * beam.size]
+        dims = tuple(d for d in x.dims if d is not HYPOTHESES)
+        return replace(x, dims=dims, beam=beam, tensor=tf.reshape(x.tensor, sizes))
+
+
+def with_hypotheses(dims: Iterable[Dim]) -> tuple[Dim, ...]:
+    """Return dims with that of hypotheses behind the batch."""
+    return tuple(x for d in dims for x in ((d, HYPOTHESES) if d is BATCH else (d,)))
+
+
+def in_common_beam(datas: Sequence[Data]) -> tuple[list[Data], Beam | None]:
+    """Return data for the same hypotheses, those apart where other data have none of their own.
+
+    With the latter comes the beam, for `Data.together` of what is made of them; else None.
+    """
+    beam = latest([d.beam for d in datas])
+    datas = [d if d.beam is None else d.in_beam(beam) for d in datas]
+    if beam is None or not any(d.beam is None and d.has_batch for d in datas):
+        return datas, None
+    return [d if d.beam is None else d.apart() for d in datas], beam
 
 
 def next_time(dims: Sequence[Dim]) -> Dim | None:

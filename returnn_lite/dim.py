@@ -155,3 +155,4 @@ def FeatureDim(name: str, size: int) -> Dim:
 
 
 BATCH = Dim("batch", "batch")
+HYPOTHESES = Dim("batch", "hypotheses")  # of each sequence, where they are apart: `Data.apart`

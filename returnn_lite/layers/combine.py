@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from returnn_lite.config import EvalSelf
-from returnn_lite.data import Data, common
+from returnn_lite.data import Data, common, in_common_beam, with_hypotheses
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import nearest
 from returnn_lite.layers.activations import activation, safe_log
@@ -202,8 +202,12 @@ class Combine(_Combined):
         """Return the tensor, with the dims of out."""
         if self.kind == "eval":
             return super().combined(site, datas, out)
+        datas, apart = in_common_beam(datas)
+        if apart is not None:
+            out = replace(out, dims=with_hypotheses(out.dims))
         tensor = reduce(_KINDS[self._name], [d.tensor for d in _aligned(datas, out)])
-        return tensor / len(datas) if self._name == "average" else tensor
+        tensor = tensor / len(datas) if self._name == "average" else tensor
+        return tensor if apart is None else replace(out, tensor=tensor).together(apart).tensor
 
 
 @register("eval")
