@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -256,10 +258,33 @@ class Search:
         self.ended = ended
 
 
+class Before:
+    """What the steps of a loop share, all of it computed before the loop.
+
+    sequences: outputs of layers that are computed before, that of a step in front of the others
+    where they differ by steps. saves: whether products with weights are made before, see
+    `rec.products`.
+    """
+
+    def __init__(self, sequences: dict[Node, Data], *, saves: bool):
+        self.sequences = sequences
+        self.saves = saves
+        self._made: dict[Any, Any] = {}
+        self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what is the same in every step, made before the loop when it is first needed."""
+        if key not in self._made:
+            with self._graph.as_default() if self._graph is not None else nullcontext():
+                self._made[key] = make()
+        return self._made[key]
+
+
 class StepFrame(Frame):
     """The values of the layers in one step of a loop.
 
-    parent: the frame of the whole sequences. index: int32, the step.
+    parent: the frame of the whole sequences. index: int32, the step. states: what is remembered of
+    the step before.
     """
 
     def __init__(
@@ -267,27 +292,40 @@ class StepFrame(Frame):
         parent: Frame,
         placement: Placement,
         index: Any,
-        before: dict[tuple[Node, str], Data],
-        slices: dict[Node, Data],
+        states: dict[tuple[Node, str], Data],
+        before: Before,
         search: Search | None,
     ):
         super().__init__(parent.run, parent.loop, parent)
         self.placement = placement
         self.index = index
-        self.states_before = before
-        self.slices = slices
+        self.states_before = states
+        self.before = before
         self.search = search
 
     def compute(self, node: Node) -> Data:
         """Compute the output of a node in this step, or take it from what was computed before."""
-        if node in self.slices:
-            return self.slices[node]
+        if node in self.before.sequences:
+            return self.sliced(self.before.sequences[node])
         if self.placement.place.get(node) == "before":
             assert self.parent is not None
             return self.parent.value(node)
         if node.layer.layer_class == "prev":
             return self.state(node.sources[0], "output")
         return super().compute(node)
+
+    def known(self, node: Node) -> Data | None:
+        """Return the output of a node for all steps, if it is known before the loop."""
+        if node in self.before.sequences:
+            return self.before.sequences[node]
+        return self.value(node) if self.home(node) is not self else None
+
+    def sliced(self, x: Data) -> Data:
+        """Return one step's entry of a sequence whose steps are in front; or all, without steps."""
+        assert self.loop is not None
+        if self.loop.dim not in x.dims:
+            return x
+        return replace(x.without(self.loop.dim), tensor=x.tensor[self.index])
 
     def axis(self, node: Node) -> Dim | None:
         """Return None: a recurrency makes one step."""

@@ -69,6 +69,10 @@ class Cell:
         """Return what of the input enters a step: float32 [..., m], with the dims of x."""
         raise NotImplementedError
 
+    def input_weights(self, p: Tensors) -> tuple[Any, Any] | None:
+        """Return W and b, where `project` is x W + b for float x; else None."""
+        return None
+
     def recurrent(self, p: Tensors) -> Tensors:
         """Return what every step needs of the parameters, made once for a sequence."""
         return p

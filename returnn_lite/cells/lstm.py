@@ -42,6 +42,10 @@ class VanillaLstm(Cell):
         """Return x W + b."""
         return affine(x, p["W"], self.bias(p))
 
+    def input_weights(self, p: Tensors) -> tuple[Any, Any] | None:
+        """Return W and b."""
+        return p["W"], self.bias(p)
+
     def step(
         self, z: Any, state: Tensors, recurrent: Tensors, kept: Tensors
     ) -> tuple[Any, dict[str, Any]]:
@@ -82,6 +86,10 @@ class NativeLstm(VanillaLstm):
             x = replace(x, tensor=native.rounded(x.tensor, self.precision))
             w = native.rounded(w, self.precision)
         return affine(x, w, self.bias(p))
+
+    def input_weights(self, p: Tensors) -> tuple[Any, Any] | None:
+        """Return W and b, if nothing is rounded."""
+        return super().input_weights(p) if self.precision == "float32" else None
 
     def step(
         self, z: Any, state: Tensors, recurrent: Tensors, kept: Tensors
@@ -147,6 +155,10 @@ class LowMemoryLstm(NativeLstm1):
         """Return x W + b."""
         return affine(x, self._split(p)[0], self.bias(p))
 
+    def input_weights(self, p: Tensors) -> tuple[Any, Any] | None:
+        """Return the part of W for the input, and b."""
+        return self._split(p)[0], self.bias(p)
+
     def recurrent(self, p: Tensors) -> Tensors:
         """Return the part for the output before."""
         return {"W_re": self._split(p)[1]}
@@ -191,6 +203,11 @@ class BasicLstm(Cell):
         """Return x W + b."""
         kernel, bias, n = self._kernel(p)
         return affine(x, kernel[:-n], bias)
+
+    def input_weights(self, p: Tensors) -> tuple[Any, Any] | None:
+        """Return the part of the kernel for the input, and the bias."""
+        kernel, bias, n = self._kernel(p)
+        return kernel[:-n], bias
 
     def recurrent(self, p: Tensors) -> Tensors:
         """Return the part of the kernel for the output before, with the other parameters."""

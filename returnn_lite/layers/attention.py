@@ -9,6 +9,7 @@ from returnn_lite.beam import latest
 from returnn_lite.contract import contract
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
@@ -148,15 +149,26 @@ class GenericAttention(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the weighted sum."""
-        weights, base = site.ref("weights"), site.ref("base")
-        names, time, squeezed = site.node.resolved["attention"]
-        if squeezed:
-            axes = [weights.axis(d) for d in squeezed]
-            dims = tuple(d for d in weights.dims if d not in squeezed)
-            weights = replace(weights, dims=dims, tensor=tf.squeeze(weights.tensor, axis=axes))
-        out = site.node.out
-        assert out is not None
-        return contract(site, weights, base, names=names, over=[time], out=out)
+        base = site.ref("base")
+        if isinstance(site.frame, StepFrame):
+            whole = site.frame.known(site.node.refs["base"][0])
+            if whole is base:  # the same in every step, and the product needs it in this order
+                base = site.frame.before.once((site.node, "base"), lambda: base.first(BATCH))
+        return attended(site, site.ref("weights"), base)
+
+
+def attended(site: Site, weights: Data, base: Data) -> Data:
+    """Return the weighted sum of a `generic_attention`, for its base or one of other features."""
+    names, time, squeezed = site.node.resolved["attention"]
+    if squeezed:
+        axes = [weights.axis(d) for d in squeezed]
+        dims = tuple(d for d in weights.dims if d not in squeezed)
+        weights = replace(weights, dims=dims, tensor=tf.squeeze(weights.tensor, axis=axes))
+    out = site.node.out
+    assert out is not None
+    if names.get(base.feature, base.feature) is not out.feature_dim:
+        out = out.with_feature(base.feature)
+    return contract(site, weights, base, names=names, over=[time], out=out)
 
 
 @register("dot_attention")

@@ -12,6 +12,7 @@ from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
+from returnn_lite.rec.products import product
 from returnn_lite.site import Site
 
 
@@ -61,15 +62,21 @@ class Linear(Layer):
 
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
-        x = site.source
         size = site.node.shapes["W"][0 if self.use_transposed_weights else 1]
-        weights = site.param("W", (), None)
-        if self.use_transposed_weights:
-            weights = tf.transpose(weights)
-        y = affine(x, weights, site.param("b", (), None) if self.with_bias else None)
-        out = activated(
-            site, replace(x.with_feature(site.feature(size)), tensor=y), self.activation
-        )
+
+        def weights() -> Any:
+            w = site.param("W", (), None)
+            return tf.transpose(w) if self.use_transposed_weights else w
+
+        bias = site.param("b", (), None) if self.with_bias else None
+        y = product(site, weights)
+        if y is None:
+            x = site.source
+            out = x.with_feature(site.feature(size))
+            y = replace(out, tensor=affine(x, weights(), bias))
+        elif bias is not None:
+            y = replace(y, tensor=y.tensor + bias)
+        out = activated(site, y, self.activation)
         return replace(typed(site, out, self.out_type), tensor=out.tensor)
 
 

@@ -14,6 +14,7 @@ from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.initial_state import declare, first_states, open_state
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.rec.products import once, product
 from returnn_lite.site import Site
 
 
@@ -145,10 +146,31 @@ class Recurrent(Layer):
         state = {k: site.state(k).in_beam(x.beam).ordered(out.dims).tensor for k in cell.states}
         like = replace(out, tensor=state[cell.output])
         kept = self._kept(site, "sequence", like) | self._kept(site, "step", like)
-        y, new = cell.single(x, state, self._params(site), kept)
+        z = self._projected(site)
+        if z is None:
+            y, new = cell.single(x, state, self._params(site), kept)
+        else:
+            recurrent = once(site, "recurrent", lambda: cell.recurrent(self._params(site)))
+            y, new = cell.step(z, state, recurrent, kept)
         for key, value in new.items():
             site.set_state(key, replace(out, tensor=value))
         return replace(out, tensor=y)
+
+    def _projected(self, site: Site) -> Any:
+        """Return what enters a step, where a part of it is made before the loop; else None."""
+        cell = cell_of(site.node)
+        if cell.input_weights(self._params(site)) is None:
+            return None
+
+        def part(i: int) -> Any:
+            found = cell.input_weights(self._params(site))
+            assert found is not None
+            return found[i]
+
+        y = product(site, lambda: part(0))
+        if y is None:
+            return None
+        return y.first(BATCH).tensor + once(site, "bias", lambda: part(1))
 
     def _sequence(self, site: Site, x: Data, out: Data, over: Dim) -> Data:
         """Run over a dim, which comes first, then the batch; other dims count as sequences, too."""

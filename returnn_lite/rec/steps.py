@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Frame, Search, StepFrame
+from returnn_lite.frame import Before, Frame, Search, StepFrame
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.contents import kept_after, ordered_choices, used_from_before
 from returnn_lite.rec.placement import Placement, top
+from returnn_lite.rec.products import MEAN, mean_before
 from returnn_lite.rec.trace_back import reordered, trace_back
 from returnn_lite.rec.while_loop import State, while_loop
 from returnn_lite.site import Site
+
+if TYPE_CHECKING:
+    from returnn_lite.layers.rec import Rec
 
 
 def run_steps(
@@ -70,7 +74,7 @@ class Steps:
         run = self.frame.run
         lengths = run.lengths[self.loop.dim].tensor if self.limit is None else self.limit
         steps = tf.maximum(tf.reduce_max(lengths), 1)
-        sequences = self._sequences()
+        before = Before(self._sequences(), saves=self._saves())
         first = self._first_states()
         state: State = {
             "states": {k: d.tensor for k, d in first.items()},
@@ -93,7 +97,7 @@ class Steps:
             return tf.logical_and(more, tf.logical_not(tf.reduce_all(state["ended"])))
 
         def body(index: Any, state: State) -> tuple[Any, State]:
-            return index + 1, self._step(index, state, first, sequences, lengths)
+            return index + 1, self._step(index, state, first, before, lengths)
 
         index, state = while_loop(goes_on, body, (tf.constant(0), state))
         self._finish(index, state)
@@ -115,6 +119,7 @@ class Steps:
             site = Site(node, self.frame)
             if node.layer.layer_class == "prev":
                 states[node.sources[0], "output"] = site.initial_output(node.sources[0])
+                states |= self._first_mean(site, node.sources[0])
             for name, data in node.layer.first_state(site).items():
                 states[node, name] = data
         beam = None
@@ -125,6 +130,19 @@ class Steps:
             (n, name): d.in_beam(beam) if n in self.placement.beamed else d
             for (n, name), d in states.items()
         }
+
+    def _first_mean(self, site: Site, node: Node) -> dict[tuple[Node, str], Data]:
+        """Return the weights that `prev:` of a mean of frames has in the first step: zeros."""
+        mean = mean_before(node) if self._saves() else None
+        if mean is None or self.placement.place.get(mean.weights) != "in":
+            return {}
+        return {(mean.weights, MEAN): site.constant(0, template_of(mean.weights))}
+
+    def _saves(self) -> bool:
+        """Return whether products are made before the loop: in a search, where that is wanted."""
+        run = self.frame.run
+        rec: Rec = self.loop.node.layer  # type: ignore[assignment]
+        return bool(self.choices) and not run.mode.train and rec.optimize_move_layers_out
 
     def _array(self, node: Node, steps: Any) -> Any:
         """Return the array that keeps the outputs of a layer."""
@@ -139,7 +157,7 @@ class Steps:
         index: Any,
         state: State,
         first: dict[tuple[Node, str], Data],
-        sequences: dict[Node, Data],
+        before: Before,
         lengths: Any,
     ) -> State:
         """Run one step of the loop."""
@@ -147,13 +165,12 @@ class Steps:
         if self.choices:
             size = self.beam_size
             start = Beam("start", size, scores=state["scores"])
-        before = {
+        states = {
             key: replace(d, beam=start if d.beam is not None else None, tensor=state["states"][key])
             for key, d in first.items()
         }
-        slices = {n: self._slice(d, index) for n, d in sequences.items()}
         search = self._search(index, state, start, lengths)
-        step = StepFrame(self.frame, self.placement, index, before, slices, search)
+        step = StepFrame(self.frame, self.placement, index, states, before, search)
         for choice in self.choices:
             step.value(choice)
         values = {n: step.value(n) for n in self.kept}
@@ -185,12 +202,6 @@ class Steps:
         size = ended.beam.size if ended.beam is not None else 1
         return tf.reduce_all(tf.reshape(ended.tensor, [-1, size]), axis=1)
 
-    def _slice(self, x: Data, index: Any) -> Data:
-        """Return one step's entry of a sequence."""
-        if self.loop.dim not in x.dims:
-            return x
-        return replace(x.without(self.loop.dim), tensor=x.tensor[index])
-
     def _search(self, index: Any, state: State, start: Beam | None, lengths: Any) -> Search | None:
         """Return the search before a step; complete is what ended or is behind its length."""
         if start is None and self.end is None:
@@ -215,7 +226,8 @@ class Steps:
         step.value(top(self.loop, node) or node)
         value = step.states.get((node, name))
         if value is None:
-            value = step.value(node) if name == "output" else step.state(node, name)
+            same = name not in ("output", MEAN)
+            value = step.state(node, name) if same else step.value(node)
         like = first[node, name]
         value = value.in_beam(beam if node in self.placement.beamed else None)
         if name != "output" and "final_state" in node.resolved:
