@@ -175,6 +175,11 @@ class Frame:
         self.inside: dict[Loop, Frame] = {}
         self.before_activation: dict[Node, tuple[str, Data]] = {}
         self.index: Any = None
+        self.graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+    def inside_graph(self) -> Any:
+        """Return a context in which tensors are made that belong to this frame, not to a step."""
+        return self.graph.as_default() if self.graph is not None else nullcontext()
 
     def home(self, node: Node) -> Frame:
         """Return the frame of a node's value: this, one around, or that of a loop inside."""
@@ -196,7 +201,9 @@ class Frame:
         """
         home = self.home(node)
         if node not in home.values:
-            home.values[node] = home.compute(node)
+            # Asked for by a step, it is still computed once, before the loop.
+            with nullcontext() if home is self else home.inside_graph():
+                home.values[node] = home.compute(node)
         x = home.values[node]
         if home.loop is None or home.loop.encloses(self.loop):
             return x
@@ -261,21 +268,21 @@ class Search:
 class Before:
     """What the steps of a loop share, all of it computed before the loop.
 
-    sequences: outputs of layers that are computed before, that of a step in front of the others
-    where they differ by steps. saves: whether products with weights are made before, see
-    `rec.products`.
+    frame: that of whole sequences. sequences: outputs of layers that are computed before, that of a
+    step in front of the others where they differ by steps. saves: whether products with weights are
+    made before, see `rec.products`.
     """
 
-    def __init__(self, sequences: dict[Node, Data], *, saves: bool):
+    def __init__(self, frame: Frame, sequences: dict[Node, Data], *, saves: bool):
+        self.frame = frame
         self.sequences = sequences
         self.saves = saves
         self._made: dict[Any, Any] = {}
-        self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what is the same in every step, made before the loop when it is first needed."""
         if key not in self._made:
-            with self._graph.as_default() if self._graph is not None else nullcontext():
+            with self.frame.inside_graph():
                 self._made[key] = make()
         return self._made[key]
 

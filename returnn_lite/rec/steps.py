@@ -74,7 +74,7 @@ class Steps:
         run = self.frame.run
         lengths = run.lengths[self.loop.dim].tensor if self.limit is None else self.limit
         steps = tf.maximum(tf.reduce_max(lengths), 1)
-        before = Before(self._sequences(), saves=self._saves())
+        before = Before(self.frame, self._sequences(), saves=self._saves())
         first = self._first_states()
         state: State = {
             "states": {k: d.tensor for k, d in first.items()},

@@ -1,0 +1,151 @@
+"""What a search multiplies before its loop gives the same hypotheses as all of it in the loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import dense, gradients, random_parameters, run
+from models import FEATURES, Net, transducer_net, transducer_streams
+
+from returnn_lite.frame import Before
+from returnn_lite.network import Network
+from returnn_lite.output import Output
+from returnn_lite.rec.contents import kept_after
+
+STREAMS = {"data": {"dim": FEATURES}, "classes": {"dim": 5, "sparse": True}}
+LENGTHS = [6, 1, 4]
+LINEAR: Net = {"class": "linear", "activation": None}
+
+
+def attention_net(features: int, *, optimise: bool = True, **att: Any) -> Net:
+    """Return a decoder whose state and readout get the mean of the encoder's frames."""
+    unit: Net = {
+        "embed": {**LINEAR, "from": "output", "n_out": 3},
+        "s": {
+            "class": "rec",
+            "unit": "nativelstm2",
+            "unit_opts": {"forget_bias": 1.0},
+            "from": ["prev:embed", "base:mean", "prev:att"],
+            "n_out": 4,
+        },
+        "energy_in": {"class": "combine", "kind": "add", "from": ["base:keys", "query"]},
+        "query": {**LINEAR, "from": "s", "n_out": 3},
+        "energy_tanh": {"class": "activation", "activation": "tanh", "from": "energy_in"},
+        "energy": {**LINEAR, "from": "energy_tanh", "n_out": 1},
+        "weights": {"class": "softmax_over_spatial", "from": "energy"},
+        "att0": {"class": "generic_attention", "weights": "weights", "base": "base:encoder"},
+        "att": {"class": "merge_dims", "axes": "static", "from": "att0", **att},
+        "readout": {**LINEAR, "activation": "tanh", "from": ["s", "att", "prev:embed"], "n_out": 4},
+        "p": {"class": "softmax", "from": "readout", "target": "classes", "loss": "ce"},
+        "output": {
+            "class": "choice",
+            "from": "p",
+            "target": "classes",
+            "beam_size": 4,
+            "initial_output": 0,
+        },
+        "end": {"class": "compare", "from": "output", "value": 0},
+    }
+    rec: Net = {"class": "rec", "from": [], "target": "classes", "unit": unit, "max_seq_len": 6}
+    return {
+        "encoder": {**LINEAR, "activation": "tanh", "from": "data", "n_out": features},
+        "keys": {**LINEAR, "from": "encoder", "n_out": 3},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "encoder"},
+        "output": {**rec, "optimize_move_layers_out": optimise},
+    }
+
+
+def searched(net: Net, streams: Net, *, traced: bool) -> Output:
+    network = Network(net, extern_data=streams, search=True)
+    random_parameters(network, scale=1.0)
+    batch = {"data": dense(LENGTHS, FEATURES)}
+    out = network.run(batch) if traced else run(network, batch, with_losses=False)
+    return out["output"]
+
+
+def assert_same(found: Output, needed: Output) -> None:
+    assert found.canonical().tolist() == needed.canonical().tolist()
+    np.testing.assert_allclose(found.scores, needed.scores, rtol=1e-5)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return what is made before a loop, as "layer: what"."""
+    found: set[str] = set()
+    once = Before.once
+
+    def recorded(self: Before, key: Any, make: Any) -> Any:
+        node, name = key
+        found.add(f"{node.name}: {name if isinstance(name, str) else name[0]}")
+        return once(self, key, make)
+
+    monkeypatch.setattr(Before, "once", recorded)
+    return found
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("features", [2, 16])  # with the few it does not pay to go over the frames
+def test_attention(features: int, traced: bool, made: set[str]) -> None:
+    found = searched(attention_net(features), STREAMS, traced=traced)
+    assert {"s: known", "s: frames", "readout: frames", "att0: base"} <= made
+    made.clear()
+    needed = searched(attention_net(features, optimise=False), STREAMS, traced=traced)
+    assert not any(": known" in x or ": frames" in x for x in made)
+    assert_same(found, needed)
+
+
+def test_a_mean_that_begins_as_something_else_is_no_mean_of_frames(made: set[str]) -> None:
+    found = searched(attention_net(16, initial_output=1.0), STREAMS, traced=False)
+    assert "readout: frames" in made and "s: frames" not in made
+    needed = attention_net(16, initial_output=1.0, optimise=False)
+    assert_same(found, searched(needed, STREAMS, traced=False))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_transducer(traced: bool, made: set[str]) -> None:
+    net = transducer_net(labels=3)
+    found = searched(net, transducer_streams(3), traced=traced)
+    assert "fast: known" in made
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, transducer_streams(3), traced=traced))
+
+
+@pytest.mark.parametrize("unit", ["basiclstm", "nativelstmlowmem", "gru"])
+def test_other_units(unit: str, made: set[str]) -> None:
+    net = attention_net(16)
+    net["output"]["unit"]["s"] |= {"unit": unit, "unit_opts": {}}
+    found = searched(net, STREAMS, traced=False)
+    assert ("s: frames" in made) == (unit != "gru")
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, STREAMS, traced=False))
+
+
+def test_a_search_keeps_no_scores_of_all_labels() -> None:
+    network = Network(attention_net(16), extern_data=STREAMS, search=True)
+    rec = network.scope.get("output")
+    placement = rec.layer.placement(rec)  # type: ignore[attr-defined]
+    assert rec.inner is not None and rec.inner.loop is not None
+    assert [n.name for n in kept_after(rec.inner.loop, placement)] == ["output"]
+
+
+def test_what_a_step_asks_for_is_computed_once_before_the_loop() -> None:
+    output = {"class": "combine", "kind": "add", "from": ["prev:output", "base:mean"]}
+    net: Net = {
+        "features": {**LINEAR, "from": "data", "n_out": 2},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "features"},
+        "output": {"class": "rec", "from": "data", "unit": {"output": output}},
+        "loss": {"class": "copy", "from": "output", "loss": "as_is"},
+    }
+    network = Network(net, extern_data={"data": {"dim": FEATURES}}, train=True)
+    random_parameters(network)
+    batch = {"data": dense([3, 2], FEATURES)}
+    traced = network.run(batch, ["output", "mean"], gradients=True)
+    mean = traced["mean"].canonical()
+    steps = np.array([1, 2, 3])[None, :, None]
+    inside = np.array([[1, 1, 1], [1, 1, 0]])[:, :, None]
+    np.testing.assert_allclose(traced["output"].canonical(), mean[:, None] * steps * inside, 1e-5)
+    _, needed = gradients(network, batch)
+    for name, gradient in needed.items():
+        np.testing.assert_allclose(traced.gradients[name], gradient * 5, rtol=1e-4)
