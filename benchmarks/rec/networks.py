@@ -52,7 +52,12 @@ def blstm(units: int) -> Net:
     return {**net, "encoder": {"class": "copy", "from": ["lstm1_fw", "lstm1_bw"]}}
 
 
-def attention(*, scale: int, beam: int, steps: int) -> Net:
+def encoder(units: int, *, alone: bool) -> Net:
+    """Return the encoder or, for the search alone, its outputs as data."""
+    return {"encoder": {"class": "copy", "from": "data"}} if alone else blstm(units)
+
+
+def attention(*, scale: int, beam: int, steps: int, alone: bool = False) -> Net:
     """Return the attention model; with scale 1 in the tutorial's sizes, else in a fraction."""
     unit: Net = {
         "output": {
@@ -95,13 +100,13 @@ def attention(*, scale: int, beam: int, steps: int) -> Net:
     unit["enc_ctx"]["n_out"] = 1024 // scale
     unit["readout_in"]["n_out"] = 1000 // scale
     decoder: Net = {"class": "rec", "from": [], "target": "classes", "unit": unit}
-    return {**blstm(1024 // scale), "output": {**decoder, "max_seq_len": steps}}
+    return {**encoder(1024 // scale, alone=alone), "output": {**decoder, "max_seq_len": steps}}
 
 
-def extended_transducer(*, scale: int, labels: int, beam: int) -> Net:
+def extended_transducer(*, scale: int, labels: int, beam: int, alone: bool = False) -> Net:
     """Return the recipes' transducer; with scale 1 in the tutorial's sizes."""
     return transducer(
-        blstm(1024 // scale),
+        encoder(1024 // scale, alone=alone),
         labels=labels,
         embed=621 // scale,
         slow=1024 // scale,

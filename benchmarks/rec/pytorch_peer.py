@@ -94,8 +94,10 @@ class Encoder:
     """Two bidirectional LSTMs with max-pooling in between."""
 
     def __init__(self, net: networks.Net):
-        self.n = n = net["lstm0_fw"]["n_out"]
-        self.layers = []
+        self.layers: list[Any] = []
+        if "lstm0_fw" not in net:
+            return
+        n = net["lstm0_fw"]["n_out"]
         for i, inputs in enumerate([INPUTS, 2 * n]):
             names = [f"lstm{i}_fw", f"lstm{i}_bw"]
             p = Parameters({k: s for x in names for k, s in _lstm_shapes(x, inputs, n).items()})
@@ -103,7 +105,9 @@ class Encoder:
             self.layers.append(_module(lstm, inputs, n, fw=(p, names[0]), bw=(p, names[1])))
 
     def __call__(self, x: Any, lengths: Any) -> tuple[Any, Any]:
-        """Return float [batch, frames, 2 n] and lengths."""
+        """Return float [batch, frames, 2 n] and lengths; without LSTMs, the input is that."""
+        if not self.layers:
+            return x, lengths
         y = self._lstm(0, x.transpose(0, 1), lengths)
         y = F.max_pool1d(y.permute(1, 2, 0), networks.POOL).permute(2, 0, 1)
         lengths = lengths // networks.POOL
@@ -150,12 +154,16 @@ class Beam:
         return {"labels": labels, "scores": self.scores.tolist()}
 
 
+def _values(task: Task, net: networks.Net) -> int:
+    return 2 * net["lstm0_fw"]["n_out"] if "lstm0_fw" in net else task.inputs
+
+
 def _attention(task: Task, net: networks.Net, data: Tensors) -> Any:
     unit = net["output"]["unit"]
     steps = net["output"]["max_seq_len"]
     sizes = {k: unit[k]["n_out"] for k in ("embed", "s", "s_transformed", "readout_in")}
     values, keys, s, embed = (
-        2 * net["lstm0_fw"]["n_out"],
+        _values(task, net),
         sizes["s_transformed"],
         *(sizes[k] for k in ("s", "embed")),
     )
@@ -204,7 +212,7 @@ def _transducer(task: Task, net: networks.Net, data: Tensors) -> Any:
     slow_unit = unit["slow"]["unit"]["subnetwork"]
     embed, slow = slow_unit["input_embed"]["n_out"], slow_unit["lstm0"]["n_out"]
     fast, readout = unit["fast"]["n_out"], unit["readout_in"]["n_out"]
-    values = 2 * net["lstm0_fw"]["n_out"]
+    values = _values(task, net)
     p = Parameters(
         {
             **_linear_shapes("slow/input_embed", labels, embed, bias=False),

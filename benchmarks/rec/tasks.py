@@ -29,6 +29,7 @@ class Task:
     nets: Mapping[str, Callable[[], Net]]
     batch: int
     frames: int
+    inputs: int = INPUTS
     labels: int = 0
     ragged: bool = True
     search: bool = False
@@ -41,13 +42,13 @@ class Task:
 
     def streams(self) -> dict[str, Any]:
         """Return extern_data."""
-        return {"data": {"dim": INPUTS}, self.target: {"dim": self.classes, "sparse": True}}
+        return {"data": {"dim": self.inputs}, self.target: {"dim": self.classes, "sparse": True}}
 
     def data(self) -> dict[str, tuple[Any, Any]]:
         """Return {stream: (values, lengths)}; lengths are multiples of the encoder's pooling."""
         rng = np.random.default_rng(0)
         lengths = _lengths(self.batch, self.frames, networks.POOL, ragged=self.ragged)
-        x = rng.standard_normal((self.batch, self.frames, INPUTS), np.float32)
+        x = rng.standard_normal((self.batch, self.frames, self.inputs), np.float32)
         found = {"data": (x, lengths)}
         if not self.search:
             y = rng.integers(1, self.classes, (self.batch, self.labels), np.int32)
@@ -84,13 +85,20 @@ def parameters(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def attention(
-    batch: int, *, beam: int = 12, scale: int = 1, steps: int = 30, classes: int = LABELS
+    batch: int,
+    *,
+    beam: int = 12,
+    scale: int = 1,
+    steps: int = 30,
+    classes: int = LABELS,
+    alone: bool = False,
 ) -> Task:
-    """Return the search of the attention model."""
+    """Return the search of the attention model; alone: on outputs of an encoder, without it."""
+    net = networks.attention
     return Task(
-        nets={"": lambda: networks.attention(scale=scale, beam=beam, steps=steps)},
+        nets={"": lambda: net(scale=scale, beam=beam, steps=steps, alone=alone)},
         batch=batch,
-        frames=160,
+        **_input(alone),
         labels=steps,
         search=True,
         beam=beam,
@@ -100,13 +108,17 @@ def attention(
     )
 
 
-def _transducer(batch: int, *, beam: int = 12, scale: int = 1) -> Task:
+def _input(alone: bool) -> dict[str, int]:
+    return {"frames": 40, "inputs": 2048} if alone else {"frames": 160}
+
+
+def _transducer(batch: int, *, beam: int = 12, scale: int = 1, alone: bool = False) -> Task:
     labels = LABELS
     net = networks.extended_transducer
     return Task(
-        nets={"": lambda: net(scale=scale, labels=labels, beam=beam)},
+        nets={"": lambda: net(scale=scale, labels=labels, beam=beam, alone=alone)},
         batch=batch,
-        frames=160,
+        **_input(alone),
         ragged=False,  # RETURNN goes on behind the end of a sequence
         search=True,
         beam=beam,
@@ -152,7 +164,11 @@ TASKS = {
     "attention, batch 1": attention(1),
     "attention, batch 8": attention(8),
     "attention, a quarter of the units, batch 8": attention(8, scale=4),
+    "attention, search alone, batch 1": attention(1, alone=True),
+    "attention, search alone, batch 8": attention(8, alone=True),
     "transducer, batch 1": _transducer(1),
     "transducer, batch 8": _transducer(8),
     "transducer, a quarter of the units, batch 8": _transducer(8, scale=4),
+    "transducer, search alone, batch 1": _transducer(1, alone=True),
+    "transducer, search alone, batch 8": _transducer(8, alone=True),
 }
