@@ -57,7 +57,13 @@ def array(where: str, name: str, value: Any, dtype: type, **axes: int | None) ->
 
 def lengths(where: str, name: str, value: Any, limit: int, what: str) -> None:
     """Check that all of int32 [batch] are from 0 to `limit`, the size of the axis `what`."""
+    value = on_host(value)
     outside(where, name, value, (value < 0) | (value > limit), f"0 to {limit} (the {what})")
+
+
+def on_host(value: Any) -> Any:
+    """A small array as numpy's: on a GPU every operation of a check would be a launch."""
+    return value if isinstance(value, np.ndarray) else value.get()
 
 
 def outside(where: str, name: str, value: Any, wrong: Any, needed: str) -> None:

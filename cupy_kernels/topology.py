@@ -36,8 +36,8 @@ def check_sequences(
 
 def check_labels(where: str, labels: Any, label_lengths: Any, vocabulary: int, blank: int) -> None:
     """Check that the labels are in the vocabulary, and none is the blank."""
-    xp = check.array_module(where, labels=labels)
-    used = xp.arange(labels.shape[1]) < label_lengths[:, None]
+    labels, label_lengths = check.on_host(labels), check.on_host(label_lengths)
+    used = np.arange(labels.shape[1]) < label_lengths[:, None]
     wrong = used & ((labels < 0) | (labels >= vocabulary) | (labels == blank))
     needed = f"0 to {vocabulary - 1} without the blank {blank}"
     check.outside(where, "labels", labels, wrong, needed)
@@ -48,10 +48,9 @@ def feasible(logit_lengths: Any, labels: Any, label_lengths: Any, repetition: bo
 
     CTC needs one frame per label and a blank between equal neighbours; RNA one frame per label.
     """
-    needed = label_lengths
+    xp = check.array_module("feasible", labels=labels)
+    frames, labels, needed = map(check.on_host, (logit_lengths, labels, label_lengths))
     if repetition and labels.shape[1] > 1:
-        xp = check.array_module("feasible", labels=labels)
-        inside = xp.arange(1, labels.shape[1]) < label_lengths[:, None]
-        repeats = ((labels[:, 1:] == labels[:, :-1]) & inside).sum(axis=1)
-        needed = needed + repeats
-    return (needed <= logit_lengths).astype(np.int32)
+        inside = np.arange(1, labels.shape[1]) < needed[:, None]
+        needed = needed + ((labels[:, 1:] == labels[:, :-1]) & inside).sum(axis=1)
+    return xp.asarray((needed <= frames).astype(np.int32))

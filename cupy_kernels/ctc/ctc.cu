@@ -8,7 +8,8 @@
 //
 // ctc_frames, a block per frame: grad = softmax(logits), and the probabilities that the sums need.
 // ctc_sums, a block per sequence: a forward sweep that is kept, then a backward sweep that
-// subtracts the posterior of each label from grad as it goes.
+// subtracts the posterior of each label from grad as it goes. ctc_device.h has the form for GPUs,
+// which the sums of targets of up to 511 labels take there.
 #include "extended.h"
 
 // Probabilities of frame t of sequence b: label u at u, nothing at 0, blank at max_labels + 1.
@@ -207,3 +208,7 @@ KERNEL ctc_sums(const int* lengths, const int* labels, const int* label_lengths,
       fill_gradient(grad + b * vocab, s.length, vocab, stride, valid ? 0.0f : NAN);
   }
 }
+
+#ifdef __CUDACC__
+#include "ctc_device.h"
+#endif

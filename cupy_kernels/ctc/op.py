@@ -15,6 +15,7 @@ from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.ctc import reference
 
 SOURCE = Path(__file__).with_name("ctc.cu")
+DEVICE_LABELS = 511  # of a target, at most, for ctc_device.h
 
 
 def ctc_loss(
@@ -83,14 +84,43 @@ def _run(
     time, batch, vocabulary = logits.shape
     max_labels = sequences[1].shape[1]
     frames = workers if xp is np else max(1, time * batch)
-    sums = workers if xp is np else max(1, batch)
     emissions = _extended(xp, batch, time, max_labels + 2)
-    space = _extended(xp, sums, 2 * (time + 6), max_labels + 3)
     sizes = (time, batch, vocabulary, max_labels, blank)
     softmax = (logits, *sequences, grad, *emissions, *sizes)
     launch(SOURCE, "ctc_frames", *softmax, workers=frames, xp=xp)
+    if xp is not np and max_labels <= DEVICE_LABELS:
+        _device_sums(xp, sequences, emissions, loss, grad, blank, label_repetition)
+        return
+    sums = workers if xp is np else max(1, batch)
+    space = _extended(xp, sums, 2 * (time + 6), max_labels + 3)
     paths = (*sequences, *emissions, *space, loss, grad, *sizes, int(label_repetition))
     launch(SOURCE, "ctc_sums", *paths, workers=sums, xp=xp)
+
+
+def _device_sums(
+    xp: ModuleType,
+    sequences: tuple[Any, Any, Any, Any],
+    emissions: tuple[Any, Any],
+    loss: Any,
+    grad: Any,
+    blank: int,
+    label_repetition: bool,
+) -> None:
+    """As the kernel ctc_sums, by ctc_device.h."""
+    time, batch, vocabulary = grad.shape
+    max_labels = sequences[1].shape[1]
+    if not batch:
+        return
+    sweeps = [_extended(xp, 2, batch, time, max_labels + 1) for _ in range(2)]
+    total = _extended(xp, batch)
+    first, following = (xp.empty((batch, max_labels + 2), np.int32) for _ in range(2))
+    paths = (*sweeps[0], *sweeps[1], *total, first, following, loss)
+    sizes = (time, batch, max_labels, int(label_repetition))
+    threads = -(-(max_labels + 1) // 32) * 32
+    arrays = (*sequences, *emissions, *paths, *sizes)
+    launch(SOURCE, "ctc_sweeps", *arrays, workers=2 * batch, block=threads, xp=xp)
+    arrays = (*sequences, *paths, grad, time, batch, vocabulary, max_labels, blank)
+    launch(SOURCE, "ctc_posteriors", *arrays, workers=max(1, time * batch), xp=xp)
 
 
 def _extended(xp: ModuleType, *shape: int) -> tuple[Any, Any]:
