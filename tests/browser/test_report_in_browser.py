@@ -120,8 +120,9 @@ def test_a_real_report(chromium: Chromium) -> None:
     folder = os.environ.get("RETURNN_LITE_FINISHED")
     if not folder:
         pytest.skip("RETURNN_LITE_FINISHED is not set: no real report to open")
-    index, *pages = sorted(Path(folder).resolve().glob("results/report/**/*.html"))
-    assert index.name == "index.html" and pages
+    report = Path(folder).resolve() / "results" / "report"
+    index, pages = report / "index.html", sorted(report.glob("recipes/*.html"))
+    assert index.is_file() and pages, f"{report}: found no pages; try make report RUN={folder}"
     for path in (index, *pages):
         opened = chromium.open(path)
         check(opened)
