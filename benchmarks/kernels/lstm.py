@@ -122,8 +122,11 @@ class Float32(Blstm):
         return lambda: list(pool.map(one, (1, -1)))
 
     def gpu_ours(self, threads: int) -> Run:
+        """Each direction in a stream of its own."""
         x, dy = on_gpu(*self.arrays())
         w, w_re = on_gpu(*self.weights())
+        import cupy
+
         from cupy_kernels.lstm import lstm_layer_backward, lstm_layer_forward
 
         zeros = np.zeros((self.batch, self.units), np.float32)
@@ -132,10 +135,18 @@ class Float32(Blstm):
         state = (w_re, lengths, zeros, zeros)
         gradient = {1: dy[..., : self.units].copy(), -1: dy[..., self.units :].copy()}
 
+        streams = {1: cupy.cuda.Stream(non_blocking=True), -1: cupy.cuda.Stream(non_blocking=True)}
+        cupy.cuda.Device().synchronize()
+
         def run() -> None:
-            for d in (1, -1):
-                y, _, saved = lstm_layer_forward(x, w, bias, *state, direction=d)
-                lstm_layer_backward(gradient[d], zeros, saved, y, x, w, *state, direction=d)
+            saved = {}
+            for d, stream in streams.items():
+                with stream:
+                    saved[d] = lstm_layer_forward(x, w, bias, *state, direction=d)
+            for d, stream in streams.items():
+                with stream:
+                    y, _, kept = saved[d]
+                    lstm_layer_backward(gradient[d], zeros, kept, y, x, w, *state, direction=d)
 
         return cupy_run(run)
 
@@ -154,6 +165,14 @@ class Float32(Blstm):
         synchronised = torch_run(run)
         x, dy, layer = x.cuda().requires_grad_(), dy.cuda(), layer.cuda()
         return synchronised
+
+    def gpu_pytorch_float32(self, threads: int) -> Run:
+        """cuDNN in float32, as we are; by default PyTorch lets it round products to TF32."""
+        run = self.gpu_pytorch(threads)
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+        return run
 
     def keras(self, threads: int) -> Run:
         tf = tensorflow(threads)

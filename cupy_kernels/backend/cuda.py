@@ -6,6 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cupy_kernels.backend.host import HEADERS
 
 
@@ -19,6 +21,45 @@ def function(source: Path, name: str) -> Any:
     import cupy
 
     return _module(source, cupy.cuda.Device().id).get_function(name)
+
+
+def room() -> tuple[int, int]:
+    """Blocks that the current device runs at once, one on each of its multiprocessors; bytes of
+    shared memory that each may have."""
+    return _room(_device())
+
+
+def launch_together(
+    source: Path, name: str, *arguments: Any, blocks: int, block: int, memory: int
+) -> None:
+    """Run a kernel whose blocks, within `room`, all run at once, so that they can meet.
+
+    block: threads of each. memory: bytes of shared memory of each.
+    """
+    kernel = _together(source, name, _device())
+    values = tuple(np.int64(x) if isinstance(x, int) else x for x in (*arguments, blocks))
+    kernel((blocks,), (block,), values, memory, enable_cooperative_groups=True)
+
+
+def _device() -> int:
+    import cupy
+
+    return int(cupy.cuda.Device().id)
+
+
+@functools.cache
+def _room(device: int) -> tuple[int, int]:
+    import cupy
+
+    found = cupy.cuda.Device(device).attributes
+    return int(found["MultiProcessorCount"]), int(found["MaxSharedMemoryPerBlockOptin"])
+
+
+@functools.cache
+def _together(source: Path, name: str, device: int) -> Any:
+    raw = _module(source, device).get_function(name)
+    raw.max_dynamic_shared_size_bytes = _room(device)[1]
+    return raw.kernel
 
 
 @functools.cache

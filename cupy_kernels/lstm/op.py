@@ -8,7 +8,7 @@ import numpy as np
 
 from cupy_kernels.backend import host
 from cupy_kernels.backend.threads import thread_count
-from cupy_kernels.lstm import fused, reference, stepwise
+from cupy_kernels.lstm import fused, persistent, reference, stepwise
 from cupy_kernels.lstm.arguments import (
     LstmSaved,
     check_backward,
@@ -63,7 +63,9 @@ def lstm_forward(
     check_state(where, sizes, w_re, lengths, y0, c0, direction)
     check_precision(where, precision)
     state = (w_re, lengths, y0, c0)
-    if xp is not np:
+    if xp is not np and persistent.fits(sizes.batch, sizes.units, precision):
+        y, c_final, *saved = persistent.forward(xp, SOURCE, z, *state, direction)
+    elif xp is not np:
         y, c_final, *saved = stepwise.forward(xp, SOURCE, z, *state, direction, precision)
     elif host.library(SOURCE) is None:
         slow = reference.lstm_forward(z, *state, direction=direction, precision=precision)
@@ -114,6 +116,8 @@ def lstm_backward(
     check_backward(where, sizes, dy, dc_final, LstmSaved(*saved), y)
     state = (w_re, lengths, y0, c0)
     values = (dy, dc_final, *saved, y)
+    if xp is not np and persistent.fits(sizes.batch, sizes.units, precision):
+        return persistent.backward(xp, SOURCE, *values, *state, direction)
     if xp is not np:
         return stepwise.backward(xp, SOURCE, *values, *state, direction, precision)
     if host.library(SOURCE) is None:

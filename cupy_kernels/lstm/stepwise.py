@@ -62,6 +62,23 @@ def backward(
         sizes = (t, time, batch, units, direction)
         launch(source, "lstm_step_backward", *arrays, *sizes, workers=max(1, batch), xp=xp)
         xp.matmul(operand(dz[t], precision), w, out=dh)
+    dw_re, dy0 = state_gradients(xp, dz, y, w_re, lengths, y0, direction, precision)
+    return dz, dw_re, dy0, dc
+
+
+def state_gradients(
+    xp: ModuleType,
+    dz: Any,
+    y: Any,
+    w_re: Any,
+    lengths: Any,
+    y0: Any,
+    direction: int,
+    precision: Precision = "float32",
+) -> tuple[Any, Any]:
+    """dw_re and dy0, from dz."""
+    time, batch, units = y.shape
+    w = operand(w_re, precision).T
     # dz of the first frame of each sequence, zero for those without frames.
     first = xp.zeros_like(lengths) if direction > 0 else xp.maximum(lengths - 1, 0)
     start = dz[first, xp.arange(batch)] if time else xp.zeros((batch, 4 * units), np.float32)
@@ -71,4 +88,4 @@ def backward(
         old, new = (y[:-1], dz[1:]) if direction > 0 else (y[1:], dz[:-1])
         old, new = operand(old.reshape(-1, units), precision), operand(new, precision)
         dw_re += old.T @ new.reshape(-1, 4 * units)
-    return dz, dw_re, start @ w, dc
+    return dw_re, start @ w
