@@ -103,6 +103,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
     )
 
 
+def nearest_folder(path: Path) -> str:
+    """Return `; did you mean 'x'?`, or nothing, to end an error about a folder that is not there.
+
+    The name that is wrong is the first one in the path that does not exist.
+    """
+    while not path.parent.is_dir() and path.parent != path:
+        path = path.parent
+    names = [other.name for other in path.parent.glob("*/")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean '{path.parent / close[0]}'?" if close else ""
+
+
 def job_names() -> list[str]:
     """Return the names of all jobs, read from the file system."""
     root = Path(__file__).parent

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.job import JobError
+from jobs.job import JobError, nearest_folder
 
 # Commit of the dataset's repository, and the digest of its recordings, as `content_digest` has it.
 COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
@@ -50,6 +50,7 @@ def read_recordings(root: Path, where: str) -> list[Recording]:
         raise JobError(
             f"{where}: found no folder {folder}, needed the Free Spoken Digit Dataset; "
             f"try another path, or the recipe fsdd_downloaded, which fetches it"
+            f"{nearest_folder(folder)}"
         )
     check_digest(folder, where)
     recordings = []

@@ -12,7 +12,7 @@ from jobs.corpus.kaldi_tables import check_keys, read_segments, read_table, read
 from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.corpus.text import normalise
 from jobs.files import written
-from jobs.job import Expected, JobError, Resources, file, folder
+from jobs.job import Expected, JobError, Resources, file, folder, nearest_folder
 
 if TYPE_CHECKING:
     from jobs.corpus.kaldi_tables import Segment
@@ -80,7 +80,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
 
     path = Path(params.path)
     if not path.is_dir():
-        raise JobError(f"{NAME}: found no folder {path}, needed a Kaldi data directory")
+        needed = f"needed a Kaldi data directory{nearest_folder(path)}"
+        raise JobError(f"{NAME}: found no folder {path}, {needed}")
     wavs = read_wav_scp(path / "wav.scp", Path(params.root) if params.root else path)
     speakers = read_table(path / "utt2spk")
     texts = read_table(path / "text", empty=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.corpus.manifest import Utterance, write_manifest
 from jobs.corpus.text import normalise
-from jobs.job import Expected, JobError, Resources, file
+from jobs.job import Expected, JobError, Resources, file, nearest_folder
 
 NAME = "corpus.librispeech"
 VERSION = 1
@@ -64,7 +64,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     """
     path = Path(params.path)
     if not path.is_dir():
-        raise JobError(f"{NAME}: found no folder {path}, needed one in LibriSpeech's layout")
+        needed = f"needed one in LibriSpeech's layout{nearest_folder(path)}"
+        raise JobError(f"{NAME}: found no folder {path}, {needed}")
     transcripts = sorted(path.rglob("*.trans.txt"))
     if not transcripts:
         raise JobError(

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from jobs.job import JobError, folders_of, job_names, load_job, nearest, outputs_of
+from jobs.job import (
+    JobError,
+    folders_of,
+    job_names,
+    load_job,
+    nearest,
+    nearest_folder,
+    outputs_of,
+)
 from workflows.stages import RESERVED
 
 PROJECT = Path(__file__).parents[2]
@@ -81,3 +89,12 @@ def test_importing_all_jobs_imports_no_heavy_library() -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_missing_folder_is_told_with_the_nearest_one(tmp_path: Path) -> None:
+    (tmp_path / "speech" / "recordings").mkdir(parents=True)
+    (tmp_path / "speech" / "recording.txt").touch()
+    near = tmp_path / "speech" / "recordings"
+    assert nearest_folder(tmp_path / "speech" / "recording") == f"; did you mean '{near}'?"
+    assert nearest_folder(tmp_path / "speach" / "any") == f"; did you mean '{tmp_path / 'speech'}'?"
+    assert nearest_folder(tmp_path / "speech" / "xyz") == ""
