@@ -14,6 +14,7 @@ class Beam:
     name: the layer that chose. size: hypotheses per sequence. parent: the beam chosen from, None
     for the beginning of a loop. source: int32 [batch, size], for each hypothesis the entry of the
     parent that it continues. scores: float32 [batch, size], log-probability of each hypothesis.
+    truth: int32 [batch], which of them is the ground truth, where that is always among them.
 
     The choices of a step form a chain, so any two beams of one step have a common descendant.
     """
@@ -25,12 +26,14 @@ class Beam:
         parent: Beam | None = None,
         source: Any = None,
         scores: Any = None,
+        truth: Any = None,
     ):
         self.name = name
         self.size = size
         self.parent = parent
         self.source = source
         self.scores = scores
+        self.truth = truth
 
     def __repr__(self) -> str:
         return f"beam {self.name!r}, beam size {self.size}"

@@ -257,12 +257,14 @@ class Search:
 
     beam: the hypotheses after the last choice, with their scores; None where nothing is chosen, and
     only the end is searched for. ended: bool, for each sequence or
-    hypothesis whether it is complete, so that it is carried on unchanged.
+    hypothesis whether it is complete, so that it is carried on unchanged. taken: int32, how many
+    labels each hypothesis has, with that of the end; None where all of a sequence have as many.
     """
 
-    def __init__(self, beam: Beam | None, ended: Data):
+    def __init__(self, beam: Beam | None, ended: Data, taken: Data | None = None):
         self.beam = beam
         self.ended = ended
+        self.taken = taken
 
 
 class Before:

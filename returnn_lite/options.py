@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -43,6 +43,8 @@ def fits(value: Any, hint: Any) -> bool:
         return allowed and all(fits(v, get_args(hint)[0]) for v in value)
     if origin is tuple:
         return isinstance(value, list | tuple) and all(fits(v, get_args(hint)[0]) for v in value)
+    if origin is Callable:
+        return callable(value)
     if origin is dict:
         return isinstance(value, Mapping)
     if hint in (int, float) and isinstance(value, bool):
@@ -61,4 +63,6 @@ def described(hint: Any) -> str:
         return f"a set, each {described(get_args(hint)[0])}"
     if origin is tuple:
         return f"a list, each {described(get_args(hint)[0])}"
+    if origin is Callable:
+        return "a function"
     return _NAMES.get(origin or hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -68,6 +68,10 @@ class Layer:
         """Whether the layer, in a loop, stays there if its input differs from step to step."""
         return False
 
+    def chooses(self, mode: Mode) -> bool:
+        """Whether it makes other hypotheses of those before it, in a loop and a mode."""
+        return False
+
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,8 +11,12 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.inputs import StepInput
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
+from returnn_lite.rec.custom_scores import combined
+from returnn_lite.rec.extend import BY_SCORE, Extending, Merge, extend
+from returnn_lite.rec.label_ids import LabelIds, Topology
 from returnn_lite.site import Site
 
 
@@ -21,57 +25,207 @@ from returnn_lite.site import Site
 class Choice(Layer):
     """A label per step: without search that of the target, with search the best of the beam.
 
-    in: float [batch, labels], probabilities, or log-probabilities with input_type "log_prob"; out:
-    int32 [batch]. beam_size: number of hypotheses per sequence that are kept.
+    in: float [batch, labels], of the input_type; out: int32 [batch]. beam_size: number of
+    hypotheses per sequence that are kept. search: False for the target in a search, too: the other
+    choices are then searched for, and its score is added to theirs if add_to_beam_scores. The part
+    `log_prob` is the log-probability of the label, float32 [batch].
+
+    The score of a hypothesis is base_beam_score_scale times what it was, plus prob_scale times the
+    log-probability of the label; or what the function custom_score_combine makes of the arguments
+    that RETURNN has, see `rec.custom_scores`, for which explicit_search_sources are layers to look
+    at. Hypotheses are ranked by scores, where they end at different steps with length_normalization
+    by scores divided by their numbers of labels, the end included, to the power of
+    length_normalization_exponent; scores stay log-probabilities, while RETURNN's are divided. With
+    random_sample_scale they are ranked by scores plus so much Gumbel noise: with 1 and beam_size 1
+    the label is a sample. keep_beams: equally many extensions of every hypothesis are kept.
+    cheating: the hypothesis of the target is kept, once, behind whose end come labels 0; all
+    choices of a loop have it, or none. recombine: hypotheses with equal labels but for the blank,
+    and in the topology "ctc" for repetitions, become one, that of the best, with the greatest score
+    ("max") or that of all their paths ("sum").
+
+    scheduled_sampling: without search a sample, or with gold_mixin_prob the target instead with
+    that probability (Bengio et al., 2015); there is no gradient through it.
+
+    input_type "regression": the input itself is the output, or the target without search.
     """
 
-    target: str
+    target: str | None
     beam_size: int
-    input_type: Literal["prob", "log_prob"] = "prob"
+    input_type: Literal["prob", "log_prob", "logits", "regression"] = "prob"
+    search: bool | None = None
+    add_to_beam_scores: bool | None = None
+    prob_scale: float = 1.0
+    base_beam_score_scale: float = 1.0
+    custom_score_combine: Callable[..., Any] | None = None
+    explicit_search_sources: Any = None
+    length_normalization: bool = True
+    length_normalization_exponent: float = 1.0
+    random_sample_scale: float = 0.0
+    keep_beams: bool = False
+    cheating: bool | Literal["exclusive"] = False
+    recombine: Merge | None = None
+    topology: Topology = "rna"
+    blank_idx: int = -1
+    scheduled_sampling: bool | dict[str, Any] = False
+
+    # -- what it does
+
+    @property
+    def searches(self) -> bool:
+        """Whether it chooses in a search, rather than to take the target."""
+        return self.search is not False and self.input_type != "regression"
+
+    def chooses(self, mode: Mode) -> bool:
+        """Return whether it makes other hypotheses, or changes the scores of those before it."""
+        scored = self.searches or self.add_to_beam_scores is not False
+        return mode.search and scored and self.input_type != "regression"
+
+    def samples(self, mode: Mode) -> bool:
+        """Return whether it is a sample where nothing is searched for."""
+        return bool(self.scheduled_sampling) and not mode.search
+
+    @property
+    def gold(self) -> float:
+        """The probability of the target rather than a sample."""
+        opts = self.scheduled_sampling
+        return float(opts.get("gold_mixin_prob") or 0.0) if isinstance(opts, Mapping) else 0.0
+
+    def parts(self, node: Node) -> Mapping[str, Layer]:
+        """Return the layer of the label's log-probability."""
+        return {} if self.input_type == "regression" else {"log_prob": ChoiceLogProb()}
 
     def open(self, node: Node) -> None:
         """Check where it lies and what its options are."""
+        site = Site(node)
         if node.loop is None:
-            raise Site(node).error("found it outside of the unit of a rec layer; move it there")
+            raise site.error("found it outside of the unit of a rec layer; move it there")
         if self.beam_size < 1:
-            raise Site(node).error(f"found beam_size {self.beam_size}, needed at least 1")
+            raise site.error(f"found beam_size {self.beam_size}, needed at least 1")
+        if len(node.sources) != 1:
+            raise site.error(
+                f"found {len(node.sources)} layers in 'from', needed one; "
+                "try one choice for each, or a copy layer that joins them"
+            )
+        if self.search and not node.scope.mode.search:
+            raise site.error("found search True in a network without search; try Network(search=)")
+        if isinstance(self.scheduled_sampling, Mapping):
+            more = sorted(set(self.scheduled_sampling) - {"gold_mixin_prob", "enable"})
+            if more:
+                raise site.error(f"found {more[0]!r} in scheduled_sampling; try 'gold_mixin_prob'")
+        if self.input_type == "regression" and (self.beam_size > 1 or self.cheating):
+            raise site.error("found input_type 'regression', needed beam_size 1, not cheating")
+        if node.scope.mode.search and self.searches:
+            self._open_explicit(node)
+
+    def _open_explicit(self, node: Node) -> None:
+        """Find the layers that custom_score_combine looks at."""
+        found: Any = self.explicit_search_sources or []
+        names = list(found.values()) if isinstance(found, Mapping) else found
+        if not isinstance(names, list | tuple):
+            raise Site(node).error(
+                f"found explicit_search_sources {found!r}, needed a list or dict of layers"
+            )
+        node.refs["explicit_search_sources"] = [node.scope.get(n, str(node)) for n in names]
 
     def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the source in a search, and the target otherwise."""
-        if mode.search:
+        """Yield the source where it is looked at, and the target where that is."""
+        if mode.search and self.search is not False:
             yield from node.sources
+            yield from node.refs.get("explicit_search_sources", [])
+            if self.cheating and node.target is not None:
+                yield _whole(node.target)
+        elif self.samples(mode):
+            yield from node.sources
+            if self.gold and node.target is not None:
+                yield node.target
         else:
-            assert node.target is not None
-            yield node.target
+            if self.chooses(mode):
+                yield from node.sources
+            if node.target is not None:
+                yield node.target
+
+    def steps(self, node: Node) -> bool:
+        """Return whether what it is differs from step to step: as samples do."""
+        return self.samples(node.scope.mode)
 
     def infer(self, site: Site) -> Data:
         """Return the template int32 [batch]; its classes are those of the source."""
-        if site.node.scope.mode.search:
-            x = site.source
-            if x.feature_dim is None:
-                raise site.error(f"found source {x}, needed a feature dim of labels")
-            return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
-        target = site.target
-        if target.sparse_dim is None:
-            raise site.error(f"found target {target}, needed sparse data")
-        return target
+        mode = site.node.scope.mode
+        target = None if site.node.target is None else site.target
+        from_source = self.samples(mode) or (mode.search and self.search is not False)
+        if not from_source:
+            if target is None:
+                raise site.error(f"found no data stream {self.target!r}, needed it for the labels")
+            if target.sparse_dim is None and self.input_type != "regression":
+                raise site.error(f"found target {target}, needed sparse data")
+            return target
+        x = site.source
+        if self.input_type == "regression":
+            return x
+        if x.feature_dim is None:
+            raise site.error(f"found source {x}, needed a feature dim of labels")
+        if self.cheating or (self.samples(mode) and self.gold):
+            self._check_truth(site, target, x)
+        return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
+
+    def _check_truth(self, site: Site, target: Data | None, x: Data) -> None:
+        """Raise NetworkError where the target is not what the source has probabilities of."""
+        if target is None:
+            raise site.error(f"found no data stream {self.target!r}, needed it in the hypotheses")
+        if target.sparse_dim is None or target.sparse_dim.size != x.feature_size:
+            raise site.error(f"found target {target} for {x}, needed {x.feature_size} classes")
+
+    def first_state(self, site: Site) -> dict[str, Data]:
+        """Return what identifies the labels of a hypothesis, where equal ones become one."""
+        ids = self._ids(site)
+        return {} if ids is None else ids.first()
+
+    def _ids(self, site: Site) -> LabelIds | None:
+        if self.recombine is None or not site.node.scope.mode.search or not self.searches:
+            return None
+        return LabelIds(site, self.topology, self.blank_idx)
+
+    def log_probs(self, x: Data) -> Any:
+        """Return the logarithms of the source."""
+        if self.input_type == "log_prob":
+            return x.tensor
+        return safe_log(x.tensor) if self.input_type == "prob" else tf.nn.log_softmax(x.tensor)
 
     def call(self, site: Site) -> Data:
         """Return the labels."""
-        if site.node.scope.mode.search:
-            return self._search(site)
-        return site.target
+        mode = site.node.scope.mode
+        if self.input_type == "regression" and mode.search and self.search is not False:
+            return site.source
+        if self.chooses(mode):
+            return self._search(site) if self.searches else self._given(site)
+        return self._sample(site) if self.samples(mode) else site.target
+
+    # -- in a search
+
+    def _scored(self, site: Site, parent: Beam) -> tuple[Data, Any, Any]:
+        """Return the source, its log-probabilities, and which hypotheses are complete, [batch]."""
+        x = site.source.in_beam(parent)
+        x = x.ordered([BATCH, x.feature])
+        ended = site.frame.search.ended.in_beam(parent).tensor  # type: ignore[union-attr]
+        return x, self.log_probs(x), ended
 
     def _search(self, site: Site) -> Data:
         """Extend every hypothesis by every label and keep the best."""
         search = site.frame.search  # type: ignore[union-attr]
         parent: Beam = search.beam
-        x = site.source.in_beam(parent)
-        x = x.ordered([BATCH, x.feature])
-        scores = x.tensor if self.input_type == "log_prob" else safe_log(x.tensor)
-        ended = search.ended.in_beam(parent).tensor
-        scores = tf.where(ended[:, None], self._stay(x.feature), scores)
-        beam, labels = extend(parent, scores, self.beam_size, site.node.path)
+        x, log_probs, ended = self._scored(site, parent)
+        log_probs = tf.where(ended[:, None], _stay(x.feature), log_probs)
+        log_probs = tf.reshape(log_probs, [-1, parent.size, x.feature_size])
+        ids = self._ids(site)
+        beam, labels = extend(
+            parent,
+            self._totals(site, parent, log_probs, ended),
+            self.beam_size,
+            site.node.path,
+            self._how(site, x, parent, ended, ids),
+        )
+        if ids is not None:
+            ids.keep(beam, labels, ended)
         search.beam = beam
         return Data(
             name=site.node.path,
@@ -82,65 +236,149 @@ class Choice(Layer):
             tensor=labels,
         )
 
-    def _stay(self, classes: Dim) -> Any:
-        """Return float32 [1, labels]: a complete hypothesis goes on as itself, by label 0 alone."""
-        assert classes.size is not None
-        return tf.constant([[0.0] + [float("-inf")] * (classes.size - 1)])
+    def _totals(self, site: Site, parent: Beam, log_probs: Any, ended: Any) -> Any:
+        """Return float32 [batch, parent size, labels]: the scores of all extensions."""
+        base = tf.reshape(parent.scores, [-1, parent.size, 1])
+        if self.custom_score_combine is not None:
+            return combined(self.custom_score_combine, site, log_probs, base, parent, ended)
+        if self.prob_scale != 1.0:
+            log_probs = _scaled(log_probs, self.prob_scale)
+        if self.base_beam_score_scale != 1.0:
+            base = _scaled(base, self.base_beam_score_scale)
+        return base + log_probs
+
+    def _how(
+        self, site: Site, x: Data, parent: Beam, ended: Any, ids: LabelIds | None
+    ) -> Extending:
+        """Return how extensions are chosen, besides by their scores."""
+        search, found = site.frame.search, {}  # type: ignore[union-attr]
+        if self.length_normalization and search.taken is not None:
+            taken = search.taken.in_beam(parent).tensor + tf.cast(~ended, tf.int32)
+            lengths = tf.cast(tf.reshape(taken, [-1, parent.size]), tf.float32)
+            found["lengths"] = lengths**self.length_normalization_exponent
+        if self.random_sample_scale:
+            noise = _gumbel(site.noise(x, "sample"))
+            noise = tf.where(ended[:, None], 0.0, noise)
+            noise = tf.reshape(noise, [-1, parent.size, x.feature_size])
+            found["noise"] = self.random_sample_scale * noise
+        if self.cheating:
+            if parent.truth is None:
+                raise site.error("found cheating after a choice without it, needed it in all")
+            found["truth"] = _truth(site)
+        if ids is not None:
+            found |= {"ids": ids.extended(parent, ended, x.feature_size), "merge": self.recombine}
+        if self.keep_beams:
+            if self.beam_size % parent.size:
+                raise site.error(
+                    f"found keep_beams and beam_size {self.beam_size}, needed a multiple of "
+                    f"{parent.size}, the number of hypotheses before"
+                )
+            # There is only one hypothesis before the first step.
+            found["separately"] = (site.index > 0) | (parent.parent is not None)
+        return Extending(**found) if found else BY_SCORE
+
+    def _given(self, site: Site) -> Data:
+        """Keep every hypothesis, and add the score of the target's label to its own."""
+        search = site.frame.search  # type: ignore[union-attr]
+        parent: Beam = search.beam
+        _, log_probs, ended = self._scored(site, parent)
+        target = site.over(site.target, BATCH).in_beam(parent)
+        score = tf.gather(log_probs, target.tensor, batch_dims=1)
+        score = tf.reshape(tf.where(ended, 0.0, score), [-1, parent.size])
+        scores = self.base_beam_score_scale * parent.scores + self.prob_scale * score
+        source = parent.source_in(parent)
+        beam = Beam(site.node.path, parent.size, parent, source, scores, parent.truth)
+        search.beam = beam
+        return replace(target, name=site.node.path, beam=beam)
+
+    # -- without
+
+    def _sample(self, site: Site) -> Data:
+        """Return a sample, or in some sequences the target."""
+        x = site.source
+        x = site.over(x, BATCH).last(x.feature)
+        labels = tf.argmax(self.log_probs(x) + _gumbel(site.noise(x, "sample")), axis=-1)
+        out = x.without(x.feature)
+        out = replace(
+            out, dtype="int32", sparse_dim=x.feature_dim, feature_dim=None,
+            tensor=tf.cast(labels, tf.int32),
+        )
+        if not self.gold:
+            return out
+        target = site.over(site.target, BATCH).ordered(out.dims).tensor
+        mixed = tf.where(site.noise(out, "gold") < self.gold, target, out.tensor)
+        return replace(out, tensor=mixed)
 
 
-def extend(parent: Beam, scores: Any, size: int, name: str) -> tuple[Beam, Any]:
-    """Return the best extensions of a beam's hypotheses, and their labels int32 [batch * size].
-
-    scores: float32 [batch * parent size, labels], log-probabilities of the labels.
-    """
-    labels = scores.shape[-1]
-    total = tf.reshape(parent.scores, [-1, parent.size, 1]) + tf.reshape(
-        scores, [-1, parent.size, labels]
-    )
-    flat = tf.reshape(total, [-1, parent.size * labels])
-    missing = size - parent.size * labels
-    if missing > 0:
-        flat = tf.pad(flat, [[0, 0], [0, missing]], constant_values=float("-inf"))
-    best, index = tf.math.top_k(flat, size)
-    source = tf.minimum(index // labels, parent.size - 1)
-    beam = Beam(name, size, parent, source, best)
-    return beam, tf.reshape(index % labels, [-1])
+def _stay(classes: Dim) -> Any:
+    """Return float32 [1, labels]: a complete hypothesis goes on as itself, by label 0 alone."""
+    assert classes.size is not None
+    return tf.constant([[0.0] + [float("-inf")] * (classes.size - 1)])
 
 
-@register("decide")
+def _scaled(scores: Any, scale: float) -> Any:
+    """Return scores times a scale; what is impossible stays so with scale 0."""
+    return tf.where(scores == float("-inf"), scores, scores * scale)
+
+
+def _gumbel(uniform: Any) -> Any:
+    """Return Gumbel noise of uniform numbers in [0, 1) (Gumbel, 1954)."""
+    tiny = 1e-20
+    return -tf.math.log(-tf.math.log(uniform + tiny) + tiny)
+
+
+def _whole(target: Node) -> Node:
+    """Return the sequence of which a target is one entry in each step."""
+    return target.sources[0] if isinstance(target.layer, StepInput) else target
+
+
+def _truth(site: Site) -> Any:
+    """Return int32 [batch]: the label of the target in this step, behind its end 0."""
+    assert site.node.target is not None
+    node = _whole(site.node.target)
+    x = site.data(node)
+    if node is site.node.target or x.time_dim is None:
+        return site.over(x, BATCH).tensor
+    time = x.time_dim
+    x = x.first(time)
+    index = tf.minimum(site.index, tf.shape(x.tensor)[0] - 1)
+    return tf.where(site.index < site.run.lengths_of(time, None), x.tensor[index], 0)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Decide(Layer):
-    """The best hypothesis of a beam; without search, the input.
+class ChoiceLogProb(Layer):
+    """The log-probability of the label of a choice: float32 [batch]; of what is complete, 0."""
 
-    length_normalization: the best by score per label, rather than by score.
-    """
+    layer_class = "choice_log_prob"
 
-    length_normalization: bool = False
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the choice, and what it chooses by."""
+        (choice,) = node.sources
+        yield choice
+        yield from choice.sources
+
+    def stays(self, node: Node) -> bool:
+        """Return whether hypotheses end while it runs."""
+        return node.scope.mode.search
 
     def infer(self, site: Site) -> Data:
-        """Return the template without beam; its lengths may then be others, so the dim is new."""
-        x = site.source
-        if self.length_normalization and x.time_dim is None:
-            raise site.error(f"found length_normalization of source {x}, needed a time dim")
-        if site.node.scope.mode.search and x.time_dim is not None:
-            x = x.renamed(x.time_dim, site.node.dim("spatial", "decided"))
-        return replace(x, beam=None)
+        """Return the template [batch]."""
+        return Data(name=site.node.path, dims=(BATCH,))
 
     def call(self, site: Site) -> Data:
-        """Return the best entry of each beam: beams are sorted by score."""
-        x = site.source
-        index = tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
-        if self.length_normalization and x.beam is not None:
-            lengths = tf.cast(site.run.lengths_of(x.time_dim, x.beam), tf.float32)
-            scores = x.beam.scores / tf.reshape(lengths, [-1, x.beam.size])
-            index += tf.argmax(scores, axis=1, output_type=tf.int32)
-        if not site.node.scope.mode.search or x.time_dim is None:
-            return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))
-        decided = site.node.dim("spatial", "decided")
-        site.run.set_lengths(decided, tf.gather(site.run.lengths_of(x.time_dim, x.beam), index))
-        x = x.renamed(x.time_dim, decided)
-        tensor = tf.gather(x.tensor, index, axis=x.axis(BATCH))
-        frames = [slice(None)] * len(x.dims)
-        # What was found may be shorter than other hypotheses.
-        frames[x.axis(decided)] = slice(None, site.run.entries(decided))
-        return replace(x, beam=None, tensor=tensor[tuple(frames)])
+        """Return the log-probabilities."""
+        (choice,) = site.node.sources
+        layer: Choice = choice.layer  # type: ignore[assignment]
+        label = site.over(site.data(choice), BATCH)
+        x = site.of(choice).source.in_beam(label.beam)
+        x = x.ordered([*(d for d in label.dims if d in x.dims), x.feature])
+        x = replace(x, tensor=layer.log_probs(x))
+        for dim in label.dims:
+            x = site.over(x, dim)
+        x = x.ordered([*label.dims, x.feature])
+        found = tf.gather(x.tensor, label.tensor, batch_dims=len(label.dims))
+        search = getattr(site.frame, "search", None)
+        if search is not None:
+            found = tf.where(search.ended.in_beam(label.beam).tensor, 0.0, found)
+        out = replace(label, dtype="float32", sparse_dim=None, tensor=found)
+        return site.as_output(out)

@@ -20,12 +20,18 @@ def ordered_choices(loop: Loop, placement: Placement) -> list[Node]:
             return
         for other in node.depends(loop.node.scope.mode):
             visit(other, seen)
-        if node.layer.layer_class == "choice" and node not in order:
+        if node.layer.chooses(loop.node.scope.mode) and node not in order:
             order.append(node)
 
     for node in placement.at("in"):
         visit(node, set())
     return order
+
+
+def beam_size(choices: list[Node]) -> int:
+    """Return the number of hypotheses between steps: that of the last choice that searches."""
+    sizes = [n.layer.beam_size for n in choices if n.layer.searches]  # type: ignore[attr-defined]
+    return int(sizes[-1]) if sizes else 1
 
 
 def kept_after(loop: Loop, placement: Placement) -> list[Node]:

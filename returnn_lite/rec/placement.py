@@ -37,7 +37,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     needs = {n: [t for m in n.depends(mode) if (t := top(loop, m))] for n in own}
     wanted = _reach([n for n in own if n in set(outputs)], needs)
     order = [n for n in own if n in wanted]
-    choices = [n for n in order if n.layer.layer_class == "choice" and mode.search]
+    choices = [n for n in order if n.layer.chooses(mode)]
     beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
     staying = _recurrent(loop, order, needs, mode)
     inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))

@@ -12,7 +12,7 @@ from returnn_lite.frame import Before, Frame, Search, StepFrame
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.contents import kept_after, ordered_choices, used_from_before
+from returnn_lite.rec.contents import beam_size, kept_after, ordered_choices, used_from_before
 from returnn_lite.rec.placement import Placement, top
 from returnn_lite.rec.products import MEAN, mean_before
 from returnn_lite.rec.trace_back import reordered, trace_back
@@ -65,9 +65,8 @@ class Steps:
 
     @property
     def beam_size(self) -> int:
-        """The number of hypotheses between steps: that of the last choice."""
-        size: int = self.choices[-1].layer.beam_size  # type: ignore[attr-defined]
-        return size
+        """The number of hypotheses between steps."""
+        return beam_size(self.choices)
 
     def run(self) -> None:
         """Run the loop and give its outputs to the frame."""
@@ -84,6 +83,8 @@ class Steps:
             size = self.beam_size
             only_first = [[0.0] + [float("-inf")] * (size - 1)]
             state["scores"] = tf.tile(only_first, [run.batch, 1])
+            if any(c.layer.cheating for c in self.choices):  # type: ignore[attr-defined]
+                state["truth"] = tf.zeros([run.batch], tf.int32)
             state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
         if self.end is not None:
             count = run.batch * (size if self.choices else 1)
@@ -164,7 +165,7 @@ class Steps:
         start = None
         if self.choices:
             size = self.beam_size
-            start = Beam("start", size, scores=state["scores"])
+            start = Beam("start", size, scores=state["scores"], truth=state.get("truth"))
         states = {
             key: replace(d, beam=start if d.beam is not None else None, tensor=state["states"][key])
             for key, d in first.items()
@@ -188,6 +189,8 @@ class Steps:
             new["scores"] = tf.where(done, start.scores, beam.scores)
             source = tf.where(done, tf.range(start.size)[None, :], beam.source_in(start))
             new["sources"] = state["sources"].write(index, source)
+            if "truth" in state:
+                new["truth"] = tf.where(done[:, 0], start.truth, beam.truth)
         if self.end is not None:
             assert search is not None
             new.update(self._ended(step, state, search, start, beam))
@@ -207,10 +210,13 @@ class Steps:
         if start is None and self.end is None:
             return None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", tensor=index >= lengths)
-        if self.end is not None:
-            over = over.in_beam(start)
-            over = replace(over, tensor=tf.logical_or(over.tensor, state["ended"]))
-        return Search(start, over)
+        if self.end is None:
+            return Search(start, over)
+        ended, steps = state["ended"], state["steps"]
+        over = over.in_beam(start)
+        over = replace(over, tensor=tf.logical_or(over.tensor, ended))
+        taken = steps if self.include_eos else steps + tf.cast(ended, tf.int32)
+        return Search(start, over, replace(over, name="taken", dtype="int32", tensor=taken))
 
     def _new_state(
         self,

@@ -52,6 +52,7 @@ def decoder_net(*, labels: int, beam_size: int, max_len: str, end: int, eos: boo
             "target": "classes",
             "beam_size": beam_size,
             "initial_output": 0,
+            "length_normalization": False,
         },
         "end": {"class": "compare", "from": "output", "value": end},
     }

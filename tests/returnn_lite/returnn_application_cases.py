@@ -19,7 +19,6 @@ from returnn_tutorial_cases import (
     of_frames,
 )
 
-PLAIN: Net = {"output/unit/output/length_normalization": False}
 LM_CELL: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 2, "unit_opts": {"forget_bias": 0}}
 
 

@@ -241,7 +241,6 @@ def _decoder(*, search: bool) -> Case:
         {"data": [6, 6, 6]} | ({} if search else {"classes": [4, 2, 5]}),
         outputs=("output",) if search else ("output/s",),
         search=search,
-        returnn=dict(PLAIN_SCORES),
     )
 
 

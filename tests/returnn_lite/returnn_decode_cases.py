@@ -162,7 +162,6 @@ def _beams() -> Net:
         "lengths": {"data": [6, 6, 6]},
         "outputs": ("output", "output/scores", "output/before", "total"),
         "search": True,
-        "returnn": {"output/unit/output/length_normalization": False},
     }
 
 

@@ -99,7 +99,7 @@ def _search(*, train: bool) -> Net:
         "output": {"class": "choice", "from": "p", "target": "labels", "beam_size": 3},
         "end": {"class": "compare", "from": "output", "value": 3},
     }
-    unit["output"]["initial_output"] = 0
+    unit["output"] |= {"initial_output": 0, "length_normalization": False}
     loop: Net = {"class": "rec", "from": [], "target": "labels", "unit": unit, "include_eos": True}
     risk: Net = {"loss": {"class": "edit_distance"}, "loss_kind": "error"}
     scored: Net = {"class": "copy", "from": "output", "target": "labels"}
@@ -127,7 +127,6 @@ def _search(*, train: bool) -> Net:
         "outputs": outputs,
         "search": True,
         "train": train,
-        "returnn": {"output/unit/output/length_normalization": False},
     }
 
 

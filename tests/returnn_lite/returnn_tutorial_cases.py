@@ -25,10 +25,10 @@ TANH: Net = {"class": "activation", "activation": "tanh"}
 SOFTMAX: Net = {"class": "softmax", "loss": "ce", "target": "classes"}
 SMOOTH: Net = {**SOFTMAX, "dropout": 0.0, "loss_opts": {"label_smoothing": 0.1}}
 CHOICE: Net = {"class": "choice", "target": "classes", "beam_size": 3, "initial_output": 0}
+CHOICE["length_normalization"] = False
 END: Net = {"class": "compare", "from": "output", "value": 0}
 ATTEND: Net = {"class": "generic_attention", "weights": "att_weights"}
 OVER_TIME: Net = {"class": "softmax_over_spatial", "from": "energy"}
-PLAIN: Net = {"output/unit/output/length_normalization": False}
 Opts = dict[str, Any]
 
 
@@ -163,7 +163,7 @@ def decoding(more: Net, *, search: bool = False, encoder: Net | None = None) -> 
     loop["unit"] = {**DECODER, **more}
     loop["max_seq_len"] = "max_len_from('base:encoder') * 3"
     net = {**ENCODER, **(encoder or {}), "output": loop}
-    opts: Opts = {"net": net, "streams": WORDS, "lengths": OF_WORDS, "returnn": dict(PLAIN)}
+    opts: Opts = {"net": net, "streams": WORDS, "lengths": OF_WORDS}
     if search:
         # RETURNN's generic_attention takes other frames than those of its input where they differ.
         return {**opts, "lengths": {"data": [5, 5]}, "search": True}
@@ -271,7 +271,7 @@ def _encoder_decoder() -> Opts:
     parts = {k: {**net["input_last"], "key": k, "n_out": 2} for k in ("c", "h")}
     state = {"output/unit/s/initial_state": {"c": "base:c", "h": "base:h"}}
     opts: Opts = {"net": net, "streams": DENSE, "lengths": OF_WORDS}
-    opts["returnn"] = {**PLAIN, **parts, **state}
+    opts["returnn"] = {**parts, **state}
     unit["s"]["is_output_layer"] = True
     return {**opts, "outputs": ("output/p", "output/s")}
 
@@ -305,7 +305,7 @@ def _recurrency(*, search: bool) -> Opts:
         "output": {"class": "rec", "from": [], "target": "classes", "unit": unit},
     }
     net["output"]["max_seq_len"] = "max_len_from('base:encoder')"
-    opts: Opts = {"net": net, "streams": DENSE, "lengths": OF_WORDS, "returnn": dict(PLAIN)}
+    opts: Opts = {"net": net, "streams": DENSE, "lengths": OF_WORDS}
     if search:
         return {**opts, "lengths": {"data": [6, 6]}, "search": True}
     return {**opts, "outputs": ("output/output_prob", "encoder")}
