@@ -233,9 +233,9 @@ def common(datas: Sequence[Data]) -> list[Data]:
     result = []
     for data, mapping in zip(datas, maps, strict=True):
         tensor = None if data.tensor is None else _expanded(data, mapping, dims)
-        result.append(
-            replace(data, dims=tuple(dims), feature_dim=feature, time_dim=time, tensor=tensor)
-        )
+        aligned = replace(data, dims=tuple(dims), feature_dim=feature, time_dim=time, tensor=tensor)
+        # One without batch is the same for all hypotheses.
+        result.append(replace(aligned, beam=beam if aligned.has_batch else None))
     return result
 
 

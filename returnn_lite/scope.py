@@ -89,7 +89,7 @@ class Scope:
                 owner.wanted.add(found)
                 return found
             if rest in (parts := owner.layer.parts(owner)):
-                return self.view(rest, parts[rest], owner)
+                return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
         names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
         if self.parent is not None:
             names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
@@ -113,10 +113,11 @@ class Scope:
         outer = self.parent._data(key, asker)
         return self.view("step", StepInput(), outer) if self.is_body else outer
 
-    def view(self, kind: str, layer: Layer, of: Node) -> Node:
-        """Return the one node that shows another node's output of the step before, or a slice."""
+    def view(self, kind: str, layer: Layer, of: Node, *, path: str | None = None) -> Node:
+        """Return the one node that shows another node's output of the step before, or a part."""
         if (kind, of) not in self._views:
-            node = Node(f"{kind}:{of.name}", layer, Common(), self, f"{self.path}{kind}:{of.name}")
+            name = f"{kind}:{of.name}"
+            node = Node(name, layer, Common(), self, path or self.path + name)
             node.sources = [of]
             self._views[kind, of] = node
             self._register(node)

@@ -164,6 +164,8 @@ class Choice(Layer):
             return x
         if x.feature_dim is None:
             raise site.error(f"found source {x}, needed a feature dim of labels")
+        if not site.partial and {*x.dims} - {BATCH} != {x.feature_dim}:
+            raise site.error(f"found source {x}, needed [batch, labels] in each step")
         if self.cheating or (self.samples(mode) and self.gold):
             self._check_truth(site, target, x)
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
@@ -300,7 +302,10 @@ class Choice(Layer):
         labels = tf.argmax(self.log_probs(x) + _gumbel(site.noise(x, "sample")), axis=-1)
         out = x.without(x.feature)
         out = replace(
-            out, dtype="int32", sparse_dim=x.feature_dim, feature_dim=None,
+            out,
+            dtype="int32",
+            sparse_dim=x.feature_dim,
+            feature_dim=None,
             tensor=tf.cast(labels, tf.int32),
         )
         if not self.gold:

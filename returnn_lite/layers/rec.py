@@ -154,7 +154,8 @@ class Rec(Layer):
         mode = node.scope.mode
         outputs = [
             n
-            for n in loop.scope.nodes.values()
+            # Parts of layers, such as `choice/log_prob`, are not among the nodes of a scope.
+            for n in [*loop.scope.nodes.values(), *node.wanted]
             if n.name in named
             or n in node.wanted
             or n.common.is_output_layer

@@ -58,7 +58,9 @@ class LabelIds:
         ids, last = self.site.state("ids").in_beam(beam), self.site.state("last").in_beam(beam)
         new = self._after(ids.tensor, last.tensor, labels, over.tensor, count)
         self.site.set_state("ids", replace(ids, tensor=new))
-        self.site.set_state("last", replace(last, tensor=tf.where(over.tensor, last.tensor, labels)))
+        self.site.set_state(
+            "last", replace(last, tensor=tf.where(over.tensor, last.tensor, labels))
+        )
 
     def _before(self, parent: Beam) -> tuple[Any, Any]:
         return tuple(self.site.state(k).in_beam(parent).tensor for k in ("ids", "last"))  # type: ignore[return-value]

@@ -111,7 +111,9 @@ def test_equal_ids_are_merged_into_the_best(merge: str, size: int) -> None:
             if e[2] > -INF:
                 groups.setdefault(int(ids[b, e[0], e[1]]), []).append(e)
         total = np.logaddexp.reduce if merge == "sum" else np.max
-        merged = sorted(((total([e[2] for e in g]), g[0][:2]) for g in groups.values()), reverse=True)
+        merged = sorted(
+            ((total([e[2] for e in g]), g[0][:2]) for g in groups.values()), reverse=True
+        )
         row = [e for e in found[b] if e[2] > -INF]
         assert [e[:2] for e in row] == [p for _, p in merged[:size]]
         np.testing.assert_allclose([e[2] for e in row], [s for s, _ in merged[:size]], rtol=1e-5)
