@@ -18,6 +18,7 @@ from models import FEATURES, decoder_net, transducer_net, transducer_streams
 from returnn_application_cases import APPLICATION_CASES
 from returnn_decode_cases import DECODE_CASES
 from returnn_loss_cases import LOSS_CASES
+from returnn_search_cases import SEARCH_CASES
 from returnn_signal_cases import SIGNAL_CASES
 from returnn_tutorial_cases import TUTORIAL_CASES
 from returnn_unit_cases import UNIT_CASES
@@ -34,7 +35,8 @@ class Case:
     """A network, the lengths of its streams, and what of it is compared.
 
     search: whether its choices search. train: whether there are gradients, but also dropout; where
-    it is absent, without search. outputs: layers. config: what eval strings ask for. returnn: what
+    it is absent, without search. normalised: the exponent of length normalisation in RETURNN's
+    scores; the loop's include_eos is then True. outputs: layers. config: what eval strings ask for. returnn: what
     RETURNN's dict has besides or differently, by path, such as
     {"output/unit/output/length_normalization": False}.
     """
@@ -47,6 +49,7 @@ class Case:
     config: dict[str, float] = field(default_factory=dict)
     returnn: dict[str, Any] = field(default_factory=dict)
     train: bool | None = None
+    normalised: float | None = None
 
     @property
     def trains(self) -> bool:
@@ -278,7 +281,7 @@ def _convolutions() -> Case:
 
 
 PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
-PARTS |= APPLICATION_CASES | returnn_option_cases.cases()
+PARTS |= SEARCH_CASES | APPLICATION_CASES | returnn_option_cases.cases()
 PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
 PARTS |= returnn_variant_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}

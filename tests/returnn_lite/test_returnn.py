@@ -79,15 +79,38 @@ def compare(name: str, out: Output, values: Array, lengths: Array | None) -> Non
     close(x, values, name)
 
 
+def by_score(stored: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Return a reference with the hypotheses sorted, where RETURNN does not, and -inf as here."""
+    scores = stored["scores:output"]
+    order = np.argsort(-scores, axis=1, kind="stable")
+    rows = (np.arange(len(scores))[:, None] * scores.shape[1] + order).reshape(-1)
+    found = {**stored, "scores:output": np.take_along_axis(scores, order, axis=1)}
+    found["scores:output"][found["scores:output"] < -1e29] = -np.inf
+    for key in (f"{kind}:{name}" for name in names for kind in ("output", "output_lengths")):
+        if key in stored and len(stored[key]) == len(rows):
+            found[key] = stored[key][rows]
+    return found
+
+
+def scores_of(case: Case, out: Output) -> Array:
+    """Return the scores as RETURNN has them: those of the steps of a beam, divided by lengths."""
+    assert out.scores is not None
+    if case.normalised is None:
+        return out.scores
+    assert out.time_dim is not None
+    lengths = out.lengths[out.time_dim.name].reshape(out.scores.shape)
+    return out.scores / lengths**case.normalised * lengths.max() ** (case.normalised - 1.0)
+
+
 def check(name: str, folder: Path) -> None:
     """Compare a case with the references in a folder."""
     case, stored = CASES[name], reference(folder, name)
     network = loaded(case, stored)
     out = run(network, batch(stored), case.outputs, train=case.trains)
-    lengths = part(stored, "output_lengths")
     if case.search:
-        scores = stored["scores:output"]
-        close(out["output"].scores, scores, "scores")
+        stored = by_score(stored, names=case.outputs)
+        close(scores_of(case, out["output"]), stored["scores:output"], "scores")
+    lengths = part(stored, "output_lengths")
     for layer, values in part(stored, "output").items():
         compare(layer, out[layer], values, lengths.get(layer))
     compare_losses(out.losses, stored)
