@@ -50,7 +50,9 @@ class Run:
     that eval strings ask for. seed, step: what random numbers depend on. lengths: int32 [batch] of
     each dynamic dim. positions: of a dim of selected frames, the dim they are from, and which they
     are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search. updates:
-    what parameters become after a step of training, other than by gradients.
+    what parameters become after a step of training, other than by gradients. carried: the states at
+    the end of the chunk before, by name, of a stream whose chunks run one by one, see `stream`;
+    carry: those at the end of this one; None for whole sequences.
     """
 
     mode: Mode
@@ -63,6 +65,8 @@ class Run:
     positions: dict[Dim, tuple[Dim, Any]] = field(default_factory=dict)
     beams: dict[Loop, Beam] = field(default_factory=dict)
     updates: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
+    carry: dict[str, Any] | None = None
 
     def rng(self, path: str) -> Any:
         """Return the seed of a place in the network: int32 [2]."""
@@ -158,6 +162,11 @@ class Run:
         (of,) = lengths.dims
         assert of in x.dims, f"{x} has no {of} for the lengths of {dim}"
         return steps < tf.reshape(lengths.tensor, [-1 if d is of else 1 for d in x.dims])
+
+
+def carried_name(node: Node, name: str) -> str:
+    """Return what a state is called in `Run.carried`."""
+    return f"{node.path}:{name}"
 
 
 class Frame:

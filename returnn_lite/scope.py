@@ -267,11 +267,11 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
 _WORDS = frozenset({"zeros", "ones"})
 
 
-def is_output(opts: Any, mode: Mode) -> bool:
+def is_output(opts: Any, mode: Mode, *, in_loop: bool) -> bool:
     """Whether the dict of a layer says that it is computed in a mode even if no other needs it."""
     if not isinstance(opts, dict) or left_out(opts, mode):
         return False
-    return bool(opts.get("is_output_layer")) or losses.wanted(opts, mode)
+    return bool(opts.get("is_output_layer")) or losses.wanted(opts, mode, in_loop=in_loop)
 
 
 def left_out(opts: Mapping[str, Any], mode: Mode) -> bool:
@@ -302,7 +302,7 @@ def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
     names = [
         name
         for name, opts in layers.items()
-        if (name == "output" or is_output(opts, mode))
+        if (name == "output" or is_output(opts, mode, in_loop=False))
         and not (isinstance(opts, dict) and left_out(opts, mode))
     ]
     if not names:

@@ -40,8 +40,8 @@ class Choice(Layer):
     the label is a sample. keep_beams: equally many extensions of every hypothesis are kept.
     cheating: the hypothesis of the target is kept, once, behind whose end come labels 0; all
     choices of a loop have it, or none. recombine: hypotheses with equal labels but for the blank,
-    and in the topology "ctc" for repetitions, become one, that of the best, with the greatest score
-    ("max") or that of all their paths ("sum").
+    blank_idx, by default the last label, and in the topology "ctc" for repetitions, become one,
+    that of the best, with the greatest score ("max") or that of all their paths ("sum").
 
     scheduled_sampling: without search a sample, or with gold_mixin_prob the target instead with
     that probability (Bengio et al., 2015); there is no gradient through it.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, HYPOTHESES
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.node import Node
+from returnn_lite.rec.contents import beam_size, ordered_choices
 from returnn_lite.site import Site
 
 
@@ -33,18 +36,139 @@ class Decide(Layer):
     def call(self, site: Site) -> Data:
         """Return the best entry of each beam: beams are sorted by score."""
         x = site.source
-        index = tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
+        index = tf.zeros([site.run.batch], tf.int32)
         if self.length_normalization and x.beam is not None:
             lengths = tf.cast(site.run.lengths_of(x.time_dim, x.beam), tf.float32)
             scores = x.beam.scores / tf.reshape(lengths, [-1, x.beam.size])
-            index += tf.argmax(scores, axis=1, output_type=tf.int32)
-        if not site.node.scope.mode.search or x.time_dim is None:
-            return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))
-        decided = site.node.dim("spatial", "decided")
-        site.run.set_lengths(decided, tf.gather(site.run.lengths_of(x.time_dim, x.beam), index))
-        x = x.renamed(x.time_dim, decided)
-        tensor = tf.gather(x.tensor, index, axis=x.axis(BATCH))
-        frames = [slice(None)] * len(x.dims)
-        # What was found may be shorter than other hypotheses.
-        frames[x.axis(decided)] = slice(None, site.run.entries(decided))
-        return replace(x, beam=None, tensor=tensor[tuple(frames)])
+            index = tf.argmax(scores, axis=1, output_type=tf.int32)
+        return decided(site, x, index)
+
+
+def decided(site: Site, x: Data, index: Any) -> Data:
+    """Return one hypothesis of each beam, by its place in it, int32 [batch]."""
+    index += tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
+    if not site.node.scope.mode.search or x.time_dim is None:
+        return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))
+    dim = site.node.dim("spatial", "decided")
+    site.run.set_lengths(dim, tf.gather(site.run.lengths_of(x.time_dim, x.beam), index))
+    x = x.renamed(x.time_dim, dim)
+    tensor = tf.gather(x.tensor, index, axis=x.axis(BATCH))
+    frames = [slice(None)] * len(x.dims)
+    # What was found may be shorter than other hypotheses.
+    frames[x.axis(dim)] = slice(None, site.run.entries(dim))
+    return replace(x, beam=None, tensor=tensor[tuple(frames)])
+
+
+def hypotheses(site: Site) -> int:
+    """Return how many hypotheses the source of a layer has. Raises NetworkError."""
+    mode, seen, todo = site.node.scope.mode, {site.node}, list(site.node.sources)
+    while todo and mode.search:
+        node = todo.pop()
+        rec = node if node.inner is not None and node.inner.is_body else None
+        if rec is None and node.loop is not None and node.loop is not site.node.loop:
+            rec = node.loop.node
+        if rec is not None and rec.inner is not None and rec.inner.loop is not None:
+            placement = rec.layer.placement(rec)  # type: ignore[attr-defined]
+            choices = ordered_choices(rec.inner.loop, placement)
+            if choices:
+                return beam_size(choices)
+        more = [] if node.layer.layer_class in _WITHOUT_BEAM else node.depends(mode)
+        todo += [n for n in more if n not in seen]
+        seen.update(more)
+    raise site.error("found a source without hypotheses, needed what a search found")
+
+
+_WITHOUT_BEAM = ("decide", "get_beamed_layer", "split_batch_beam")
+
+
+@register("get_beamed_layer")
+@dataclass(frozen=True, kw_only=True)
+class GetBeamedLayer(Layer):
+    """One hypothesis of a search, as labels or as one-hot vectors, for what is built on it.
+
+    in: sparse [batch, time], the output of a search; out: the same without a beam, or with one_hot
+    float [batch, time, labels]. beam_size: that of the search. mode: "best", the hypothesis that is
+    ranked first, or with beam_idx another one by its rank, from 0. scores, beams: layers
+    choice_get_beam_scores and choice_get_src_beams, as older configs name them; both are known
+    here. debug: whether the scores are printed.
+    """
+
+    scores: str
+    beams: str
+    beam_size: int
+    mode: Literal["best"] = "best"
+    beam_idx: int | None = None
+    one_hot: bool = False
+    debug: bool = False
+
+    def open(self, node: Node) -> None:
+        """Check what the options name."""
+        named = (
+            ("scores", self.scores, "choice_get_beam_scores"),
+            ("beams", self.beams, "choice_get_src_beams"),
+        )
+        for option, name, needed in named:
+            layer = node.scope.get(name, str(node)).layer
+            if layer.layer_class != needed:
+                found = f"found {option} {name!r}, which is {layer.layer_class}"
+                raise Site(node).error(f"{found}, needed {needed}")
+
+    def infer(self, site: Site) -> Data:
+        """Return the template without beam."""
+        x, count = site.source, hypotheses(site)
+        if x.sparse_dim is None or x.sparse_dim.size is None or x.time_dim is None:
+            raise site.error(f"found source {x}, needed labels [batch, time]")
+        if count != self.beam_size:
+            raise site.error(
+                f"found beam_size {self.beam_size}, needed that of the search, {count}"
+            )
+        if not 0 <= (self.beam_idx or 0) < count:
+            raise site.error(f"found beam_idx {self.beam_idx}, needed less than {count}")
+        x = replace(x.renamed(x.time_dim, site.node.dim("spatial", "decided")), beam=None)
+        return self._one_hot(site, x) if self.one_hot else x
+
+    def _one_hot(self, site: Site, x: Data) -> Data:
+        """Return the vectors, or their template."""
+        assert x.sparse_dim is not None
+        dim = site.feature(x.sparse_dim.size)  # type: ignore[arg-type]
+        out = replace(x, sparse_dim=None, dtype="float32", vocab=None).with_feature(dim)
+        return out if x.tensor is None else replace(out, tensor=tf.one_hot(x.tensor, dim.size))
+
+    def call(self, site: Site) -> Data:
+        """Return the hypothesis."""
+        x = site.source
+        assert x.beam is not None
+        if self.debug:
+            tf.print(site.node.path, "scores", x.beam.scores)
+        found = decided(site, x, tf.fill([site.run.batch], self.beam_idx or 0))
+        return self._one_hot(site, found) if self.one_hot else found
+
+
+@register("split_batch_beam")
+@dataclass(frozen=True, kw_only=True)
+class SplitBatchBeam(Layer):
+    """The hypotheses of a search side by side, in a dim of their own, the best first.
+
+    in: [batch, ...], once for each hypothesis; out: [batch, beam, ...]. What has lengths that
+    differ between hypotheses is not taken, such as their labels.
+    """
+
+    def open(self, node: Node) -> None:
+        """Check where it lies."""
+        if node.loop is not None:
+            raise Site(node).error("found it in the unit of a rec layer; move it out")
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with a dim of hypotheses behind the batch."""
+        x, beam = site.source, site.node.dim("spatial", "beam", hypotheses(site))
+        if any(d.dynamic for d in x.dims):
+            raise site.error(f"found source {x}, needed one without time")
+        if not x.has_batch:
+            raise site.error(f"found source {x}, needed a batch dim")
+        dims = [y for d in x.dims for y in ((d, beam) if d is BATCH else (d,))]
+        return replace(x, dims=tuple(dims), beam=None)
+
+    def call(self, site: Site) -> Data:
+        """Return the hypotheses."""
+        beam = site.node.dim("spatial", "beam", hypotheses(site))
+        return site.source.apart().renamed(HYPOTHESES, beam)

@@ -68,7 +68,7 @@ class Rec(Layer):
             scope.inputs["data"] = scope.inputs["source"] = frames
         scope.get("output", str(node))
         for name, opts in self.unit.items():
-            if is_output(opts, node.scope.mode):
+            if is_output(opts, node.scope.mode, in_loop=True):
                 scope.get(name)
         if not node.sources:
             self._find_length(node)

@@ -10,6 +10,7 @@ from returnn_lite.cells.sequence import run_kernel, run_steps
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
+from returnn_lite.frame import carried_name
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.initial_state import declare, first_states, open_state
 from returnn_lite.lazy import tf
@@ -180,6 +181,11 @@ class Recurrent(Layer):
             k: d.in_beam(x.beam).ordered(like.dims)
             for k, d in first_states(site, state_template(site.node)).items()
         }
+        if site.run.carry is not None and site.node.loop is None:
+            first = {
+                k: replace(d, tensor=site.run.carried.get(carried_name(site.node, k), d.tensor))
+                for k, d in first.items()
+            }
         merge = _Merge(len(like.dims) > 2)
         states = {k: merge(d.tensor, 0) for k, d in first.items()}
         shape = [*x.sizes()[: len(out.dims) - 1], self.n_out]
@@ -203,6 +209,8 @@ class Recurrent(Layer):
         for key, value in final.items():
             value = merge.undone(value, first[key].sizes())
             site.set_state(key, replace(like, tensor=value))
+            if site.run.carry is not None and site.node.loop is None:
+                site.run.carry[carried_name(site.node, key)] = value
         return replace(out, tensor=merge.undone(y, shape))
 
     def _alone(self, node: Node) -> bool:

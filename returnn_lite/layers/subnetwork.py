@@ -63,7 +63,7 @@ class Subnetwork(Layer):
         open_scope(node, self.subnetwork, node.param_name(""))
         assert node.inner is not None
         for name, opts in self.subnetwork.items():
-            if is_output(opts, node.scope.mode):
+            if is_output(opts, node.scope.mode, in_loop=node.loop is not None):
                 node.inner.get(name)
 
     def begins_as(self, node: Node) -> Node:

@@ -11,17 +11,22 @@ from returnn_lite.infer import template_for
 from returnn_lite.lazy import tf
 
 # All losses are in these modules; to import them registers them.
-from returnn_lite.losses import framewise, hmm, sampling, search, sequence  # noqa: F401
+from returnn_lite.losses import bleu, framewise, hmm, sampling, search, sequence  # noqa: F401
 from returnn_lite.losses.base import Criterion, Given, Loss, find, sequence_sums
 from returnn_lite.node import Mode, Node
 
 
-def wanted(opts: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether a layer's dict has a loss that is computed in a mode."""
+def wanted(opts: Mapping[str, Any], mode: Mode, *, in_loop: bool) -> bool:
+    """Whether a layer's dict has a loss that is computed in a mode.
+
+    In a training with search, such as for the least expected errors, those outside of loops are.
+    """
     if not opts.get("loss") or not mode.search:
         return bool(opts.get("loss"))
     if opts.get("loss_only_on_non_search"):
         return False
+    if mode.train and not in_loop:
+        return True
     return find(str(opts["loss"]), opts.get("loss_opts") or {}).in_search
 
 
@@ -61,7 +66,8 @@ def applies(node: Node, mode: Mode) -> bool:
     criterion = node.criterion
     if criterion is None:
         return False
-    if mode.search and (not criterion.in_search or node.common.loss_only_on_non_search):
+    in_search = criterion.in_search or (mode.train and node.loop is None)
+    if mode.search and (not in_search or node.common.loss_only_on_non_search):
         return False
     return not mode.search or node.target is not None or not criterion.needs_target
 

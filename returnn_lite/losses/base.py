@@ -94,8 +94,9 @@ class Criterion:
     objective, of which there are gradients, it is so divided, too; that of a training always is.
 
     needs_target, needs_search: without which there is no loss. in_search: whether it is computed in
-    a search. by_frame: whether its parts are by frame, rather than by sequence. of_input: whether
-    it needs what the layer's output is computed from. refs: options that name layers.
+    a search that is no training and, in one that is, in a loop. by_frame: whether its parts are by
+    frame, rather than by sequence. of_input: whether it needs what the layer's output is computed
+    from. refs: options that name layers.
     """
 
     needs_target: ClassVar[bool] = True

@@ -50,7 +50,7 @@ class LabelIds:
 
     def keep(self, beam: Beam, labels: Any, ended: Any) -> None:
         """Set the states after the step; labels: int32 [batch], those chosen."""
-        count = self.site.node.out.sparse_dim.size  # type: ignore[union-attr]
+        count: int = self.site.node.out.sparse_dim.size  # type: ignore[union-attr,assignment]
         parent = beam.parent
         assert parent is not None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", beam=parent, tensor=ended)
@@ -63,7 +63,8 @@ class LabelIds:
         )
 
     def _before(self, parent: Beam) -> tuple[Any, Any]:
-        return tuple(self.site.state(k).in_beam(parent).tensor for k in ("ids", "last"))  # type: ignore[return-value]
+        ids, last = (self.site.state(k).in_beam(parent).tensor for k in ("ids", "last"))
+        return ids, last
 
     def _after(self, ids: Any, last: Any, labels: Any, ended: Any, count: int) -> Any:
         """Return the hash with one label more, unless it is no new one."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Before, Frame, Search, StepFrame
+from returnn_lite.frame import Before, Frame, Run, Search, StepFrame, carried_name
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -21,6 +21,8 @@ from returnn_lite.site import Site
 
 if TYPE_CHECKING:
     from returnn_lite.layers.rec import Rec
+
+StateKey = tuple[Node, str]
 
 
 def run_steps(
@@ -75,6 +77,8 @@ class Steps:
         steps = tf.maximum(tf.reduce_max(lengths), 1)
         before = Before(self.frame, self._sequences(), saves=self._saves())
         first = self._first_states()
+        if self.streams:
+            first = carried_states(run, first)
         state: State = {
             "states": {k: d.tensor for k, d in first.items()},
             "arrays": {n: self._array(n, steps) for n in self.kept},
@@ -83,6 +87,8 @@ class Steps:
             size = self.beam_size
             only_first = [[0.0] + [float("-inf")] * (size - 1)]
             state["scores"] = tf.tile(only_first, [run.batch, 1])
+            if self.streams:
+                state["scores"] = run.carried.get(self._scores_name, state["scores"])
             if any(c.layer.cheating for c in self.choices):  # type: ignore[attr-defined]
                 state["truth"] = tf.zeros([run.batch], tf.int32)
             state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
@@ -103,6 +109,26 @@ class Steps:
         index, state = while_loop(goes_on, body, (tf.constant(0), state))
         self._finish(index, state)
         self._finish_states(state, first)
+        if self.streams:
+            self._carry(state)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the sequences are chunks, whose states go on into the next ones."""
+        return self.frame.run.carry is not None and self.loop.node.loop is None
+
+    @property
+    def _scores_name(self) -> str:
+        return carried_name(self.loop.node, "scores")
+
+    def _carry(self, state: State) -> None:
+        """Give the states at the end of a chunk to the run."""
+        carry = self.frame.run.carry
+        assert carry is not None
+        for (node, name), tensor in state["states"].items():
+            carry[carried_name(node, f"step:{name}")] = tensor
+        if self.choices:
+            carry[self._scores_name] = state["scores"]
 
     def _sequences(self) -> dict[Node, Data]:
         """Return the outputs computed before the loop, one entry a step in front."""
@@ -236,7 +262,7 @@ class Steps:
             value = step.state(node, name) if same else step.value(node)
         like = first[node, name]
         value = value.in_beam(beam if node in self.placement.beamed else None)
-        if name != "output" and "final_state" in node.resolved:
+        if self.streams or (name != "output" and "final_state" in node.resolved):
             value = self._held(step, value, step.state(node, name), lengths)
         tensor = value.ordered(like.dims).tensor
         return tf.ensure_shape(tensor, [d.size for d in like.dims])
@@ -291,7 +317,12 @@ class Steps:
         if self.choices:
             size = self.beam_size
             final = Beam(self.choices[-1].path, size, scores=state["scores"])
-            origin = trace_back(state["sources"].stack()[:index], size)
+            sources = state["sources"].stack()[:index]
+            origin = trace_back(sources, size)
+            if self.streams and run.carry is not None:
+                # Which hypothesis before the chunk each one continues.
+                start = tf.gather(sources[0], origin[0], batch_dims=1)
+                run.carry[carried_name(loop.node, "origin")] = start
             run.beams[loop] = final
         if self.end is not None:
             run.set_lengths(loop.dim, state["steps"], final)
@@ -309,3 +340,16 @@ class Steps:
             self.frame.values[node] = replace(
                 x, dims=(loop.dim, *x.dims), time_dim=loop.dim, beam=beam, tensor=tensor
             )
+
+
+def carried_states(run: Run, first: dict[StateKey, Data]) -> dict[StateKey, Data]:
+    """Return the states before the first step of a chunk: those after the chunk before."""
+    found = {}
+    for (node, name), data in first.items():
+        if any(d.dynamic for d in data.dims):
+            raise Site(node).error(
+                "found a state that grows with the steps, needed one of fixed size in a stream"
+            )
+        key = carried_name(node, f"step:{name}")
+        found[node, name] = replace(data, tensor=run.carried.get(key, data.tensor))
+    return found

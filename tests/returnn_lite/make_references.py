@@ -104,7 +104,7 @@ def _outputs(network: Any, case: Case) -> dict[str, Any]:
         if data.have_batch_axis() and data.time_dim_axis is not None:
             found[f"output_lengths:{name}"] = data.get_sequence_lengths()
         found[f"output:{name}"] = data.placeholder
-        if case.search:
+        if case.search and layer.get_search_choices().beam_scores is not None:
             found[f"scores:{name}"] = layer.get_search_choices().beam_scores
     return found
 

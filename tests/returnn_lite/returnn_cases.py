@@ -36,8 +36,8 @@ class Case:
 
     search: whether its choices search. train: whether there are gradients, but also dropout; where
     it is absent, without search. normalised: the exponent of length normalisation in RETURNN's
-    scores; the loop's include_eos is then True. outputs: layers. config: what eval strings ask for. returnn: what
-    RETURNN's dict has besides or differently, by path, such as
+    scores; the loop's include_eos is then True. outputs: layers. config: what eval strings ask for.
+    returnn: what RETURNN's dict has besides or differently, by path, such as
     {"output/unit/output/length_normalization": False}.
     """
 

@@ -46,6 +46,14 @@ def _cheating(how: bool | str) -> Net:
     return case
 
 
+def _split() -> Net:
+    case = _decoder(**PLAIN)
+    more = {"is_output_layer": True}
+    case["net"]["score"] = {"class": "choice_get_beam_scores", "from": "output", **more}
+    case["net"]["split"] = {"class": "split_batch_beam", "from": "score", **more}
+    return {**case, "outputs": ("output", "score", "split")}
+
+
 def _two_choices(beams: tuple[int, int]) -> Net:
     net = two_choices_net(beams=beams)
     unit = net["output"]["unit"]
@@ -105,6 +113,7 @@ SEARCH_CASES: dict[str, Net] = {
         custom_score_combine=without_repetition,
         explicit_search_sources=["prev:output"],
     ),
+    "search_split": _split(),
     "search_two_choices": _two_choices((3, 3)),
     "search_two_choices_wide": _two_choices((12, 12)),
     "search_transducer": _transducer(),

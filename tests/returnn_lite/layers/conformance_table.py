@@ -77,6 +77,10 @@ BEAMS: Net = {
     **SEARCHED,
     "from": {"class": "choice_get_src_beams", "from": "output", "is_output_layer": True},
 }
+RANKED: Net = {
+    **BEAMS,
+    "scores": {"class": "choice_get_beam_scores", "from": "output", "is_output_layer": True},
+}
 PIXELS: Net = {"class": "constant", "value": 2, "shape": [2], "with_batch_dim": True}
 
 CASES: dict[str, Net] = {
@@ -109,6 +113,15 @@ CASES: dict[str, Net] = {
     "choice": {"class": "rec", "unit": SEARCHED, "from": "in"},
     "decide": {"class": "decide", "from": "choice"},
     "choice_beams": {"class": "rec", "unit": BEAMS, "from": "in"},
+    "ranked": {"class": "rec", "unit": RANKED, "from": "in"},
+    "beamed": {
+        "class": "get_beamed_layer",
+        "scores": "ranked/scores",
+        "beams": "ranked/from",
+        "beam_size": 2,
+        "from": "ranked",
+    },
+    "split_beam": {"class": "split_batch_beam", "from": "beam_scores"},
     "beam_scores": {"class": "choice_get_beam_scores", "from": "choice"},
     "edit_distance": {"class": "edit_distance", "a": "data:classes", "b": "data:labels"},
     "optimal_completions": {"class": "rec", "unit": TABLE, "from": "in"},
@@ -347,7 +360,7 @@ WHOLE_NUMBERS = (
     # Complex numbers: what has a real output is made of them.
     *("stft", "stft_channels", "stft_resolutions"),
     *("choice_beams", "beam_scores", "edit_distance", "optimal_completions", "forced_align"),
-    *("align_scores", "pixels"),
+    *("align_scores", "pixels", "ranked", "beamed", "split_beam"),
 )
 WITHOUT_BATCH = (
     *("accumulate_mean", "relative_encoding", "random", "rand_int"),

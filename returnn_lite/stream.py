@@ -1,0 +1,180 @@
+"""Sequences that come in chunks: the states after one chunk are those before the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from returnn_lite import extern_data as streams
+from returnn_lite.checks import Batch, check_batch, readable_errors
+from returnn_lite.errors import NetworkError
+from returnn_lite.frame import carried_name
+from returnn_lite.infer import template_of
+from returnn_lite.layers.rec import Rec
+from returnn_lite.layers.rec_unit import Recurrent
+from returnn_lite.lazy import tf
+from returnn_lite.network import Network
+from returnn_lite.node import Node
+from returnn_lite.output import Array, Output, collect, output_tensors
+
+# Layers outside of loops that look at one frame at a time.
+_BY_FRAME = frozenset(
+    {"activation", "cast", "combine", "compare", "copy", "dropout", "eval", "extern_data", "gating"}
+    | {"layer_norm", "linear", "reduce_out", "reinterpret_data", "softmax", "split_dims"}
+    | {"subnetwork", "scope_input"}
+)
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What a layer has given for all chunks so far.
+
+    values: [batch, time, ...], zero behind the ends; with hypotheses [batch * beam, time, ...],
+    those of a sequence side by side, the best first. lengths: int32 [batch], or [batch * beam].
+    scores: float32 [batch, beam], log-probabilities of the hypotheses, None without a search.
+    """
+
+    values: Array
+    lengths: Array
+    scores: Array | None = None
+
+
+class Stream:
+    """A network that runs over chunks of sequences, with the same result as over the whole.
+
+    network, extern_data, options: see `Network`. All layers of a loop stay in it. Outside of loops
+    there may be layers of single frames, and forward recurrent layers; loops run over frames. A
+    sequence may have any number of frames in a chunk, or none. Raises NetworkError for layers that
+    look at other frames.
+    """
+
+    def __init__(self, network: dict[str, Any], *, extern_data: Mapping[str, Any], **options: Any):
+        stepwise = {
+            name: {**opts, "optimize_move_layers_out": False}
+            if isinstance(opts, dict)
+            and isinstance(opts.get("unit"), dict)
+            and opts.get("class") == "rec"
+            else opts
+            for name, opts in network.items()
+        }
+        self.network = Network(stepwise, extern_data=extern_data, **options)
+        for node in self.network.nodes():
+            _check(node)
+        self._state: dict[str, Any] = {}
+        self._rows: dict[str, list[Array]] = {}
+        self._batch = 0
+        self._functions: dict[tuple[str, ...], Any] = {}
+
+    def reset(self) -> None:
+        """Forget all chunks: the next one is the first of other sequences."""
+        self._state, self._rows = {}, {}
+
+    def push(self, batch: Batch) -> dict[str, SoFar]:
+        """Run the next chunk, as `Network.run` takes it, and return the network's outputs so far.
+
+        The sequences are those of the chunks before, in the same order.
+        """
+        batch = check_batch(batch, self.network.streams)
+        count = len(next(iter(batch.values()))[0])
+        if self._state and count != self._batch:
+            raise NetworkError(
+                f"batch: found {count} sequences, needed {self._batch} as in the chunk before; "
+                "try reset"
+            )
+        self._batch = count
+        tensors = [
+            tf.convert_to_tensor(np.asarray(x, dtype=dtype))
+            for key, (values, lengths) in batch.items()
+            for x, dtype in ((values, self.network.streams[key].dtype), (lengths, "int32"))
+        ]
+        self.network.variables  # noqa: B018 - made outside of the trace
+        with readable_errors():
+            found, self._state = self._traced(tuple(batch))(tensors, self._state)
+        outputs = collect(found, self.network.outputs)
+        return {name: self._so_far(name, out) for name, out in outputs.items()}
+
+    def _traced(self, keys: tuple[str, ...]) -> Any:
+        """Return the compiled function of a chunk: one for the first, and one for all others."""
+
+        def compute(tensors: Sequence[Any], carried: dict[str, Any]) -> Any:
+            pairs = zip(tensors[::2], tensors[1::2], strict=True)
+            frame = self.network.frame(dict(zip(keys, pairs, strict=True)))
+            frame.run.carried, frame.run.carry = carried, {}
+            return output_tensors(frame, self.network.outputs, {}), frame.run.carry
+
+        key = (*keys, *sorted(self._state))
+        if key not in self._functions:
+            specs = [s for k in keys for s in streams.signature(self.network.streams[k])]
+            states = {
+                name: tf.TensorSpec([None, *x.shape[1:]], x.dtype)
+                for name, x in self._state.items()
+            }
+            function = tf.function(compute, input_signature=[specs, states], autograph=False)
+            self._functions[key] = function
+        return self._functions[key]
+
+    def _so_far(self, name: str, out: Output) -> SoFar:
+        """Return the outputs of all chunks, those before for the hypotheses of this one."""
+        if out.time_dim is None or not out.time_dim.dynamic:
+            raise NetworkError(f"{name}: found no time dim, needed one in a stream")
+        values, lengths = out.canonical(), out.lengths[out.time_dim.name]
+        chunk = [v[:n] for v, n in zip(values, lengths, strict=True)]
+        before = self._rows.get(name, [v[:0] for v in values])
+        if out.beam_size is not None:
+            before = [before[i] for i in self._origin(name, out.beam_size)]
+        rows = [np.concatenate(pair) for pair in zip(before, chunk, strict=True)]
+        self._rows[name] = rows
+        counts = np.array([len(r) for r in rows], np.int32)
+        whole = np.zeros((len(rows), counts.max(initial=0), *values.shape[2:]), values.dtype)
+        for row, r in zip(whole, rows, strict=True):
+            row[: len(r)] = r
+        return SoFar(whole, counts, out.scores)
+
+    def _origin(self, name: str, size: int) -> Array:
+        """Return for each hypothesis the row of the one before the chunk that it continues."""
+        node = self.network.scope.get(name)
+        while not isinstance(node.layer, Rec):
+            node = node.loop.node if node.loop is not None else node.sources[0]
+        origin: Array = np.asarray(self._state[carried_name(node, "origin")])
+        return (origin + np.arange(len(origin))[:, None] * size).reshape(-1)
+
+
+def _check(node: Node) -> None:
+    """Raise NetworkError for a layer whose output depends on how its sequences are cut."""
+    from returnn_lite.site import Site
+
+    site, layer = Site(node), node.layer
+    if node.loop is not None:
+        _check_in_loop(node)
+    elif isinstance(layer, Rec):
+        if not node.sources:
+            raise site.error("found a loop without a source, needed one over frames in a stream")
+    elif isinstance(layer, Recurrent):
+        if layer.way() != 1:
+            raise site.error("found direction -1, needed 1 in a stream: later frames are not known")
+    elif layer.layer_class not in _BY_FRAME:
+        raise site.error(
+            f"found {layer.layer_class}, needed layers of single frames or recurrent ones in a "
+            "stream; try it within the loop"
+        )
+
+
+def _check_in_loop(node: Node) -> None:
+    from returnn_lite.site import Site
+
+    site, layer = Site(node), node.layer
+    if layer.layer_class == "step_index":
+        raise site.error("found ':i', needed none in a stream: chunks begin at any step")
+    if getattr(layer, "keep_beams", False) or getattr(layer, "cheating", False):
+        raise site.error("found keep_beams or cheating, needed a plain search in a stream")
+    if layer.layer_class in ("step_input", "scope_input"):
+        return
+    for other in node.depends(node.scope.mode):
+        if other.loop is None and any(d.dynamic for d in template_of(other).dims):
+            raise site.error(f"found whole sequences of {other.path}, needed single frames")
+
+
+__all__ = ["SoFar", "Stream"]
