@@ -107,7 +107,9 @@ class Choice(Layer):
                 "try one choice for each, or a copy layer that joins them"
             )
         if self.search and not node.scope.mode.search:
-            raise site.error("found search True in a network without search; try Network(search=)")
+            raise site.error(
+                "found search True in a network without search; try Network(search=True)"
+            )
         if isinstance(self.scheduled_sampling, Mapping):
             more = sorted(set(self.scheduled_sampling) - {"gold_mixin_prob", "enable"})
             if more:

@@ -64,8 +64,9 @@ def combined(
         base_beam_in=parent.size,
     )
     if not tf.is_tensor(found) or not found.shape.is_compatible_with(log_probs.shape):
+        shown = found.shape if tf.is_tensor(found) else repr(found)
         raise site.error(
-            f"found {found!r} of custom_score_combine, needed scores [batch, hypotheses, labels], "
+            f"found {shown} of custom_score_combine, needed scores [batch, hypotheses, labels], "
             f"{log_probs.shape}"
         )
     return found

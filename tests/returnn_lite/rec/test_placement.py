@@ -120,6 +120,41 @@ def test_moved_layers_compute_the_same(batch: dict[str, Any], unit: Net) -> None
         )
 
 
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(unit=layers())
+def test_moved_layers_search_the_same(batch: dict[str, Any], unit: Net) -> None:
+    note(str(unit))
+    unit = {
+        **unit,
+        # What is random may depend on the choice before, or not.
+        "feedback": _linear(**{"from": "prev:output"}),
+        "frame": {"class": "combine", "kind": "add", "from": ["data:source", "feedback"]},
+        "all": unit["output"],
+        "p": {"class": "linear", "activation": "log_softmax", "n_out": 3},
+        "output": {"class": "choice", "beam_size": 4, "target": "none", "input_type": "log_prob"},
+    }
+    unit["p"]["from"] = ["all", "feedback"]
+    unit["output"]["from"] = "p"
+    found = []
+    for moved in (True, False):
+        rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+        names = ["output", "output/all", "output/output/log_prob"]
+        net = {**OUTSIDE, "output": rec}
+        network = Network(net, extern_data=STREAMS, search=True, outputs=names)
+        random_parameters(network)
+        found.append(run(network, batch))
+    one, other = found
+    np.testing.assert_allclose(one["output"].scores, other["output"].scores, atol=1e-4)
+    for name in one:
+        a, b = one[name].canonical(), other[name].canonical()
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4, err_msg=name)
+
+
 @pytest.mark.parametrize("company", ["h", ["h"], []])
 def test_collocated_layers_stay_or_leave_together(company: str | list[str]) -> None:
     unit = {
@@ -184,6 +219,56 @@ def test_in_training_every_layer_of_the_transducer_leaves_the_loop() -> None:
     search = Network(transducer_net(labels=3), extern_data=streams, search=True)
     assert placed(search, "before") == placed(search, "after") == set()
     assert placed(search, "in") == placed(forced, "before") - {"output_prob"}
+
+
+# The decoder as the tutorial's pages on recurrency have it; `state` is what its LSTM sees.
+def attention(*state: str) -> Net:
+    linear = {"class": "linear", "activation": None}
+    unit: Net = {
+        "output": {"class": "choice", "target": "classes", "beam_size": 12, "from": "output_prob"},
+        "end": {"class": "compare", "from": "output", "value": 0},
+        "embed": {**linear, "from": "output", "n_out": 3, "initial_output": 0},
+        "readout_in": {**linear, "from": ["s", "prev:embed", "att"], "n_out": 4},
+        "readout": {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "readout_in"},
+        "output_prob": {"class": "softmax", "from": "readout", "target": "classes", "loss": "ce"},
+        "s": {"class": "rec", "unit": "NativeLstm2", "from": list(state), "n_out": 4},
+        "att0": {"class": "generic_attention", "weights": "att_weights", "base": "base:encoder"},
+        "att": {"class": "merge_dims", "axes": "static", "from": "att0"},
+        "att_weights": {"class": "softmax_over_spatial", "from": "energy"},
+        "enc_ctx": {**linear, "from": "base:encoder", "n_out": 5},
+        "s_transformed": {**linear, "with_bias": False, "from": "s", "n_out": 5},
+        "energy_in": {"class": "combine", "kind": "add", "from": ["enc_ctx", "s_transformed"]},
+        "energy_tanh": {"class": "activation", "activation": "tanh", "from": "energy_in"},
+        "energy": {**linear, "with_bias": False, "from": "energy_tanh", "n_out": 1},
+    }
+    loop = {"class": "rec", "from": [], "target": "classes", "unit": unit}
+    return {"encoder": {**linear, "from": "data", "n_out": 6}, "output": loop}
+
+
+ATTENDING = {"s", "s_transformed", "energy_in", "energy_tanh", "energy", "att_weights"}
+ATTENDING |= {"att0", "att"}
+READOUT = {"readout_in", "readout", "output_prob"}
+
+
+def test_the_attention_model_is_placed_as_on_the_tutorials_pages() -> None:
+    streams = {"data": {"dim": 5}, "classes": {"dim": 7, "sparse": True}}
+    net = attention("prev:embed", "prev:att")
+    forced = Network(net, extern_data=streams)
+    places = [placed(forced, p) for p in ("before", "in", "after")]
+    assert places == [{"output", "embed", "enc_ctx"}, ATTENDING, READOUT]
+    search = Network(net, extern_data=streams, search=True)
+    inside = {*ATTENDING, *READOUT, "output", "end", "embed"}
+    assert [placed(search, p) for p in ("before", "in", "after")] == [{"enc_ctx"}, inside, set()]
+    assert "Unused layers:\n    end" in forced.describe()
+    assert "Unused layers:\n    None" in search.describe()
+
+
+def test_a_decoupled_lstm_and_all_after_it_leave_the_loop() -> None:
+    streams = {"data": {"dim": 5}, "classes": {"dim": 7, "sparse": True}}
+    network = Network(attention("prev:embed"), extern_data=streams)
+    assert placed(network, "in") == placed(network, "after") == set()
+    search = Network(attention("prev:embed"), extern_data=streams, search=True)
+    assert placed(search, "before") == {"enc_ctx"}
 
 
 # The LSTM as the tutorial writes it.
