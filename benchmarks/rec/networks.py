@@ -25,6 +25,7 @@ def encoder_decoder(*, beam: int, optimise: bool = True) -> Net:
         "p": {"class": "softmax", "from": "s", "target": "classes", "loss": "ce"},
         "output": {"class": "choice", "from": "p", "target": "classes", "beam_size": beam},
     }
+    unit["output"]["length_normalization"] = False
     last = {"class": "get_last_hidden_state", "from": "input", "n_out": 20}
     return {
         "input": {"class": "rec", "unit": "nativelstm2", "n_out": 20, "from": "data"},
@@ -66,6 +67,7 @@ def attention(*, scale: int, beam: int, steps: int, alone: bool = False) -> Net:
             "beam_size": beam,
             "from": "output_prob",
             "initial_output": 0,
+            "length_normalization": False,
         },
         "end": {"class": "compare", "from": "output", "value": 0},
         "embed": {**LINEAR, "from": "output", "n_out": 621 // scale, "initial_output": 0},

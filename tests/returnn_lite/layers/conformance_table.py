@@ -77,10 +77,8 @@ BEAMS: Net = {
     **SEARCHED,
     "from": {"class": "choice_get_src_beams", "from": "output", "is_output_layer": True},
 }
-RANKED: Net = {
-    **BEAMS,
-    "scores": {"class": "choice_get_beam_scores", "from": "output", "is_output_layer": True},
-}
+RANKED: Net = {**BEAMS, "scores": {**BEAMS["from"], "class": "choice_get_beam_scores"}}
+BEAMED: Net = {"scores": "ranked/scores", "beams": "ranked/from", "beam_size": 2}
 PIXELS: Net = {"class": "constant", "value": 2, "shape": [2], "with_batch_dim": True}
 
 CASES: dict[str, Net] = {
@@ -114,13 +112,7 @@ CASES: dict[str, Net] = {
     "decide": {"class": "decide", "from": "choice"},
     "choice_beams": {"class": "rec", "unit": BEAMS, "from": "in"},
     "ranked": {"class": "rec", "unit": RANKED, "from": "in"},
-    "beamed": {
-        "class": "get_beamed_layer",
-        "scores": "ranked/scores",
-        "beams": "ranked/from",
-        "beam_size": 2,
-        "from": "ranked",
-    },
+    "beamed": {"class": "get_beamed_layer", **BEAMED, "from": "ranked"},
     "split_beam": {"class": "split_batch_beam", "from": "beam_scores"},
     "beam_scores": {"class": "choice_get_beam_scores", "from": "choice"},
     "edit_distance": {"class": "edit_distance", "a": "data:classes", "b": "data:labels"},
