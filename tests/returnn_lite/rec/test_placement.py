@@ -17,6 +17,7 @@ SIZE = 2
 LENGTHS = [3, 1, 2]
 STREAMS = {
     "data": {"dim": SIZE},
+    "words": {"dim": 3, "sparse": True},
     "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
 }
 # Layers outside of the loop, and what the unit begins with.
@@ -24,7 +25,11 @@ OUTSIDE: Net = {
     "count": {"class": "length", "from": "data"},
     "position": {"class": "eval", "from": "count", "eval": "source(0) - 1"},
     "last": {"class": "gather", "from": "data", "position": "position"},
+    "wide": {"class": "linear", "activation": "tanh", "n_out": SIZE, "from": "other"},
+    "other": {"class": "copy", "from": "data:words"},
 }
+SELF: Net = {"class": "self_attention", "num_heads": 1, "total_key_dim": 2, "n_out": SIZE}
+SELF["attention_left_only"] = True
 INSIDE: Net = {
     "m0": {"class": "compare", "from": "data:classes", "value": 1, "initial_output": 1},
     "m1": {"class": "compare", "from": "data:classes", "value": 2, "kind": "not_equal"},
@@ -62,7 +67,7 @@ def layers(draw: st.DrawFn) -> Net:
     for name in names:
         now = draw(st.sampled_from(known))
         other = draw(st.sampled_from([*known, *(f"prev:{n}" for n in names)]))
-        kind = draw(st.integers(0, 8))
+        kind = draw(st.integers(0, 13))
         net[name] = [
             _linear(**{"from": [now, other]}),
             _linear(**{"from": other, "dropout": draw(st.sampled_from([0.0, 0.5]))}),
@@ -77,11 +82,23 @@ def layers(draw: st.DrawFn) -> Net:
                 "eval": "source(0) * tf.cast(source(1), 'float32')",
             },
             {"class": "dropout", "dropout": 0.5, "from": now},
+            # Axis words mean the same dims wherever a layer is: the steps, or the time around.
+            {"class": "cumsum", "axis": "T", "from": now},
+            {**SELF, "from": now},
+            {"class": "eval", "from": [f"{name}w", now], "eval": "source(0) + source(1)"},
+            # What is random, and what has side effects.
+            {"class": "combine", "kind": "add", "from": [f"{name}w", now]},
+            {"class": "print", "from": now},
         ][kind]
         net[name].setdefault("from", [now, other] if kind == 3 else other)
         if kind == 5:
             unit = draw(st.integers(0, 3))
             net[name] |= {"unit": _unit(unit), "from": now if unit == 3 else other}
+        if kind == 11:
+            net[f"{name}w"] = {"class": "reduce", "mode": "mean", "axis": "T", "from": f"{name}v"}
+            net[f"{name}v"] = {"class": "combine", "kind": "mul", "from": ["base:wide", now]}
+        if kind == 12:
+            net[f"{name}w"] = {"class": "random", "distribution": "normal", "shape": []}
         if kind == 6:
             net[f"{name}w"] = _linear(**{"from": [now, other], "n_out": 2 * SIZE})
         if draw(st.booleans()):
@@ -92,11 +109,12 @@ def layers(draw: st.DrawFn) -> Net:
 
 @pytest.fixture(scope="module")
 def batch() -> dict[str, Any]:
-    return {"data": dense(LENGTHS, SIZE), "classes": sparse(LENGTHS, 3)}
+    words = sparse([2, 4, 3], 3, seed=1)
+    return {"data": dense(LENGTHS, SIZE), "classes": sparse(LENGTHS, 3), "words": words}
 
 
 @settings(
-    max_examples=25,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
