@@ -262,7 +262,6 @@ class Choice(Layer):
             found["lengths"] = lengths**self.length_normalization_exponent
         if self.random_sample_scale:
             noise = _gumbel(site.noise(x, "sample"))
-            noise = tf.where(ended[:, None], 0.0, noise)
             noise = tf.reshape(noise, [-1, parent.size, x.feature_size])
             found["noise"] = self.random_sample_scale * noise
         if self.cheating:

@@ -40,6 +40,20 @@ def test_by_length_the_best_per_label_is_first_and_scores_are_log_probabilities(
         assert len(found) == sum(2**n for n in range(LIMIT)) + 2**LIMIT
 
 
+def test_the_end_counts_as_a_label_whether_it_is_kept_or_not() -> None:
+    found = {}
+    for eos in (True, False):
+        net = decoder_net(labels=3, beam_size=40, max_len=str(LIMIT), end=2, eos=eos)
+        net["output"]["unit"]["output"]["length_normalization"] = True
+        model = Searched(net, {"output": ("classes", 3)})
+        out = model.run(DATA, LENGTHS)
+        assert out.time_dim is not None
+        lengths = out.lengths[out.time_dim.name]
+        rows = [r[:n].tolist() for r, n in zip(out.canonical(), lengths, strict=True)]
+        found[eos] = [[x for x in r if x != 2] for r in rows]
+    assert found[True] == found[False]
+
+
 def test_in_a_loop_of_known_length_it_changes_nothing() -> None:
     scores = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
     a, b = (
