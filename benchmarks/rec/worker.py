@@ -9,11 +9,9 @@ processor seconds of each further turn.
 from __future__ import annotations
 
 import importlib
-import json
-import os
 import sys
-import time
 
+from benchmarks.contest import answers, serve
 from benchmarks.kernels.contestants import memory_of
 
 MODULES = {"ours": "ours", "returnn": "returnn_peer", "pytorch": "pytorch_peer"}
@@ -21,8 +19,7 @@ MODULES = {"ours": "ours", "returnn": "returnn_peer", "pytorch": "pytorch_peer"}
 
 def main(task_name: str, contestant: str, threads: int) -> None:
     """Serve."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries may print what they like
+    to = answers()
     from benchmarks.rec.tasks import TASKS
 
     who, _, variant = contestant.partition("_")
@@ -30,12 +27,7 @@ def main(task_name: str, contestant: str, threads: int) -> None:
     run = module.prepare(TASKS[task_name], variant, threads)
     first = {}
     memory = memory_of(lambda: first.update(run()), gpu=False)
-    print(json.dumps({"memory": memory, "found": first}), file=answers, flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter(), time.process_time()
-        run()
-        times = time.perf_counter() - start[0], time.process_time() - start[1]
-        print(json.dumps(times), file=answers, flush=True)
+    serve(run, {"memory": memory, "found": first}, to)
 
 
 if __name__ == "__main__":
