@@ -89,14 +89,42 @@ class BatchNorm(Layer):
     def normalised(self, site: Site, x: Data) -> Data:
         """Return x normalised, and update the running values in training."""
         order, x = x.dims, x.last(x.feature)
-        mean, variance = self._moments(site, x)
-        factor = tf.math.rsqrt(variance + self.epsilon)
-        if self.use_std:
-            factor = factor * self._value(site, "gamma")
-        y = (x.tensor - mean) * factor
-        if self.use_shift:
-            y = y + self._value(site, "beta")
+        if self._of_all_frames(site, x):
+            y = self._fused(site, x)
+        else:
+            mean, variance = self._moments(site, x)
+            factor = tf.math.rsqrt(variance + self.epsilon)
+            if self.use_std:
+                factor = factor * self._value(site, "gamma")
+            offset = -mean * factor
+            if self.use_shift:
+                offset = offset + self._value(site, "beta")
+            y = x.tensor * factor + offset
         return replace(x, tensor=y).ordered(order)
+
+    def _of_all_frames(self, site: Site, x: Data) -> bool:
+        """Return whether it is normalised with the moments of this batch, padding included."""
+        counts = self.masked_time and x.time_dim is not None and x.time_dim.dynamic and x.has_batch
+        # TensorFlow has an operation for these, of half the passes over the frames.
+        usual = site.run.mode.train and self.use_sample == 0.0 and x.dtype == "float32"
+        return usual and not counts
+
+    def _fused(self, site: Site, x: Data) -> Any:
+        """Return x normalised by TensorFlow's operation for images."""
+        size, shape = x.feature_size, tf.shape(x.tensor)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(x.tensor, [1, -1, 1, size]),
+            scale=self._value(site, "gamma") if self.use_std else tf.ones([size]),
+            offset=self._value(site, "beta") if self.use_shift else tf.zeros([size]),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+        )
+        if not self._unbiased:
+            count = tf.cast(tf.size(x.tensor) // size, x.tensor.dtype)
+            variance = variance * tf.maximum(count - 1.0, 1.0) / count
+        self._updated(site, [mean, variance])
+        return tf.reshape(y, shape)
 
     def _value(self, site: Site, name: str) -> Any:
         return tf.reshape(site.param(self._name(site, name), (), None), [-1])
@@ -120,16 +148,21 @@ class BatchNorm(Layer):
         else:
             own = list(tf.nn.moments(x.tensor, axes=list(range(len(x.dims) - 1))))
         if updates:
-            new = self._updated(site, x, running, own)
+            new = self._updated(site, self._counted(x, own))
             running = running if self.delay_sample_update else new
         mean, variance = ((1.0 - share) * o + share * r for o, r in zip(own, running, strict=True))
         return mean, variance
 
-    def _updated(self, site: Site, x: Data, running: list[Any], own: list[Any]) -> list[Any]:
+    def _counted(self, x: Data, own: list[Any]) -> list[Any]:
+        """Return the moments of a batch as the running ones take them."""
+        if not self._unbiased:
+            return own
+        count = tf.cast(tf.size(x.tensor) // x.feature_size, x.tensor.dtype)
+        return [own[0], own[1] * count / tf.maximum(count - 1.0, 1.0)]
+
+    def _updated(self, site: Site, own: list[Any]) -> list[Any]:
         """Return the new running values, to which a trainer sets the parameters."""
-        if self._unbiased:
-            count = tf.cast(tf.size(x.tensor) // x.feature_size, x.tensor.dtype)
-            own = [own[0], own[1] * count / tf.maximum(count - 1.0, 1.0)]
+        running = [self._value(site, n) for n in ("mean", "variance")]
         new = [r + (s - r) * self.momentum for r, s in zip(running, own, strict=True)]
         for name, value in zip(("mean", "variance"), new, strict=True):
             shape = site.node.shapes[self._name(site, name)]

@@ -320,7 +320,7 @@ EVEN_LAYERS: dict[str, Net] = {
         "_g": {"class": "gating", "activation": "identity", "from": "_p"},
         "_d": {
             **{"class": "conv", "filter_size": (3,), "padding": "same", "groups": 4, "n_out": 4},
-            **{"with_bias": True, "from": "_g"},
+            **{"with_bias": False, "from": "_g"},
         },
         "_b": {"class": "batch_norm", "masked_time": False, "from": "_d"},
         "_s": {"class": "activation", "activation": "swish", "from": "_b"},
