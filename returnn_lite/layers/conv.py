@@ -92,24 +92,33 @@ class Conv(Windows):
         """Return the convolution."""
         spatial: list[Dim] = site.node.resolved["spatial"]
         x, _ = self.flat(self.input(site), spatial)
-        frames = self.padded(self.flat(self.masked(site, x, 0.0), spatial)[1], spatial, 0.0)
+        frames = self.flat(self.masked(site, x, 0.0), spatial)[1]
+        padding = "SAME" if self._padded_by_tensorflow(spatial) else "VALID"
+        if padding == "VALID":
+            frames = self.padded(frames, spatial, 0.0)
         weights = site.param("W", (), None) if self.filter is None else site.ref("filter").tensor
-        y = self._convolved(frames, weights)
+        y = self._convolved(frames, weights, padding)
         if self.with_bias:
             y = y + site.param("bias", (), None)
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
-        out = self.finished(site, x, y, self.new_dims(spatial))
+        # What lies behind the ends is finite: no reason to set it to zero, as `finished` does.
+        out = self.shaped(site, x, y, self.new_dims(spatial))
         return activated(site, out, self.activation)
 
-    def _convolved(self, frames: Any, weights: Any) -> Any:
+    def _padded_by_tensorflow(self, spatial: list[Dim]) -> bool:
+        """Return whether the operation can put the frames at both ends: a copy less."""
+        apart, dilated = max(self.stride()) > 1, max(self.each(self.dilation_rate)) > 1
+        return self.plainly_same(spatial) and not (apart and (dilated or self.groups > 1))
+
+    def _convolved(self, frames: Any, weights: Any, padding: str) -> Any:
         strides, rates = self.stride(), self.each(self.dilation_rate)
         if self.groups > 1 and self.groups == frames.shape[-1] and len(strides) <= 2:
-            return _depthwise(frames, weights, strides, rates)
+            return _depthwise(frames, weights, strides, rates, padding)
         # TensorFlow has no windows that are both dilated and apart.
         both = max(strides) > 1 and max(rates) > 1
         steps = (1,) * len(strides) if both else strides
         parts = [
-            tf.nn.convolution(x, w, strides=steps, padding="VALID", dilations=rates)
+            tf.nn.convolution(x, w, strides=steps, padding=padding, dilations=rates)
             for x, w in zip(
                 tf.split(frames, self.groups, axis=-1),
                 tf.split(weights, self.groups, axis=-1),
@@ -120,7 +129,9 @@ class Conv(Windows):
         return y[(slice(None), *(slice(None, None, s) for s in strides))] if both else y
 
 
-def _depthwise(frames: Any, weights: Any, strides: tuple[int, ...], rates: tuple[int, ...]) -> Any:
+def _depthwise(
+    frames: Any, weights: Any, strides: tuple[int, ...], rates: tuple[int, ...], padding: str
+) -> Any:
     """Return a convolution in which each feature has filters of its own, over 1 or 2 dims."""
     inputs = frames.shape[-1]
     weights = tf.reshape(weights, [*weights.shape[:-2], inputs, weights.shape[-1] // inputs])
@@ -130,7 +141,7 @@ def _depthwise(frames: Any, weights: Any, strides: tuple[int, ...], rates: tuple
     even = len(set(strides)) == 1 and (step == 1 or max(rates) == 1)
     rates2 = (1, *rates) if len(rates) == 1 else rates
     steps = [1, step, step, 1] if even else [1, 1, 1, 1]
-    y = tf.nn.depthwise_conv2d(frames, weights, steps, "VALID", dilations=rates2)
+    y = tf.nn.depthwise_conv2d(frames, weights, steps, padding, dilations=rates2)
     apart = (1, *strides) if len(strides) == 1 else strides
     y = y if even else y[:, :: apart[0], :: apart[1]]
     return y[:, 0] if len(strides) == 1 else y

@@ -67,17 +67,18 @@ class Spatial(Layer):
                 x = replace(x, tensor=tensor)
         return x
 
-    def finished(self, site: Site, x: Data, y: Any, new: list[Dim]) -> Data:
-        """Return y [-1, spatial dims, feature] with the dims of x but for the new ones.
-
-        What lies behind the ends is zero.
-        """
+    def shaped(self, site: Site, x: Data, y: Any, new: list[Dim]) -> Data:
+        """Return y [-1, spatial dims, feature] with the dims of x but for the new ones."""
         out = x
         for old, dim in zip(site.node.resolved["spatial"], new, strict=True):
             out = out.renamed(old, dim)
         others = x.sizes()[: len(x.dims) - len(new) - 1]
         shape = [*others, *tf.unstack(tf.shape(y)[1:-1]), y.shape[-1]]
-        return self.masked(site, replace(out, tensor=tf.reshape(y, shape)), 0.0)
+        return replace(out, tensor=tf.reshape(y, shape))
+
+    def finished(self, site: Site, x: Data, y: Any, new: list[Dim]) -> Data:
+        """Return what `shaped` does, with zeros behind the ends."""
+        return self.masked(site, self.shaped(site, x, y, new), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,13 @@ class Windows(Spatial):
             more = self.each(self.padding)[i]
             return dim.padded(more, more).within(self.spans()[i])
         return dim if self.padding.lower() != "valid" else dim.within(self.spans()[i])
+
+    def plainly_same(self, spatial: list[Dim]) -> bool:
+        """Return whether the frames at both ends are those of TensorFlow's padding "SAME"."""
+        if not isinstance(self.padding, str) or self.padding.lower() == "valid":
+            return False
+        dims = zip(spatial, self.stride(), strict=True)
+        return all(stride == 1 or dim.size is not None for dim, stride in dims)
 
     def padded(self, tensor: Any, spatial: list[Dim], value: float) -> Any:
         """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""
