@@ -124,10 +124,10 @@ class SelfAttention(Layer):
         q, k, v = self._projected(site, x)
         mask = None
         if over.dynamic:
-            frames = replace(x, dims=(BATCH, over), tensor=q[:, :, 0, 0])
+            frames = replace(x, dims=(BATCH, over), tensor=q[:, 0, :, 0])
             mask = site.run.mask(over, frames)[:, None, None, :]
         if self.attention_left_only:
-            place = tf.range(tf.shape(q)[1])
+            place = tf.range(tf.shape(q)[2])
             earlier = (place[None, :] <= place[:, None])[None, None]
             mask = earlier if mask is None else tf.logical_and(mask, earlier)
         y = self._attended(site, x, over, (q, k, v), mask)
@@ -139,11 +139,16 @@ class SelfAttention(Layer):
         return replace(out, tensor=tf.reshape(y, [*tf.unstack(tf.shape(y)[:2]), self.n_out]))
 
     def _projected(self, site: Site, x: Data) -> list[Any]:
-        """Return queries, keys and values of x: float [batch, time, heads, size]."""
+        """Return queries, keys and values of x: float [batch, heads, time, size].
+
+        Heads are put in front once, for all products, rather than by each of them.
+        """
         key, value = self._sizes
         y = affine(x, site.param("QKV", (), None), None)
         sizes = tf.unstack(tf.shape(y)[:-1])
         y = tf.reshape(y, [*sizes, self.num_heads, 2 * key + value])
+        if len(sizes) > 1:
+            y = tf.transpose(y, [0, 2, 1, 3])
         q, k, v = tf.split(y, [key, key, value], axis=-1)
         return [q * key**-0.5, k, v]
 
@@ -163,7 +168,8 @@ class SelfAttention(Layer):
             site.set_state(name, data)
         k, v, valid = (before[n].tensor for n in ("k", "v", "valid"))
         mask = valid[:, None, None, :]
-        y = self._attended(site, x, None, (new[0][:, None], k, v), mask)
+        k, v = (tf.transpose(t, [0, 2, 1, 3]) for t in (k, v))
+        y = self._attended(site, x, None, (new[0][:, :, None], k, v), mask)
         out = x.with_feature(site.feature(self.n_out))
         return replace(out, tensor=tf.reshape(y, [-1, self.n_out]))
 
@@ -172,19 +178,20 @@ class SelfAttention(Layer):
     ) -> Any:
         """Return float [batch, queries, heads, value].
 
-        qkv: float [batch, queries or keys, heads, size]. mask: bool, to broadcast against [batch,
+        qkv: float [batch, heads, queries or keys, size]. mask: bool, to broadcast against [batch,
         heads, queries, keys].
         """
         q, k, v = qkv
-        energy = tf.einsum("bqhd,bkhd->bhqk", q, k)
+        energy = tf.matmul(q, k, transpose_b=True)
         if self.key_shift is not None:
-            energy += tf.einsum("bqhd,qkd->bhqk", q, self._shift(site, over, tf.shape(k)[1]))
+            energy += tf.einsum("bhqd,qkd->bhqk", q, self._shift(site, over, tf.shape(k)[2]))
         if mask is not None:
-            energy = tf.where(mask, energy, energy.dtype.min)
+            # Added once: a choice between energies is a pass more, forward and backward.
+            energy += tf.where(mask, 0.0, energy.dtype.min / 2)
         weights = tf.nn.softmax(energy)
         if self.attention_dropout and site.run.mode.train:
             weights = self._dropped(site, weights, over)
-        return tf.einsum("bhqk,bkhd->bqhd", weights, v)
+        return tf.transpose(tf.matmul(weights, v), [0, 2, 1, 3])
 
     def _shift(self, site: Site, over: Dim | None, keys: Any) -> Any:
         """Return float [queries, keys, key_dim]."""
