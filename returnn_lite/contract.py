@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from returnn_lite.beam import latest
 from returnn_lite.data import Data, in_common_beam, with_hypotheses
@@ -44,13 +44,37 @@ def contract(
             )
     a, b = (masked, b) if small is a else (a, masked)
     every = dict.fromkeys([*a.dims, *b.dims])
-    letters = {d: chr(ord("a") + i) for i, d in enumerate(every)}
     kept = with_hypotheses(out.dims) if apart else out.dims
     dims = [d for d in every if d not in kept and d not in over] + list(kept)
-    left, right, result = ("".join(letters[d] for d in x) for x in (a.dims, b.dims, dims))
-    tensor = tf.einsum(f"{left},{right}->{result}", a.tensor, b.tensor)
-    found = replace(out, dims=tuple(dims), beam=beam, tensor=tensor)
+    found = replace(out, dims=tuple(dims), beam=beam, tensor=_product(a, b, over, dims))
     return found if apart is None else found.together(apart)
+
+
+def _product(a: Data, b: Data, over: list[Dim], dims: list[Dim]) -> Any:
+    """Return the sum over some dims of a * b, a tensor with the given dims."""
+    shared = [d for d in dims if d in a.dims and d in b.dims]
+    alone = [[d for d in dims if d in x.dims and d not in shared] for x in (a, b)]
+    sums = [d for d in over if d in a.dims and d in b.dims]
+    if not len(alone[0]) == len(alone[1]) == len(sums) == len(over) == 1:
+        letters = {d: chr(ord("a") + i) for i, d in enumerate(dict.fromkeys([*a.dims, *b.dims]))}
+        left, right, result = ("".join(letters[d] for d in x) for x in (a.dims, b.dims, dims))
+        return tf.einsum(f"{left},{right}->{result}", a.tensor, b.tensor)
+    # A matrix product for each entry of the others: its operands are transposed once, where einsum
+    # does so again for each gradient.
+    (row,), (column,) = alone
+    if dims.index(column) < dims.index(row):
+        a, b, row, column = b, a, column, row
+    left, a_first = _matrices(a, shared, row, over[0])
+    right, b_first = _matrices(b, shared, over[0], column)
+    y = tf.matmul(left, right, transpose_a=a_first, transpose_b=b_first)
+    found = [*shared, row, column]
+    return y if found == dims else tf.transpose(y, [found.index(d) for d in dims])
+
+
+def _matrices(x: Data, front: list[Dim], row: Dim, column: Dim) -> tuple[Any, bool]:
+    """Return matrices, the other dims in front, and whether they have their columns first."""
+    first = list(x.dims) == [*front, column, row]
+    return (x.tensor, True) if first else (x.ordered([*front, row, column]).tensor, False)
 
 
 def _checked(site: Site, b: Data, found: Dim, needed: Dim) -> Data:
