@@ -135,16 +135,16 @@ def _depthwise(
     """Return a convolution in which each feature has filters of its own, over 1 or 2 dims."""
     inputs = frames.shape[-1]
     weights = tf.reshape(weights, [*weights.shape[:-2], inputs, weights.shape[-1] // inputs])
-    if len(strides) == 1:
-        frames, weights = frames[:, None], weights[None]
+    if len(strides) == 1:  # windows that are high are faster than wide ones
+        frames, weights = frames[:, :, None], weights[:, None]
     step = strides[0]
     even = len(set(strides)) == 1 and (step == 1 or max(rates) == 1)
-    rates2 = (1, *rates) if len(rates) == 1 else rates
+    rates2 = (*rates, 1)[:2]
     steps = [1, step, step, 1] if even else [1, 1, 1, 1]
     y = tf.nn.depthwise_conv2d(frames, weights, steps, padding, dilations=rates2)
-    apart = (1, *strides) if len(strides) == 1 else strides
+    apart = (*strides, 1)[:2]
     y = y if even else y[:, :: apart[0], :: apart[1]]
-    return y[:, 0] if len(strides) == 1 else y
+    return y[:, :, 0] if len(strides) == 1 else y
 
 
 def _before_feature(x: Data, dim: Dim) -> Data:
