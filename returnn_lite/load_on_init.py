@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.node import Node
+from returnn_lite.node import Node, ParamSpec
 from returnn_lite.parameters import Array, load_checkpoint
 
 
@@ -16,12 +16,12 @@ def loaded_names(node: Node) -> list[str]:
     return [name for inner in node.inner.all_nodes() for name in inner.params]
 
 
-def loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
+def loaded_on_init(node: Node, specs: Mapping[str, ParamSpec]) -> dict[str, Array]:
     """Return those of the parameters that a subnetwork's load_on_init gives, read from there.
 
     Raises NetworkError where the checkpoint lacks one, or has it in another shape.
     """
-    names = [name for name in loaded_names(node) if name in values]
+    names = [name for name in loaded_names(node) if name in specs]
     if not names:
         return {}
     path: str = node.layer.load_on_init  # type: ignore[attr-defined]
@@ -29,10 +29,10 @@ def loaded_on_init(node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
     loaded = {}
     for name in names:
         short = name.removeprefix(node.param_name(""))
-        if short not in found or found[short].shape != values[name].shape:
+        if short not in found or found[short].shape != specs[name].shape:
             shape = found[short].shape if short in found else "none"
             raise NetworkError(
-                f"{node}: found {short!r} of shape {shape} in {path}, needed {values[name].shape}"
+                f"{node}: found {short!r} of shape {shape} in {path}, needed {specs[name].shape}"
                 f"{nearest(short, found) if short not in found else ''}"
             )
         loaded[name] = found[short]

@@ -146,11 +146,12 @@ class Network:
     def _add_variables(self, known: dict[str, Any]) -> None:
         """Make the parameters that there are not yet."""
         specs = {n: s for n, s in self.param_specs().items() if n not in known}
-        values = {n: initial_value(n, s, self.seed) for n, s in specs.items()}
+        loaded: dict[str, Array] = {}
         for node in self.nodes():
-            values.update(loaded_on_init(node, values))
-        for name, value in values.items():
-            spec = specs[name]
+            loaded.update(loaded_on_init(node, specs))
+        # One after the other, so that not all of the values are held at once.
+        for name, spec in specs.items():
+            value = loaded.pop(name) if name in loaded else initial_value(name, spec, self.seed)
             with tf.device(f"/device:{spec.device}:*" if spec.device else None):
                 known[name] = tf.Variable(value, name=name, trainable=spec.trainable)
 
