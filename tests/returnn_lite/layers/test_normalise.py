@@ -70,6 +70,34 @@ def test_batch_norm_in_training_is_its_formula_without_padding() -> None:
     check(network, {"data": dense(LENGTHS, 4)}, formula)
 
 
+@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("affine", [True, False])
+def test_with_padding_it_is_the_formula_over_all_frames(*, version: int, affine: bool) -> None:
+    options = {"param_version": version, "masked_time": False, "momentum": 0.25}
+    options |= {"use_std": affine, "use_shift": affine}
+    network = make({"class": "batch_norm", **options})
+    rng = np.random.default_rng(1)
+    params = {n: rng.uniform(0.5, 2.0, s) for n, s in network.param_shapes().items()}
+    network.set_params(params)
+    data = dense(LENGTHS, 4)
+    frame = frame_of(network, {"data": data}, train=True)
+    found = frame.value(network.scope.get("output")).tensor.numpy()
+    padded = [np.pad(x[:n], [[0, 4 - n], [0, 0]]) for x, n in zip(*data, strict=True)]
+    x = np.concatenate(padded).astype(np.float64)
+    needed = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-3)
+    given = {n.rsplit("_", 1)[-1]: v.reshape(-1) for n, v in params.items()}
+    if affine:
+        needed = needed * given["gamma"] + given["beta"]
+    np.testing.assert_allclose(found.reshape(-1, 4), needed, rtol=1e-4, atol=1e-5)
+    unbiased = version == 2 and affine
+    own = {"mean": x.mean(axis=0), "variance": x.var(axis=0, ddof=int(unbiased))}
+    assert len(frame.run.updates) == 2
+    for name, value in frame.run.updates.items():
+        short = name.rsplit("_", 1)[-1]
+        new = given[short] + 0.25 * (own[short] - given[short])
+        np.testing.assert_allclose(value.numpy().reshape(-1), new, rtol=1e-5)
+
+
 RUNNING = {"mean": 0.5, "variance": 2.0}
 
 
