@@ -11,6 +11,9 @@ A job is one module, `jobs/<family>/<name>.py`, that defines
   enough to be read where a recipe is planned; where their content changes, the stage is another;
 - where something of its outputs is known before it runs, `expected(params, inputs) -> dict[str,
   Expected]`, by their names, from what is known of its inputs; what does not fit is a JobError;
+- where its work can be done in shards, `merge(inputs, parts, outputs, params, log)`, which puts
+  together the Outputs of all shards, so that they are as if made at once; its `run` takes a fifth
+  argument, the Shard (see jobs/shards.py) that it is to do;
 - `run(inputs, outputs, params, log) -> None`. What lets a killed run go on later is in the folder
   `checkpoints` beside the outputs, and may go once these are there.
 

@@ -32,13 +32,15 @@ class Skipped:
         if not self.skip and len(self.reasons) >= SHOWN:
             self._fail("at least ")
 
-    def finish(self, path: Path, total: int, log: logging.Logger) -> None:
+    def finish(self, path: Path, total: int, log: logging.Logger, *, whole: bool = True) -> None:
         """Write the list as JSONL of {"utt", "reason"}; total: number of utterances seen.
 
-        Raises JobError where one may not be skipped, or where all are bad.
+        whole: whether these are all, and not those of a shard. Raises JobError where one may not
+        be skipped, or where all are bad.
         """
-        if self.reasons and (not self.skip or len(self.reasons) == total):
-            self._fail("all " if len(self.reasons) == total else "")
+        every = whole and len(self.reasons) == total
+        if self.reasons and (not self.skip or every):
+            self._fail("all " if every else "")
         with written(path) as tmp, tmp.open("w", encoding="utf-8") as out:
             for utt, reason in self.reasons.items():
                 out.write(json.dumps({"utt": utt, "reason": reason}, ensure_ascii=False) + "\n")

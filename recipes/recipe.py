@@ -37,6 +37,8 @@ class Stage:
     params: the job's parameters, as JSON values.
     keep: for how long the outputs stay, all or by name: "always", or "until_used": until each stage
         that reads this one is done. What is needed again after that is made again. Never hashed.
+    shards: in how many jobs of their own its work is done, the same as in one; None: as many as the
+        recipe says. Never hashed.
     made_at: `file:line` for error messages; filled in.
     """
 
@@ -44,6 +46,7 @@ class Stage:
     inputs: Inputs = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     keep: Keep = "always"
+    shards: int | None = None
     made_at: str = _made_at()
 
 
@@ -62,11 +65,13 @@ class Recipe:
     """An experiment: named stages and the scores that it reports.
 
     name: the name of its file, without `.py`.
+    shards: in how many jobs each stage is done whose job can be split, where it does not say.
     """
 
     name: str
     stages: Mapping[str, Stage]
     scores: tuple[Score, ...] = ()
+    shards: int = 1
     made_at: str = _made_at()
 
     def replace(self, name: str, **params: Mapping[str, Any]) -> Recipe:
@@ -87,6 +92,15 @@ class Recipe:
         Raises ValueError for a stage that the recipe does not have.
         """
         return self._changed(self.name, {stage: {"keep": p} for stage, p in policies.items()})
+
+    def sharded(self, shards: int, **stages: int) -> Recipe:
+        """Return the recipe done in shards: `sharded(8)`, or `sharded(8, search_fusion=32)`.
+
+        stages: other numbers, of some stages. Raises ValueError for a stage that the recipe does
+        not have.
+        """
+        changed = self._changed(self.name, {stage: {"shards": n} for stage, n in stages.items()})
+        return dataclasses.replace(changed, shards=shards)
 
     def _stage(self, name: str) -> Stage:
         if name not in self.stages:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.job import Job, JobError, load_job, nearest, outputs_of, referring
+from jobs.job import Job, JobError, Resources, job_names, load_job, nearest, outputs_of, referring
+from jobs.shards import WHOLE, Shard
 from jobs.typed_json import from_json, to_json
 from recipes.recipe import Policy, Recipe, Stage
 from workflows.load import shown
@@ -40,7 +41,8 @@ class Node:
 
     name: `recipe/stage`, of the first recipe that has it. params: the job's Params, with `{data}`
     as it stands in the recipe. inputs: a value for each field of the job's Inputs. external: name
-    and digest of each file that is read where the recipe is planned.
+    and digest of each file that is read where the recipe is planned. shard: which part of the work
+    it does. shards: the stages whose outputs it puts together; none where it does the work itself.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Node:
     inputs: Mapping[str, Input]
     hash: str
     external: Sequence[tuple[str, str]] = ()
+    shard: Shard = WHOLE
+    shards: Sequence[Node] = ()
 
     @property
     def folder(self) -> str:
@@ -65,18 +69,31 @@ class Node:
     def reads(self) -> frozenset[str]:
         """Folders of all stages whose files it needs, also those that others only refer to."""
         found = {source.node.folder for source in self.sources}
+        found |= {shard.folder for shard in self.shards}
         for source in self.sources:
             if source.name in referring(source.node.job):
                 found |= source.node.reads
         return frozenset(found)
 
+    @property
+    def resources(self) -> Resources:
+        """What it may use; to put shards together takes one core."""
+        found = self.job.resources(self.params)
+        return dataclasses.replace(found, threads=1, gpu=0) if self.shards else found
+
 
 def make_node(
-    name: str, job: Job, params: Any, inputs: Mapping[str, Input], data: str | None = None
+    name: str,
+    job: Job,
+    params: Any,
+    inputs: Mapping[str, Input],
+    data: str | None = None,
+    shard: Shard = WHOLE,
 ) -> Node:
     """Make a node and its hash: over what changes the outputs, and nothing else.
 
-    data: what `{data}` stands for in the paths of external files.
+    data: what `{data}` stands for in the paths of external files. shard: the part of the work that
+    it does; into how many shards the whole is split is no part of its hash, as it changes nothing.
     """
     identity = {
         "job": job.NAME,
@@ -88,9 +105,19 @@ def make_node(
     contents = _external_contents(job, params, data)
     if contents:
         identity["external"] = contents
+    if not shard.whole:
+        identity["shard"] = [shard.index, shard.count]
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Node(name=name, job=job, params=params, inputs=inputs, hash=digest, external=contents)
+    return Node(
+        name=name,
+        job=job,
+        params=params,
+        inputs=inputs,
+        hash=digest,
+        external=contents,
+        shard=shard,
+    )
 
 
 def _external_contents(job: Job, params: Any, data: str | None) -> list[tuple[str, str]]:
@@ -121,6 +148,8 @@ def resolve(recipe: Recipe, data: str | None = None) -> dict[str, Node]:
     Raises JobError, one line for each mistake, with the file and line of its stage.
     """
     errors: list[str] = []
+    if not _is_count(recipe.shards):
+        errors.append(f"{shown(recipe.made_at)}: shards: {_COUNT.format(recipe.shards)}")
     drafts = {name: _Draft(recipe, name, errors) for name in recipe.stages}
     for draft in drafts.values():
         draft.check_references(drafts)
@@ -139,6 +168,13 @@ def resolve(recipe: Recipe, data: str | None = None) -> dict[str, Node]:
     for name in order:
         nodes[name] = drafts[name].node(nodes, data)
     return {name: nodes[name] for name in recipe.stages}
+
+
+_COUNT = "found {!r}, needed a whole number from 1 on"
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 def _order(recipe: Recipe, drafts: Mapping[str, _Draft], errors: list[str]) -> list[str]:
@@ -161,6 +197,7 @@ class _Draft:
 
     def __init__(self, recipe: Recipe, name: str, errors: list[str]) -> None:
         self.stage: Stage = recipe.stages[name]
+        self.recipe = recipe
         self.name = f"{recipe.name}/{name}"
         self.where = f"{shown(self.stage.made_at)}: stage {name!r}"
         self.errors = errors
@@ -184,6 +221,7 @@ class _Draft:
         if self.job:
             self._check_names(self.job)
             self._check_keep(self.job)
+            self._check_shards(self.job)
         for stage, output in self.references():
             text = f"{stage}.{output}" if output else stage
             if not output:
@@ -222,6 +260,21 @@ class _Draft:
             if policy not in typing.get_args(Policy):
                 self._error(f"keep: found {policy!r}, needed 'always' or 'until_used'")
 
+    def _check_shards(self, job: Job) -> None:
+        shards = self.stage.shards
+        if shards is not None and not _is_count(shards):
+            self._error(f"shards: {_COUNT.format(shards)}")
+        elif shards not in (None, 1) and not hasattr(job, "merge"):
+            able = ", ".join(n for n in job_names() if hasattr(load_job(n), "merge"))
+            self._error(f"shards: found {shards} of {job.NAME}, needed a job of these: {able}")
+
+    @property
+    def shards(self) -> int:
+        """In how many shards it is done."""
+        if not hasattr(self.job, "merge"):
+            return 1
+        return self.recipe.shards if self.stage.shards is None else self.stage.shards
+
     def _error(self, text: str) -> None:
         self.errors.append(f"{self.where}: {text}")
 
@@ -237,7 +290,15 @@ class _Draft:
         inputs: dict[str, Input] = {f.name: typing.cast(Input, f.default) for f in fields}
         for key, value in self.stage.inputs.items():
             inputs[key] = output(value) if isinstance(value, str) else tuple(map(output, value))
-        return make_node(self.name, self.job, self.params, inputs, data)
+        whole = make_node(self.name, self.job, self.params, inputs, data)
+        if self.shards == 1:
+            return whole
+        shards = [
+            make_node(f"{self.name} {i + 1}/{self.shards}", self.job, self.params, inputs, data, s)
+            for i in range(self.shards)
+            for s in [Shard(index=i, count=self.shards)]
+        ]
+        return dataclasses.replace(whole, shards=shards)
 
 
 def _split(reference: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ def page() -> str:
 def _section(job: Job) -> str:
     """Return a job's section: what it does, and tables of its fields."""
     text = inspect.cleandoc(str(job.__doc__)) if job.__doc__ else ""
+    text += "\n\nIt can be done in shards." if hasattr(job, "merge") else ""
     parts = [f"\n## {job.NAME}\n\n{text}\n"]
     for title, cls in (("Inputs", job.Inputs), ("Outputs", job.Outputs), ("Params", job.Params)):
         fields = dataclasses.fields(cls)

@@ -26,7 +26,8 @@ def report_page(recipe: str) -> str:
 class Plan:
     """recipes: by name. stages: recipe -> stage -> node. nodes: folder in the store -> node.
 
-    table: the stage that makes the table of scores. files: of the recipes, by name.
+    Nodes are those of stages, and of the shards of those that are split. table: the stage that
+    makes the table of scores. files: of the recipes, by name.
     """
 
     files: Mapping[str, Path]
@@ -61,7 +62,8 @@ def make_plan(names: Sequence[str], data: str | None = None) -> Plan:
     table = _table(recipes, stages)
     nodes: dict[str, Node] = {}
     for node in [n for of_recipe in stages.values() for n in of_recipe.values()] + [table]:
-        nodes.setdefault(node.folder, node)
+        if node.folder not in nodes:
+            nodes |= {shard.folder: shard for shard in node.shards} | {node.folder: node}
     return Plan(
         files={recipe.name: recipe_path(asked) for asked, recipe in recipes.items()},
         recipes={recipe.name: recipe for recipe in recipes.values()},

@@ -70,12 +70,9 @@ def planned(plan: Plan, results: Path) -> list[Planned]:
             user=_user(),
             host=platform.node(),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
-            stages={
-                **{s: _stage(n, plan.recipes[name].stages[s].keep) for s, n in nodes.items()},
-                "score table": table,
-            },
+            stages={**_stages(plan, name), "score table": table},
         )
-        for name, nodes in plan.stages.items()
+        for name in plan.stages
     ]
 
 
@@ -85,6 +82,17 @@ def lasting(plan: Plan) -> list[str]:
     read = {folder for stage in stages for folder in stage.reads}
     going = {stage.folder for stage in stages if stage.release} & read
     return [folder for folder in plan.nodes if folder not in going]
+
+
+def _stages(plan: Plan, recipe: str) -> dict[str, PlannedStage]:
+    """Return the stages of a recipe, and shards, which are of no use once they are together."""
+    found = {}
+    for name, node in plan.stages[recipe].items():
+        for shard in plan.nodes[node.folder].shards:
+            place = f"{name} {shard.shard.index + 1}/{shard.shard.count}"
+            found[place] = _stage(shard, "until_used")
+        found[name] = _stage(plan.nodes[node.folder], plan.recipes[recipe].stages[name].keep)
+    return found
 
 
 def _stage(node: Node, keep: Keep) -> PlannedStage:

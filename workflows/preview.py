@@ -56,7 +56,7 @@ def steps(plan: Plan, store: Path, data: str | None, *, whole: bool = False) -> 
                     node=node,
                     why=reasons.why(node),
                     bytes=_bytes(node, expected[node.folder], before, store),
-                    mem_mb=node.job.resources(node.params).mem_mb,
+                    mem_mb=node.resources.mem_mb,
                     peak_mib=before.get("peak_memory_mib"),
                 )
             )
@@ -86,6 +86,8 @@ def expectations(plan: Plan, data: str | None) -> tuple[dict[str, dict[str, Expe
     found: dict[str, dict[str, Expected]] = {}
     errors = []
     for node in _order(plan):
+        if not node.shard.whole:
+            continue
         inputs = {
             name: found[value.node.folder].get(value.name, Expected())
             for name, value in node.inputs.items()
@@ -97,6 +99,11 @@ def expectations(plan: Plan, data: str | None) -> tuple[dict[str, dict[str, Expe
                 found[node.folder] = node.job.expected(placed(node.params, data), inputs)
             except JobError as error:
                 errors.append(f"{node.name}: {error}")
+        for shard in node.shards:
+            found[shard.folder] = {
+                name: dataclasses.replace(e, bytes=e.bytes // len(node.shards))
+                for name, e in found[node.folder].items()
+            }
     return found, errors
 
 

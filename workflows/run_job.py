@@ -22,6 +22,7 @@ from typing import Any
 
 from jobs.files import remove, remove_leftovers
 from jobs.job import Job, JobError, load_job, outputs_of
+from jobs.shards import Shard
 from jobs.typed_json import from_json
 from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY, USAGE
 from workflows.gpus import leased
@@ -162,7 +163,7 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
     outputs = job.Outputs(**{k: folder / path for k, path in outputs_of(job).items()})
     started, start = datetime.now(UTC), time.monotonic()
     with peak_memory() as peak:
-        job.run(inputs, outputs, params, log)
+        _work(job, spec, folder.parent.parent, (inputs, outputs, params), log)
     if missing := _missing(folder, job):
         raise JobError(f"{job.NAME}: ended without an error, but did not make {missing}")
     run = {
@@ -176,6 +177,27 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
     write_manifest(folder / MANIFEST, spec, run)
     remove(folder / RELEASED)
     log.info("done in %.1f s, %d MiB", run["seconds"], peak.mib)
+
+
+def _work(
+    job: Job, spec: dict[str, Any], store: Path, files: tuple[Any, Any, Any], log: logging.Logger
+) -> None:
+    """Let a job do all of its work, or a shard of it, or put shards together that are all there.
+
+    files: inputs, outputs and params.
+    """
+    inputs, outputs, params = files
+    split: Any = job
+    folders = [store / folder for folder in spec.get("shards", [])]
+    if folders and all(_finished(folder, spec) for folder in folders):
+        names = outputs_of(job).items()
+        parts = [job.Outputs(**{k: folder / p for k, p in names}) for folder in folders]
+        split.merge(inputs, parts, outputs, params, log)
+    elif "shard" in spec:
+        shard = from_json(Shard, spec["shard"], "shard")
+        split.run(inputs, outputs, params, log, shard)
+    else:  # also where shards were put together before, and are gone
+        job.run(inputs, outputs, params, log)
 
 
 def _finished(folder: Path, spec: dict[str, Any]) -> bool:

@@ -167,7 +167,7 @@ class JobRule:
         return self.nodes[folder]
 
     def _resources(self, wildcards: Any) -> Resources:
-        return self.job.resources(self._node(wildcards).params)
+        return self._node(wildcards).resources
 
     def inputs(self, wildcards: Any) -> list[str]:
         """Return what a stage reads; of one that is done, what was removed is not made again."""

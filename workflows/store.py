@@ -35,8 +35,11 @@ def write_plan(plan: Plan, store: Path, results: Path) -> None:
             plans.check_names(ours, store)
             _register(ours, store)
             release = {s.folder for p in ours for s in p.stages.values() if s.release}
-            for node in plan.nodes.values():
-                _write_stage(node, store, release)
+            whole = [node for node in plan.nodes.values() if node.shard.whole]
+            for node in whole:
+                if not _write_stage(node, store, release):
+                    for shard in node.shards:
+                        _write_stage(shard, store, release)
         made = (store / plan.table.folder / MANIFEST).exists()
         for recipe, stages in plan.stages.items():
             links = {name: store / node.folder for name, node in stages.items()}
@@ -77,19 +80,20 @@ def _register(ours: list[plans.Planned], store: Path) -> None:
             log.warning("%s: read only: its owner may remove what this run uses", store)
 
 
-def _write_stage(node: Node, store: Path, release: set[str]) -> None:
-    """Write the specification of a stage, unless it is done."""
+def _write_stage(node: Node, store: Path, release: set[str]) -> bool:
+    """Write the specification of a stage, unless it is done; return whether it is."""
     folder = store / node.folder
     if folder.exists() and not folder.is_dir():
         raise JobError(f"{folder}: found a file, needed the place for a stage; move it away")
-    if finished(folder, map(str, outputs_of(node.job).values())):
-        if (folder / SPEC).exists():
-            return
-    else:
+    done = finished(folder, map(str, outputs_of(node.job).values()))
+    if done and (folder / SPEC).exists():
+        return True
+    if not done:
         with contextlib.suppress(FileNotFoundError):
             # Somebody removed an output: it is made again where it is needed.
             (folder / MANIFEST).replace(folder / RELEASED)
     _write(folder / SPEC, spec(node, sorted(node.reads & release)))
+    return done
 
 
 def spec(node: Node, release: list[str] | None = None) -> str:
@@ -106,6 +110,10 @@ def spec(node: Node, release: list[str] | None = None) -> str:
         "inputs": {key: _paths(value) for key, value in node.inputs.items()},
         "outputs": {name: str(path) for name, path in outputs_of(node.job).items()},
     }
+    if not node.shard.whole:
+        value["shard"] = to_json(node.shard)
+    if node.shards:
+        value["shards"] = [shard.folder for shard in node.shards]
     if node.external:
         value["external"] = to_json(node.external)
     if release:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.job import Expected, Resources, file
+from jobs.shards import WHOLE, Shard
 
 NAME = "align.ctc"
 VERSION = 1
@@ -57,7 +58,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
 
 
 @engine_errors()
-def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+def run(
+    inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
+) -> None:
     """Align."""
     from jobs.align.viterbi import check_blank, ctc_alignments, no_path, write_alignments
     from jobs.search.decode import features_dataset
@@ -70,7 +73,17 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     check_blank(network, data, params.layer)
     skipped = no_path(NAME, skip=params.on_no_path == "skip")
     found = ctc_alignments(
-        network, data, params.layer, skipped, log, repeat_labels=params.repeat_labels
+        network, data, params.layer, skipped, log, shard, repeat_labels=params.repeat_labels
     )
-    skipped.finish(outputs.skipped, len(data.tags), log)
+    skipped.finish(outputs.skipped, len(data.tags), log, whole=shard.whole)
     write_alignments(outputs.alignment, found, data)
+
+
+@engine_errors()
+def merge(
+    inputs: Inputs, parts: Sequence[Outputs], outputs: Outputs, params: Params, log: logging.Logger
+) -> None:
+    """Put the alignments of all shards together, in the order of the features."""
+    from jobs.align.viterbi import merge_alignments
+
+    merge_alignments(inputs.features, parts, outputs, params.on_no_path == "skip", NAME, log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.job import Expected, Resources, file
 from jobs.network_check import check_network
+from jobs.shards import WHOLE, Shard
 
 NAME = "align.search"
 VERSION = 1
@@ -64,7 +65,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
 
 
 @engine_errors()
-def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+def run(
+    inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
+) -> None:
     """Align."""
     from jobs.align.viterbi import (
         check_blank,
@@ -83,6 +86,16 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     )
     check_blank(network, data, params.layer)
     skipped = no_path(NAME, skip=params.on_no_path == "skip")
-    found = searched_alignments(network, data, params.layer, skipped, log)
-    skipped.finish(outputs.skipped, len(data.tags), log)
+    found = searched_alignments(network, data, params.layer, skipped, log, shard)
+    skipped.finish(outputs.skipped, len(data.tags), log, whole=shard.whole)
     write_alignments(outputs.alignment, found, data)
+
+
+@engine_errors()
+def merge(
+    inputs: Inputs, parts: Sequence[Outputs], outputs: Outputs, params: Params, log: logging.Logger
+) -> None:
+    """Put the alignments of all shards together, in the order of the features."""
+    from jobs.align.viterbi import merge_alignments
+
+    merge_alignments(inputs.features, parts, outputs, params.on_no_path == "skip", NAME, log)

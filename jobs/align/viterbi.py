@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from jobs.files import written
 from jobs.job import JobError
 from jobs.search.decode import beams, run_batches
+from jobs.shards import Shard, merge_sequences, merge_skipped
 from jobs.skipped import Skipped
 from returnn_lite.datasets.batches import Array
 from returnn_lite.datasets.dataset import HdfDataset
-from returnn_lite.hdf import HdfWriter
+from returnn_lite.hdf import HdfReader, HdfWriter
 from returnn_lite.native import ctc_align
 from returnn_lite.network import Network
+
+
+class Aligned(Protocol):
+    """The outputs of a job that aligns."""
+
+    @property
+    def alignment(self) -> Path: ...
+
+    @property
+    def skipped(self) -> Path: ...
 
 
 def check_blank(network: Network, data: HdfDataset, layer: str) -> None:
@@ -43,6 +56,7 @@ def ctc_alignments(
     layer: str,
     skipped: Skipped,
     log: logging.Logger,
+    shard: Shard,
     *,
     repeat_labels: bool,
 ) -> dict[str, Array]:
@@ -51,7 +65,7 @@ def ctc_alignments(
     skipped: gets the sequences that have no path.
     """
     found: dict[str, Array] = {}
-    for tags, batch, outputs in run_batches(network, data, layer, log):
+    for tags, batch, outputs in run_batches(network, data, layer, log, shard):
         out = outputs[layer]
         assert out.time_dim is not None
         log_probs = np.log(np.maximum(np.swapaxes(out.canonical(), 0, 1), 1e-38))
@@ -72,7 +86,12 @@ def ctc_alignments(
 
 
 def searched_alignments(
-    network: Network, data: HdfDataset, layer: str, skipped: Skipped, log: logging.Logger
+    network: Network,
+    data: HdfDataset,
+    layer: str,
+    skipped: Skipped,
+    log: logging.Logger,
+    shard: Shard,
 ) -> dict[str, Array]:
     """Return int32 [frames] for each sequence: the best path that a search found, blank last.
 
@@ -81,7 +100,7 @@ def searched_alignments(
     """
     blank = data.extern_data["classes"]["dim"]
     found: dict[str, Array] = {}
-    for tags, batch, outputs in run_batches(network, data, layer, log):
+    for tags, batch, outputs in run_batches(network, data, layer, log, shard):
         hypotheses = beams(tags, outputs, layer)
         for tag, labels, count in zip(tags, *batch["classes"], strict=True):
             best = hypotheses[tag][0].labels if hypotheses[tag] else []
@@ -103,3 +122,22 @@ def write_alignments(path: Path, found: dict[str, Array], data: HdfDataset) -> N
     with written(path) as tmp, HdfWriter(tmp, labels + 1, sparse=True) as out:
         for tag in (t for t in data.tags if t in found):
             out.write(tag, found[tag])
+
+
+def merge_alignments(
+    features: Path,
+    parts: Sequence[Aligned],
+    outputs: Aligned,
+    skip: bool,
+    where: str,
+    log: logging.Logger,
+) -> None:
+    """Put the alignments of all shards together, in the order of the features.
+
+    skip, where: of `no_path`. Raises JobError where no utterance has a path.
+    """
+    with HdfReader(features) as reader:
+        tags = reader.tags
+    good = merge_sequences([part.alignment for part in parts], outputs.alignment, tags)
+    lists = [part.skipped for part in parts]
+    merge_skipped(lists, outputs.skipped, good, no_path(where, skip=skip), log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from jobs.corpus.manifest import Utterance, read_manifest
 from jobs.files import written
 from jobs.job import Expected, JobError, Resources, file, unhashed
 from jobs.progress import progress
+from jobs.shards import WHOLE, Shard, merge_sequences, merge_skipped
 from jobs.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
     return {"features": Expected(bytes=size, seconds=seconds, stream=stream)}
 
 
-def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+def run(
+    inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
+) -> None:
     """Compute the features, in the manifest's order.
 
     Raises JobError for parameters that do not fit together, a corpus without utterances, and for
@@ -117,11 +120,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     if not utterances:
         raise JobError(f"{inputs.corpus}: found no utterances, needed at least one")
     opts = options(params)
-    skipped = Skipped(
-        where=str(inputs.corpus),
-        skip=params.on_bad == "skip",
-        advice="leave them out of the corpus, or set on_bad to 'skip'",
-    )
+    utterances = shard.of(utterances, [u.duration for u in utterances])
+    skipped = _skipped(inputs, params)
     with written(outputs.features) as tmp, HdfWriter(tmp, params.dim) as writer:
         results = _results(utterances, params, opts)
         for u, result in zip(progress(utterances, "features", log), results, strict=True):
@@ -129,7 +129,25 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
                 skipped.add(u.utt, result)
             else:
                 writer.write(u.utt, result)
-        skipped.finish(outputs.skipped, len(utterances), log)
+        skipped.finish(outputs.skipped, len(utterances), log, whole=shard.whole)
+
+
+def merge(
+    inputs: Inputs, parts: Sequence[Outputs], outputs: Outputs, params: Params, log: logging.Logger
+) -> None:
+    """Put the features of all shards together."""
+    good = merge_sequences([part.features for part in parts], outputs.features)
+    lists = [part.skipped for part in parts]
+    merge_skipped(lists, outputs.skipped, good, _skipped(inputs, params), log)
+
+
+def _skipped(inputs: Inputs, params: Params) -> Skipped:
+    """Return what collects the bad utterances."""
+    return Skipped(
+        where=str(inputs.corpus),
+        skip=params.on_bad == "skip",
+        advice="leave them out of the corpus, or set on_bad to 'skip'",
+    )
 
 
 def _results(utterances: list[Utterance], params: Params, opts: Any) -> Iterator[Features | str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Expected, JobError, Resources, file
 from jobs.network_check import check_network
+from jobs.shards import WHOLE, Shard
 
 NAME = "search.beam"
 VERSION = 1
@@ -67,7 +68,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
 
 
 @engine_errors()
-def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+def run(
+    inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
+) -> None:
     """Search."""
     from jobs.search.decode import beams, features_dataset, timed
     from jobs.search.networks import check_units, search_network
@@ -81,11 +84,20 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     utterances = searched(inputs.corpus, data.tags)
     network = search_network(model, params.network, params.layer, config, lm=inputs.lm)
     check_units(network, params.layer, units, model)
-    found, seconds = timed(network, data, params.layer, beams, log)
+    found, seconds = timed(network, data, params.layer, beams, log, shard)
     with written(outputs.hypotheses) as tmp:
         write_hypotheses(tmp, found, units)
     with written(outputs.search) as tmp:
-        write_speed(tmp, utterances, seconds)
+        write_speed(tmp, [u for u in utterances if u.utt in found], seconds)
+
+
+def merge(
+    inputs: Inputs, parts: Sequence[Outputs], outputs: Outputs, params: Params, log: logging.Logger
+) -> None:
+    """Put the hypotheses of all shards together, in the order of the features."""
+    from jobs.search.results import merge_searches
+
+    merge_searches(inputs.corpus, inputs.features, parts, outputs)
 
 
 def _values(path: Path | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy as np
 from jobs.job import JobError
 from jobs.progress import progress
 from jobs.search.networks import check_config
+from jobs.shards import WHOLE, Shard
 from jobs.train.datasets import kind, open_dataset
 from jobs.train.model import Model
 from returnn_lite.datasets.batches import Array, group, padded, sequence_order
@@ -56,15 +57,18 @@ def run_batches(
     data: Dataset,
     layer: str,
     log: logging.Logger,
+    shard: Shard = WHOLE,
     *,
     batch_frames: int = 20000,
     batch_sequences: int = 64,
 ) -> Iterator[tuple[list[str], Batch, Outputs]]:
-    """Yield names, inputs and outputs of batches of sequences of similar length."""
+    """Yield names, inputs and outputs of a shard's batches, of sequences of similar length."""
     lengths = data.lengths("data")
     order = sequence_order(lengths, "sorted", seed=0, epoch=0)
     limits = {"max_frames": batch_frames, "max_sequences": batch_sequences}
-    for indices in progress(group(order, lengths, **limits), "batches", log):
+    batches = group(order, lengths, **limits)
+    batches = shard.of(batches, [float(lengths[batch].sum()) for batch in batches])
+    for indices in progress(batches, "batches", log):
         batch = padded(data, indices)
         yield [data.tags[i] for i in indices], batch, _run(network, batch, layer)
 
@@ -112,8 +116,9 @@ def timed(
     layer: str,
     hypotheses: Callable[[list[str], Outputs, str], Mapping[str, list[Hypothesis]]],
     log: logging.Logger,
+    shard: Shard = WHOLE,
 ) -> tuple[dict[str, list[Hypothesis]], float]:
-    """Return the hypotheses of all sequences, in the data's order, and the seconds it took.
+    """Return the hypotheses of a shard's sequences, in the data's order, and the seconds it took.
 
     The seconds are those of reading, searching and reading out, without loading and building the
     graph. Raises JobError for a sequence without hypothesis, and for a value of the config that the
@@ -122,13 +127,14 @@ def timed(
     warm_up(network, data, layer)
     start = time.monotonic()
     found: dict[str, list[Hypothesis]] = {}
-    for tags, _, outputs in run_batches(network, data, layer, log):
+    for tags, _, outputs in run_batches(network, data, layer, log, shard):
         found.update(hypotheses(tags, outputs, layer))
     seconds = time.monotonic() - start
-    for tag in data.tags:
+    order = [tag for tag in data.tags if tag in found]
+    for tag in order:
         if not found[tag] or not np.isfinite(found[tag][0].score):
             raise JobError(
                 f"{tag}: found no hypothesis with a finite score, needed one; the model's "
                 "parameters are of no use: see the losses in scores.json of its training"
             )
-    return {tag: found[tag] for tag in data.tags}, seconds
+    return {tag: found[tag] for tag in order}, seconds

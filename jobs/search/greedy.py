@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from jobs import network_expected
 from jobs.engine_errors import engine_errors
 from jobs.files import written
 from jobs.job import Expected, Resources, file
+from jobs.shards import WHOLE, Shard
 
 NAME = "search.greedy"
 VERSION = 1
@@ -53,7 +54,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
 
 
 @engine_errors()
-def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -> None:
+def run(
+    inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
+) -> None:
     """Search."""
     from jobs.search.best_path import best_paths
     from jobs.search.decode import features_dataset, timed
@@ -67,8 +70,17 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     utterances = searched(inputs.corpus, data.tags)
     network = search_network(model, None, params.layer, {}, lm=None)
     check_units(network, params.layer, units, model)
-    found, seconds = timed(network, data, params.layer, best_paths, log)
+    found, seconds = timed(network, data, params.layer, best_paths, log, shard)
     with written(outputs.hypotheses) as tmp:
         write_hypotheses(tmp, found, units)
     with written(outputs.search) as tmp:
-        write_speed(tmp, utterances, seconds)
+        write_speed(tmp, [u for u in utterances if u.utt in found], seconds)
+
+
+def merge(
+    inputs: Inputs, parts: Sequence[Outputs], outputs: Outputs, params: Params, log: logging.Logger
+) -> None:
+    """Put the hypotheses of all shards together, in the order of the features."""
+    from jobs.search.results import merge_searches
+
+    merge_searches(inputs.corpus, inputs.features, parts, outputs)

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from jobs.corpus.manifest import Utterance, read_manifest
+from jobs.files import written
 from jobs.job import JobError
 from jobs.search.decode import Hypothesis
+from jobs.shards import merge_lines
 from jobs.units.units import Units
+from returnn_lite.hdf import HdfReader
+
+
+class Searched(Protocol):
+    """The outputs of a job that searches."""
+
+    @property
+    def hypotheses(self) -> Path: ...
+
+    @property
+    def search(self) -> Path: ...
 
 
 def searched(corpus: Path, tags: Sequence[str]) -> list[Utterance]:
@@ -54,3 +68,20 @@ def write_speed(path: Path, utterances: Sequence[Utterance], seconds: float) -> 
     factor = seconds / audio if audio else None
     content = {"audio_seconds": audio, "seconds": seconds, "real_time_factor": factor}
     path.write_text(json.dumps(content) + "\n", "utf-8")
+
+
+def merge_searches(
+    corpus: Path, features: Path, parts: Sequence[Searched], outputs: Searched
+) -> None:
+    """Put the hypotheses of all shards together, in the order of the features; add up their times.
+
+    Raises JobError where the corpus or a shard lacks an utterance.
+    """
+    with HdfReader(features) as reader:
+        utterances = searched(corpus, reader.tags)
+    merge_lines(
+        [part.hypotheses for part in parts], outputs.hypotheses, [u.utt for u in utterances]
+    )
+    seconds = sum(json.loads(part.search.read_text("utf-8"))["seconds"] for part in parts)
+    with written(outputs.search) as tmp:
+        write_speed(tmp, utterances, seconds)

@@ -56,6 +56,13 @@ def test_where_a_stage_is_written_makes_no_difference() -> None:
     )
 
 
+def test_a_recipe_in_shards() -> None:
+    split = BASE.sharded(8, score=2)
+    assert (split.shards, BASE.shards, split.name) == (8, 1, "base")
+    assert [split.stages[name].shards for name in ("ctc", "score")] == [None, 2]
+    assert split.replace("other", ctc={"seed": 2}).shards == 8
+
+
 def test_a_variant_merges_objects_within_params() -> None:
     stages = {"ctc": Stage(job="train.network", params={"options": {"epochs": 4, "seed": 1}})}
     variant = Recipe(name="base", stages=stages).replace("other", ctc={"options": {"seed": 2}})

@@ -50,6 +50,20 @@ def test_another_lm_scale_runs_search_and_scoring_again_and_nothing_else(tmp_pat
     assert changed == {"tune", *fused}
 
 
+def test_shards_move_no_hash(tmp_path: Path) -> None:
+    variant = tmp_path / "split.py"
+    variant.write_text(
+        "from recipes import commands\nRECIPE = commands.RECIPE.replace('split').sharded(4)\n"
+    )
+    plan = make_plan([str(variant)])
+    pinned = json.loads(PINNED.read_text())["commands"]
+    assert {stage: node.folder for stage, node in plan.stages["split"].items()} == pinned
+    split = {stage for stage, node in plan.stages["split"].items() if len(node.shards) == 4}
+    searches = {"search_ctc", "search_transducer", "search_fusion", "search_fusion_dev"}
+    features = {"features_train", "features_dev", "features_test"}
+    assert split == {*features, "align_train", "align_dev", "realign_dev", *searches}
+
+
 def test_recipes_load_without_libraries() -> None:
     code = (
         "import importlib, sys\n"

@@ -15,6 +15,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 CONTRACT = ["__init__.py", "job.py", "typed_json.py", "files.py", "progress.py"]
+CONTRACT += ["shards.py", "skipped.py"]
 
 WRITE = '''
 """Write a text, or fail, or take long."""
@@ -70,6 +71,47 @@ def run(inputs, outputs, params, log):
     with written(outputs.parts) as tmp:
         tmp.mkdir()
         (tmp / "part").write_text(params.text)
+'''
+
+SPLIT = '''
+"""Number lines, possibly in shards."""
+from dataclasses import dataclass
+from pathlib import Path
+from jobs.files import written
+from jobs.job import JobError, Resources, file, unhashed
+from jobs.shards import WHOLE
+
+NAME = "toy.split"
+VERSION = 1
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    text: Path | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    text: Path = file("text.txt")
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    lines: int = 7
+    fail: int = unhashed(-1)
+
+def resources(params):
+    return Resources(threads=2, mem_mb=100, minutes=5)
+
+def run(inputs, outputs, params, log, shard=WHOLE):
+    lines = shard.of(range(params.lines), [1.0] * params.lines)
+    log.info("lines %s of %d", lines, shard.count)
+    if params.fail in lines:
+        raise JobError(f"found line {params.fail}, needed another")
+    with written(outputs.text) as tmp:
+        tmp.write_text("".join(f"line {i}\\n" for i in lines))
+
+def merge(inputs, parts, outputs, params, log):
+    log.info("puts %d together", len(parts))
+    with written(outputs.text) as tmp:
+        tmp.write_text("".join(part.text.read_text() for part in parts))
 '''
 
 TABLE = '''
@@ -224,7 +266,7 @@ class Toy:
 
 
 def make_project(root: Path) -> Toy:
-    """Make a project with our Snakefile, and the jobs toy.write and score.table."""
+    """Make a project with our Snakefile, and the jobs toy.write, toy.split and score.table."""
     root.mkdir()
     for name in ("Snakefile", "config.yaml", "constraints.txt"):
         shutil.copy(PROJECT / name, root)
@@ -234,9 +276,11 @@ def make_project(root: Path) -> Toy:
         (root / folder).mkdir()
         for name in files:
             shutil.copy(PROJECT / folder / name, root / folder)
-    for path, text in (("toy/write.py", WRITE), ("score/table.py", TABLE)):
+    for path, text in (
+        ("toy/write.py", WRITE), ("toy/split.py", SPLIT), ("score/table.py", TABLE)
+    ):  # fmt: skip
         target = root / "jobs" / path
-        target.parent.mkdir()
+        target.parent.mkdir(exist_ok=True)
         (target.parent / "__init__.py").touch()
         target.write_text(text)
     return Toy(root)

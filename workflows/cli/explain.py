@@ -6,6 +6,7 @@ Of parameters, those that differ from their defaults come first.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from typing import Any
 
 from workflows.chain import chain, choose, differing, locate, rows
 from workflows.cli.sizes import bytes_text, time_text
+from workflows.stages import record
 
 WIDTH = 100
 LONG = 200  # characters of a value that are shown without --full
@@ -35,9 +37,13 @@ def main(options: argparse.Namespace) -> int:
         found = [choose(found, " ".join(options.row))]
     stages = chain(store, [row.folder for row in found] or [folder])
     lines = [f"row {row.text}: {row.folder}" for row in found]
-    lines += ["", *_common(stages)]
+    shards = {known["hash"]: _shards(store, known) for known in stages}
+    lines += ["", *_common(stages, shards)]
     for number, known in enumerate(stages, 1):
         lines += ["", *_stage(number, known, _versions(stages), full=options.full)]
+        for shard in shards[known["hash"]]:
+            where = f"{time_text(shard['seconds'])}, {shard['threads']} threads, {shard['host']}"
+            lines.append(f"   shard {shard['shard']['index'] + 1}: {shard['command']}, {where}")
     sys.stdout.write("\n".join(lines).lstrip("\n") + "\n")
     return 0
 
@@ -48,9 +54,17 @@ def _versions(stages: list[dict[str, Any]]) -> dict[str, Any]:
     return {k: v for k, v in kinds[0].items() if all(kind.get(k) == v for kind in kinds)}
 
 
-def _common(stages: list[dict[str, Any]]) -> Iterator[str]:
+def _shards(store: Path, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of the shards that a stage was split into, as far as they are there."""
+    found = [record(store / folder) for folder in known.get("shards", [])]
+    return [shard for shard in found if shard]
+
+
+def _common(
+    stages: list[dict[str, Any]], shards: Mapping[str, list[dict[str, Any]]]
+) -> Iterator[str]:
     """Yield what holds for all stages."""
-    total = sum(known["seconds"] for known in stages)
+    total = sum(known["seconds"] for known in [*stages, *itertools.chain(*shards.values())])
     yield f"{len(stages)} stages, {time_text(total)} in all"
     yield from _wrapped("in all of them: ", _versions(stages))
 
