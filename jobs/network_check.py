@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+_good: set[Any] = set()  # as a grid has the same network many times
+
 
 def check_network(
     network: dict[str, Any],
@@ -21,8 +23,12 @@ def check_network(
     from returnn_lite.checks import check_dict
     from returnn_lite.errors import NetworkError
 
+    known = (repr(network), None if streams is None else frozenset(streams), search, layer)
+    if known in _good:
+        return
     outputs = None if layer is None else [layer]
     try:
         check_dict(network, streams=streams, search=search, outputs=outputs)
     except NetworkError as error:
         raise ValueError(f"network: {error}") from None
+    _good.add(known)

@@ -29,6 +29,8 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
 
 def to_json(value: Any, *, hashed_only: bool = False) -> Any:
     """Turn a dataclass into JSON values; with hashed_only, without what `unhashed` marks."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             f.name: to_json(getattr(value, f.name), hashed_only=hashed_only)

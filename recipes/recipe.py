@@ -66,12 +66,14 @@ class Recipe:
 
     name: the name of its file, without `.py`.
     shards: in how many jobs each stage is done whose job can be split, where it does not say.
+    comparison: the stage, with an output `table`, that compares the scores; see recipes/grid.py.
     """
 
     name: str
     stages: Mapping[str, Stage]
     scores: tuple[Score, ...] = ()
     shards: int = 1
+    comparison: str | None = None
     made_at: str = _made_at()
 
     def replace(self, name: str, **params: Mapping[str, Any]) -> Recipe:

@@ -156,18 +156,28 @@ def resolve(recipe: Recipe, data: str | None = None) -> dict[str, Node]:
     order = _order(recipe, drafts, errors)
     for score in recipe.scores:
         where = f"{shown(score.made_at)}: score {score.system!r} on {score.set!r}"
-        if score.stage not in drafts:
-            found = f"found stage {score.stage!r}, which the recipe does not have"
-            errors.append(f"{where}: {found}{nearest(score.stage, drafts)}")
-        elif (job := drafts[score.stage].job) and "score" not in outputs_of(job):
-            found = f"found stage {score.stage!r}, a {job.NAME}, which has no output 'score'"
-            errors.append(f"{where}: {found}; try a stage of the job score.wer")
+        _check_output(where, score.stage, "score", "score.wer", drafts, errors)
+    if recipe.comparison is not None:
+        where = f"{shown(recipe.made_at)}: comparison"
+        _check_output(where, recipe.comparison, "table", "score.compare", drafts, errors)
     if errors:
         raise JobError("\n".join(errors))
     nodes: dict[str, Node] = {}
     for name in order:
         nodes[name] = drafts[name].node(nodes, data)
     return {name: nodes[name] for name in recipe.stages}
+
+
+def _check_output(
+    where: str, stage: str, output: str, job: str, drafts: Mapping[str, _Draft], errors: list[str]
+) -> None:
+    """Append an error unless there is a stage with an output; job: one that has it."""
+    found = f"{where}: found stage {stage!r}"
+    if stage not in drafts:
+        errors.append(f"{found}, which the recipe does not have{nearest(stage, drafts)}")
+    elif (other := drafts[stage].job) and output not in outputs_of(other):
+        lacks = f"a {other.NAME}, which has no output {output!r}"
+        errors.append(f"{found}, {lacks}; try a stage of the job {job}")
 
 
 _COUNT = "found {!r}, needed a whole number from 1 on"

@@ -10,7 +10,7 @@ from pathlib import Path
 from jobs.job import JobError, load_job
 from jobs.typed_json import from_json
 from recipes.recipe import Recipe
-from workflows.graph import Node, Output, make_node, resolve
+from workflows.graph import Input, Node, Output, make_node, resolve
 from workflows.load import load_recipes, recipe_path
 
 TABLE = "results/wer.txt"
@@ -76,7 +76,7 @@ def make_plan(names: Sequence[str], data: str | None = None) -> Plan:
 def _table(recipes: Mapping[str, Recipe], stages: Mapping[str, Mapping[str, Node]]) -> Node:
     """Return the stage that makes the score table; recipes: name or path as asked for -> recipe."""
     job = load_job("score.table")
-    rows, scores = [], []
+    rows, scores, comparisons = [], [], []
     for asked, recipe in recipes.items():
         for score in recipe.scores:
             command = f"make wer RECIPES={shlex.quote(asked)}"
@@ -84,5 +84,11 @@ def _table(recipes: Mapping[str, Recipe], stages: Mapping[str, Mapping[str, Node
             row = {"recipe": recipe.name, "system": score.system, "set": score.set}
             rows.append({**row, "reproduce": f"{command}  # {artifacts}"})
             scores.append(Output(node=stages[recipe.name][score.stage], name="score"))
+        if recipe.comparison:
+            node = stages[recipe.name][recipe.comparison]
+            comparisons.append(Output(node=node, name="table"))
     params = from_json(job.Params, {"rows": rows}, "score table")
-    return make_node("score table", job, params, {"scores": tuple(scores)})
+    inputs: dict[str, Input] = {"scores": tuple(scores)}
+    if comparisons:
+        inputs["comparisons"] = tuple(comparisons)
+    return make_node("score table", job, params, inputs)

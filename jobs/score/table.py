@@ -36,9 +36,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """scores: score.json of each row."""
+    """scores: score.json of each row. comparisons: tables of score.compare, to stand below."""
 
     scores: tuple[Path, ...]
+    comparisons: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     if len(inputs.scores) != len(params.rows):
         raise JobError(f"{NAME}: found {len(inputs.scores)} scores, needed {len(params.rows)}")
     text = table(params.rows, [read_score(path) for path in inputs.scores])
+    text = "\n".join([text, *(path.read_text(encoding="utf-8") for path in inputs.comparisons)])
     with written(outputs.table) as tmp:
         tmp.write_text(text, encoding="utf-8")
     log.info("%d rows", len(params.rows))
@@ -85,12 +87,12 @@ def table(rows: Sequence[Row], scores: Sequence[dict[str, Any]]) -> str:
         NAMES + NUMBERS,
         *(_cells(row, score) for row, score in zip(rows, scores, strict=True)),
     ]
-    lines = _columns(cells, left=len(NAMES))
+    lines = columns(cells, left=len(NAMES))
     rule = "-" * max(map(len, lines))
     names = [[row.recipe, row.system, f"{row.set}:", row.reproduce] for row in rows]
     if not rows:
         return "none of the recipes reports a score; results/<recipe>/<stage> has what was made\n"
-    parts = [lines[0], rule, *lines[1:], "", LEGEND, "How to reproduce", *_columns(names, left=4)]
+    parts = [lines[0], rule, *lines[1:], "", LEGEND, "How to reproduce", *columns(names, left=4)]
     return "\n".join(parts) + "\n"
 
 
@@ -117,7 +119,7 @@ def _seconds(value: float) -> str:
     return "<0.01" if value < 0.01 else f"{value:.2f}"
 
 
-def _columns(cells: Sequence[Sequence[str]], left: int) -> list[str]:
+def columns(cells: Sequence[Sequence[str]], left: int) -> list[str]:
     """Return aligned lines; the first columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []

@@ -134,6 +134,7 @@ class Row:
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     scores: tuple[Path, ...]
+    comparisons: tuple[Path, ...] = ()
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
@@ -149,7 +150,8 @@ def resources(params):
 def run(inputs, outputs, params, log):
     with written(outputs.table) as tmp:
         rows = (f"{r.recipe} {r.system} {r.set} {r.reproduce}" for r in params.rows)
-        tmp.write_text("\\n".join(["recipe system set", *rows]) + "\\n")
+        below = "".join(path.read_text() for path in inputs.comparisons)
+        tmp.write_text("\\n".join(["recipe system set", *rows]) + "\\n" + below)
 '''
 
 STAGES = """

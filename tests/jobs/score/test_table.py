@@ -70,6 +70,17 @@ def test_the_whole_text(tmp_path: Path, log: logging.Logger) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_comparisons_stand_below(tmp_path: Path, log: logging.Logger) -> None:
+    alone = _table(tmp_path, SCORES, log)
+    (tmp_path / "comparison.txt").write_text("Comparison over seed\n", encoding="utf-8")
+    inputs = Inputs(
+        scores=(tmp_path / "0.json", tmp_path / "1.json"),
+        comparisons=(tmp_path / "comparison.txt",),
+    )
+    table.run(inputs, Outputs(table=tmp_path / "wer.txt"), Params(rows=ROWS), log)
+    assert (tmp_path / "wer.txt").read_text() == f"{alone}\nComparison over seed\n"
+
+
 def test_no_score_is_said() -> None:
     assert table.table([], []).startswith("none of the recipes reports a score; results/<recipe>/")
 
