@@ -37,6 +37,9 @@ def _done(folder: Path) -> bool:
 
 def release(folders: Iterable[str], store: Path, log: logging.Logger) -> None:
     """Remove what may go of some stages; the manifest stays, as released.json."""
+    folders = list(folders)
+    if not folders:
+        return  # nobody else is waited for, and no plan is read: it may be long
     gone: list[Path] = []
     with store_locked(store, alone=True):
         plans: Mapping[str, Planned] = read_plans(store)

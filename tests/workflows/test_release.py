@@ -52,6 +52,13 @@ def test_another_recipe_that_keeps_it_has_its_way(toy: Toy) -> None:
     assert (toy.plan("commands")["a"] / "text.txt").exists()
 
 
+def test_where_nothing_is_to_go_no_plan_is_read(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages, toy.score)
+    folder = toy.plan("commands")["a"]
+    (toy.root / "work" / ".plans" / "other.json").write_text("no plan")
+    assert toy.run(folder)[0] == 0
+
+
 def test_wrong_policies(toy: Toy) -> None:
     keep = STAGES.replace("'text': 'until_used'", "'txt': 'until_used', 'score': 'used'")
     toy.recipe("commands", keep, toy.score)
