@@ -100,7 +100,7 @@ def unhashed(default: Any) -> Any:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` or the list of names, to end an error about a wrong name."""
     names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     return (
         f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names) or 'none'}"
     )

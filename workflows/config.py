@@ -19,6 +19,12 @@ def check_config(config: Mapping[str, Any]) -> None:
     schema = json.loads(SCHEMA.read_text("utf-8"))
     known = schema["properties"]
     errors = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
+    store = config.get("store")
+    if isinstance(store, str) and (store.startswith("-") or set(store) & set("{}")):
+        errors.append(
+            f"store: found {store!r}, needed a folder without {{ and }} that does not begin with -:"
+            " Snakemake takes these for its own"
+        )
     checked = {key: value for key, value in config.items() if key in known}
     for error in jsonschema.Draft202012Validator(schema).iter_errors(checked):
         place = "".join(f"{p}: " for p in error.absolute_path)

@@ -78,7 +78,11 @@ class ShortFormatter(DefaultFormatter):
             return str(super().format_job_error(msg))
         node = shown.node
         error = folder / "error.txt"
-        text = error.read_text("utf-8") if error.exists() else "stopped without an error message\n"
+        text = (
+            error.read_text("utf-8", "replace")
+            if error.exists()
+            else "stopped without an error message\n"
+        )
         if (folder, text) in self.told:
             return ""  # another attempt was not made, or ended as the last one
         self.told.add((folder, text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import re
@@ -16,13 +17,18 @@ from jobs.job import JobError
 LEASES = Path("/tmp/returnn-lite-gpus")  # not below TMPDIR: the same for all on the machine
 DEVICES = Path("/dev")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+DEVICE = re.compile(r"\d|GPU-|MIG-")
 PAUSE = 1.0
 
 
 def devices() -> list[str]:
-    """Return the GPUs of which jobs may have some: those of CUDA_VISIBLE_DEVICES, or all."""
+    """Return the GPUs of which jobs may have some: those of CUDA_VISIBLE_DEVICES, or all.
+
+    As CUDA reads it, what is no device, such as -1, ends the list.
+    """
     if VISIBLE in os.environ:
-        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        return list(itertools.takewhile(DEVICE.match, names))
     return [str(number) for number in range(len(list(DEVICES.glob("nvidia[0-9]*"))))]
 
 

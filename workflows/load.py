@@ -21,6 +21,8 @@ from recipes.recipe import Recipe, Score, Stage
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=+-]*")
 _SAFE = "letters, digits and _ . , = + - only"
+LONGEST = 200  # characters of a name, which is that of a link or a folder, too
+TAKEN = ("report", "wer.txt", "recipes.json")  # in results/, where a recipe has a folder
 
 
 def recipe_files() -> dict[str, Path]:
@@ -73,8 +75,9 @@ def recipe_path(name: str) -> Path:
     path = Path(name).resolve()
     if not path.is_file():
         raise JobError(f"recipe {name}: found no such file")
-    if not SAFE_NAME.fullmatch(path.stem):
-        raise JobError(f"recipe {name}: found file name {path.name!r}, needed {_SAFE}")
+    if not SAFE_NAME.fullmatch(path.stem) or "," in path.stem:  # between recipes stands a comma
+        needed = _SAFE.replace(" ,", "")
+        raise JobError(f"recipe {name}: found file name {path.name!r}, needed {needed}")
     if path.stem in files and files[path.stem].resolve() != path:
         ours = shown(files[path.stem])
         raise JobError(f"two recipes have the name {path.stem!r}: {ours} and {name}; rename one")
@@ -83,8 +86,12 @@ def recipe_path(name: str) -> Path:
 
 def _load(path: Path) -> Recipe:
     """Run a recipe file and check the kinds of things in it."""
-    recipe = getattr(_module(path), "RECIPE", None)
     where = shown(path)
+    if path.stem in TAKEN:
+        raise JobError(f"{where}: found the name {path.stem!r}, which results/ has; rename it")
+    if len(path.stem) > LONGEST // 2:  # plans have the user's name behind it
+        raise JobError(f"{where}: found {len(path.stem)} characters, needed {LONGEST // 2} at most")
+    recipe = getattr(_module(path), "RECIPE", None)
     if not isinstance(recipe, Recipe):
         raise JobError(f"{where}: found RECIPE = {recipe!r:.80}, needed a Recipe")
     if recipe.name != path.stem:
@@ -92,15 +99,21 @@ def _load(path: Path) -> Recipe:
             f"{shown(recipe.made_at)}: found recipe name {recipe.name!r}, needed the name of the"
             f" file, {path.stem!r}"
         )
-    errors = [
-        f"{where}: found stage name {name!r}, needed {_SAFE}"
-        for name in recipe.stages
-        if not isinstance(name, str) or not SAFE_NAME.fullmatch(name)
-    ]
+    if not isinstance(recipe.stages, Mapping):
+        raise JobError(f"{where}: stages: found {recipe.stages!r:.80}, needed a dict of Stage")
+    errors = []
     for name, stage in recipe.stages.items():
+        if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
+            errors.append(f"{where}: found stage name {name!r}, needed {_SAFE}")
+        elif len(name) > LONGEST:
+            found = f"found a stage name of {len(name)} characters"
+            errors.append(f"{where}: {found}, needed {LONGEST} at most: {name}")
         if not isinstance(stage, Stage):
             errors.append(f"{where}: stage {name!r}: found {stage!r:.80}, needed a Stage")
             continue
+        if not isinstance(stage.job, str):
+            at = shown(stage.made_at)
+            errors.append(f"{at}: stage {name!r}: job: found {stage.job!r:.80}, needed a name")
         for key, value in (("inputs", stage.inputs), ("params", stage.params)):
             if not isinstance(value, Mapping):
                 at = shown(stage.made_at)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jobs.files import remove
+from jobs.job import JobError
 from workflows.lock import store_locked, try_locked
 from workflows.plans import Planned, read_plans
 from workflows.stages import LOCK, MANIFEST, RELEASED, disk_use
@@ -41,15 +42,18 @@ def release(folders: Iterable[str], store: Path, log: logging.Logger) -> None:
     if not folders:
         return  # nobody else is waited for, and no plan is read: it may be long
     gone: list[Path] = []
-    with store_locked(store, alone=True):
-        plans: Mapping[str, Planned] = read_plans(store)
-        for folder in folders:
-            names = releasable(folder, plans.values(), store)
-            if names and (store / folder / MANIFEST).exists():
-                gone += _set_aside(store / folder, names)
-    for path in gone:
-        log.info("removed %s, which is used: %d bytes", path, disk_use(path))
-        remove(path)
+    try:
+        with store_locked(store, alone=True):
+            plans: Mapping[str, Planned] = read_plans(store)
+            for folder in folders:
+                names = releasable(folder, plans.values(), store)
+                if names and (store / folder / MANIFEST).exists():
+                    gone += _set_aside(store / folder, names)
+        for path in gone:
+            log.info("removed %s, which is used: %d bytes", path, disk_use(path))
+            remove(path)
+    except (JobError, OSError) as error:  # the stage that used it is done all the same
+        log.warning("what is used stays: %s", error)
 
 
 def _set_aside(folder: Path, names: Iterable[str]) -> list[Path]:

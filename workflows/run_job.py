@@ -34,6 +34,7 @@ from workflows.stage_log import message, report, stage_log
 from workflows.stages import ERROR, LOCK, MANIFEST, RELEASED, finished
 from workflows.store import share
 
+NEEDED = ("name", "job", "version", "params", "inputs")  # in a stage.json
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -52,8 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.spec.parent
     try:
         spec = json.loads(options.spec.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        missing = next(key for key in [*NEEDED, ""] if key not in spec)
+    except (OSError, ValueError, TypeError) as error:
         sys.stderr.write(f"{options.spec}: not the specification of a stage: {error}\n")
+        return USAGE
+    if missing:
+        sys.stderr.write(f"{options.spec}: not the specification of a stage: no {missing!r}\n")
         return USAGE
     share(folder.parent.parent)
     try:
@@ -96,7 +101,8 @@ def _gpus(options: argparse.Namespace, log: logging.Logger) -> AbstractContextMa
 def _leave_to_owner(folder: Path, spec: dict[str, Any]) -> int:
     """Wait for a stage of a user who lets nobody else write; return the exit status."""
     sys.stderr.write(f"{spec['name']}: {folder} is another user's; waiting for it\n")
-    wait_for(folder / LOCK)
+    with contextlib.suppress(FileNotFoundError):  # nobody has begun it
+        wait_for(folder / LOCK)
     if _finished(folder, spec):
         return 0
     sys.stderr.write(f"{spec['name']}: {message(PermissionError(errno.EACCES, ''), folder)}\n")

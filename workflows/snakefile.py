@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -46,10 +47,12 @@ class Workflow:
         self._snakemake = snakemake
         shown: dict[str, console.Shown] = {}
         console.install(shown)
+        _look_once_for_each_job()
         try:
             check_config(config)
-            self.store = Path(config["store"])
-            self.data = os.path.normpath(Path(snakemake.basedir, config["data"]))
+            self.store = Path(config["store"]).expanduser()
+            data = Path(config["data"]).expanduser()
+            self.data = os.path.normpath(Path(snakemake.basedir, data))
             self._asked = _names(config["recipes"])
             self.plan = make_plan(self._asked, self.data)
             write_plan(self.plan, self.store, Path(TABLE).parent)
@@ -128,6 +131,18 @@ class Workflow:
         table, ours = Path(self.table), Path(TABLE)
         if table.exists() and ours.exists() and table.read_bytes() == ours.read_bytes():
             console.show(ours.read_text("utf-8"))
+
+
+def _look_once_for_each_job() -> None:
+    """Let Snakemake look for jobs to start when one has ended, and not more often.
+
+    Its limit of jobs in a second has it look again a second after each look, and so after that one:
+    at the thousandth job, a thousand times a second. There is no option without the limit.
+    """
+    with contextlib.suppress(ImportError):  # the module of another version
+        from snakemake.scheduling import job_scheduler
+
+        job_scheduler.JobRateLimiter = lambda limit: None
 
 
 def _names(recipes: str | list[str]) -> list[str]:

@@ -96,4 +96,4 @@ def report(error: BaseException, path: Path, log: logging.Logger) -> None:
         text = "".join(traceback.format_exception(error)).rstrip()
     log.error("%s", text)
     with contextlib.suppress(OSError):
-        path.write_text(text + "\n", "utf-8")
+        path.write_text(text + "\n", "utf-8", "backslashreplace")

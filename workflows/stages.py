@@ -15,6 +15,7 @@ SPEC, MANIFEST, LOCK, LOG, ERROR = "stage.json", "manifest.json", ".lock", "log.
 RELEASED = "released.json"  # what the manifest becomes where outputs were removed after their use
 BATCH = {"batch.txt", "attempts.jsonl"}  # of jobs that a batch system runs
 RESERVED = {SPEC, MANIFEST, RELEASED, LOCK, LOG, ERROR, CHECKPOINTS} | BATCH  # no outputs of jobs
+RECORDED = {"name", "job", "version", "hash", "params", "inputs"}  # in each manifest, at least
 HASH = re.compile(r"[0-9a-f]{16}")
 
 State = Literal["finished", "released", "running", "failed", "stopped", "planned", "absent"]
@@ -42,8 +43,12 @@ def state(folder: Path) -> State:
 
 
 def record(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a stage that was finished, also of one that was released since."""
-    return read_json(folder / MANIFEST) or read_json(folder / RELEASED)
+    """Return the manifest of a stage that was finished, also of one that was released since.
+
+    Other JSON, which no stage has left, is none.
+    """
+    found = (read_json(folder / name) for name in (MANIFEST, RELEASED))
+    return next((value for value in found if value and value.keys() >= RECORDED), None)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

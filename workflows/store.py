@@ -46,9 +46,12 @@ def write_plan(plan: Plan, store: Path, results: Path) -> None:
             _write_links(results / recipe, links)
         _write_selection(results / "recipes.json", plan, store, made)
     except OSError as error:
+        place = Path(error.filename or store)
+        own = place.absolute().is_relative_to(results.absolute())
+        other = "--directory FOLDER" if own else "--config store=FOLDER"
         raise JobError(
-            f"{error.filename or store}: cannot write: {error.strerror};"
-            f" {_remedy(error)}try another folder, by --config store=FOLDER"
+            f"{place}: cannot write: {error.strerror};"
+            f" {_remedy(error)}try another folder, by {other}"
         ) from None
 
 
@@ -165,6 +168,8 @@ def _write(path: Path, text: str) -> None:
 
 def _write_links(folder: Path, targets: dict[str, Path]) -> None:
     """Make relative links in a folder, and remove links in it that are none of them."""
+    if folder.exists() and not folder.is_dir():
+        raise JobError(f"{folder}: found a file, needed the place for links; move it away")
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_symlink() and path.name not in targets:

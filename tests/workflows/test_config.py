@@ -28,6 +28,16 @@ def test_recipes_may_be_a_list_or_a_string(recipes: Any) -> None:
         ({**GOOD, "recipes": ["a", 7]}, "config: recipes: 1: 7 is not of type 'string'"),
         ({**GOOD, "recipes": []}, "config: recipes: [] should be non-empty"),
         ({**GOOD, "store": ""}, "config: store: '' should be non-empty"),
+        (
+            {**GOOD, "store": "a{hash}"},
+            "config: store: found 'a{hash}', needed a folder without { and } that does not begin"
+            " with -: Snakemake takes these for its own",
+        ),
+        (
+            {**GOOD, "store": "-n"},
+            "config: store: found '-n', needed a folder without { and } that does not begin"
+            " with -: Snakemake takes these for its own",
+        ),
         ({**GOOD, "data": None}, "config: data: None is not of type 'string'"),
     ],
 )

@@ -150,3 +150,20 @@ def test_a_machine_without_a_gpu(project: Toy, monkeypatch: pytest.MonkeyPatch) 
     assert done.returncode == 1
     message = "found 0 GPUs, needed 1; try another machine, or gpu=0 in the recipe"
     assert message in done.stdout and "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["0"]),  # as CUDA reads it: what is no device ends the list
+        ("NoDevFiles", []),
+        ("MIG-1/2/3, 4", ["MIG-1/2/3", "4"]),
+    ],
+)
+def test_what_hides_gpus_is_no_gpu(
+    visible: str, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VISIBLE, visible)
+    assert devices() == found

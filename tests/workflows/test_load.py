@@ -8,6 +8,7 @@ import pytest
 
 from jobs.job import JobError
 from workflows import load
+from workflows.graph import resolve
 from workflows.load import load_recipes, recipe_files
 
 HEAD = "from recipes.recipe import Recipe, Score, Stage\n"
@@ -122,6 +123,18 @@ def test_a_recipe_with_the_name_of_one_of_ours(folder: Path) -> None:
             "RECIPE = BASE.replace('mine', cct={'a': 1})\n",
             "mine.py:3: ValueError: recipe 'b' has no stage 'cct'; there is ctc",
         ),
+        (
+            HEAD + "RECIPE = Recipe(name='mine', stages=['a'])\n",
+            "mine.py: stages: found ['a'], needed a dict of Stage",
+        ),
+        (
+            HEAD + "RECIPE = Recipe(name='mine', stages={'a': Stage(job=None)})\n",
+            "mine.py:2: stage 'a': job: found None, needed a name",
+        ),
+        (
+            HEAD + f"RECIPE = Recipe(name='mine', stages={{'{'a' * 201}': Stage(job='x')}})\n",
+            f"mine.py: found a stage name of 201 characters, needed 200 at most: {'a' * 201}",
+        ),
     ],
 )
 def test_wrong_recipe_files(folder: Path, text: str, message: str) -> None:
@@ -134,7 +147,32 @@ def test_a_recipe_that_is_not_there_to_be_imported(folder: Path) -> None:
     assert found.endswith("; did you mean 'commands'?")
 
 
-@pytest.mark.parametrize("name", ["a b", "a;b", 'a"b', "a'b", "-a", "ä"])
+@pytest.mark.parametrize("name", ["a b", "a;b", 'a"b', "a'b", "-a", "ä", "a,b"])
 def test_file_names_that_are_no_names(folder: Path, name: str) -> None:
     path = folder / f"{name}.py"
-    assert error(path, "").endswith(", needed letters, digits and _ . , = + - only")
+    assert error(path, "").endswith(", needed letters, digits and _ . = + - only")
+
+
+def test_names_that_results_has(folder: Path) -> None:
+    for name in ("report", "wer.txt", "recipes.json"):
+        message = f"{name}.py: found the name {name!r}, which results/ has; rename it"
+        assert error(folder / f"{name}.py", "") == message
+
+
+def test_a_name_that_is_too_long(folder: Path) -> None:
+    message = error(folder / f"{'a' * 101}.py", "")
+    assert message.endswith("a.py: found 101 characters, needed 100 at most")
+
+
+def test_inputs_and_scores_that_are_no_names_are_told(folder: Path) -> None:
+    path = folder / "mine.py"
+    path.write_text(
+        HEAD + "STAGE = Stage(job='units.encode', inputs={1: 'a.b', 'corpus': 7, 'units': 'a.b'})\n"
+        "SCORE = Score(system='s', set='t', stage=None)\n"
+        "RECIPE = Recipe(name='mine', stages={'a': STAGE}, scores=(SCORE,))\n"
+    )
+    with pytest.raises(JobError) as caught:
+        resolve(load_recipes([str(path)])[str(path)])
+    assert "units.encode has no input 1; there are: corpus, units" in str(caught.value)
+    assert "input 'corpus': found 7, needed 'stage.output'" in str(caught.value)
+    assert "mine.py:3: score 's' on 't': found stage None, which the recipe" in str(caught.value)

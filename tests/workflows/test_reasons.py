@@ -88,3 +88,14 @@ def test_many_differences_are_counted() -> None:
     from workflows.reasons import told
 
     assert told(["a", "b", "c", "d", "e"]) == "a; b; c; 2 more"
+
+
+def test_a_foreign_manifest_is_nobodys_record(finished: Toy) -> None:
+    folder = finished.plan("commands")["b"]
+    spec = (folder / "stage.json").read_text()
+    other = folder.with_name("0123456789abcdef")
+    other.mkdir()
+    (other / "stage.json").write_text(spec.replace(folder.name, other.name))
+    (other / "manifest.json").write_text('{"theirs": 1}')
+    finished.recipe("commands", finished.stages.replace("'B'", "'C'"), finished.score)
+    assert plan(finished)["commands/b"] == "text: 'B' -> 'C'"

@@ -52,6 +52,16 @@ def test_another_recipe_that_keeps_it_has_its_way(toy: Toy) -> None:
     assert (toy.plan("commands")["a"] / "text.txt").exists()
 
 
+def test_a_plan_that_cannot_be_read_fails_nobodys_stage(toy: Toy) -> None:
+    toy.recipe("commands", STAGES)
+    folders = toy.plan("commands")
+    (toy.root / "work" / ".plans" / "other.json").write_text("no plan")
+    assert toy.run(folders["a"])[0] == 0 and toy.run(folders["b"])[0] == 0
+    status, said = toy.run(folders["c"])
+    assert status == 0 and (folders["a"] / "text.txt").exists()
+    assert "what is used stays: work/.plans/other.json: found no plan of a recipe; mend it" in said
+
+
 def test_where_nothing_is_to_go_no_plan_is_read(toy: Toy) -> None:
     toy.recipe("commands", toy.stages, toy.score)
     folder = toy.plan("commands")["a"]

@@ -221,3 +221,22 @@ def test_a_log_that_cannot_be_written_is_told_in_a_line(toy: Toy) -> None:
     (folder / "log.txt").mkdir()
     status, text = toy.run(folder)
     assert status == 3 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "7", "null", "{"])
+def test_a_foreign_file_in_the_place_of_a_specification(toy: Toy, text: str) -> None:
+    folder = stage(toy)
+    (folder / "stage.json").write_text(text)
+    status, said = toy.run(folder)
+    assert status == 2 and "stage.json: not the specification of a stage: " in said
+    assert "Traceback" not in said
+
+
+def test_an_error_with_a_name_that_is_no_text_is_told(toy: Toy) -> None:
+    path = toy.root / "jobs" / "toy" / "write.py"
+    wrong = "raise JobError('found \\udcff.wav, needed another')"
+    path.write_text(path.read_text().replace('    parts = "', f'    {wrong}\n    parts = "'))
+    folder = stage(toy)
+    status, _ = toy.run(folder)
+    assert status == 1
+    assert (folder / "error.txt").read_text() == "found \\udcff.wav, needed another\n"

@@ -215,6 +215,14 @@ def test_five_hundred_stages_are_planned_in_seconds(toy: Toy) -> None:
     assert time.monotonic() - start < 15
 
 
+def test_no_limit_of_jobs_in_a_second_keeps_snakemake_busy(toy: Toy) -> None:
+    toy.recipe("commands", toy.stages, toy.score)
+    path = toy.root / "Snakefile"
+    told = "    print('limiter', workflow.scheduler.job_rate_limiter)\n"  # in onsuccess
+    path.write_text(path.read_text() + told)
+    assert "limiter None\n" in toy.snakemake("results/wer.txt").stdout
+
+
 def test_two_runs_that_share_a_store_make_each_stage_once(toy: Toy) -> None:
     """The second finds a stage that runs, of which an output is there already, and waits."""
     block = toy.root / "block"

@@ -108,6 +108,19 @@ def test_a_foreign_file_in_the_place_of_a_stage_is_left_alone(toy: Toy) -> None:
     assert folder.read_text() == "precious"
 
 
+def test_a_foreign_file_in_the_place_of_results_is_left_alone(toy: Toy) -> None:
+    toy.recipe("mine", STAGES)
+    (toy.root / "results").mkdir()
+    (toy.root / "results" / "mine").write_text("precious")
+    message = "results/mine: found a file, needed the place for links; move it away\n"
+    assert write(toy, "work") == message
+    shutil.rmtree(toy.root / "results")
+    (toy.root / "results").write_text("precious")
+    assert write(toy, "work") == (
+        "results/mine: cannot write: Not a directory; try another folder, by --directory FOLDER\n"
+    )
+
+
 def test_a_store_of_a_group_can_be_written_by_the_group(toy: Toy) -> None:
     toy.recipe("mine", STAGES)
     store = toy.root / "work"

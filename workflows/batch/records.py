@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +54,12 @@ class Attempt:
 def attempts(stage: Path) -> list[Attempt]:
     """Return the attempts at the stage of a folder that failed, the last one last."""
     path = stage / ATTEMPTS
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    values = [json.loads(line) for line in lines]
-    return [Attempt(**{**value, "state": State(value["state"])}) for value in values]
+    found = []
+    for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # of a loss of power, or foreign
+            value = json.loads(line)
+            found.append(Attempt(**{**value, "state": State(value["state"])}))
+    return found
 
 
 def add_attempt(stage: Path, attempt: Attempt) -> None:
@@ -76,6 +81,6 @@ def enough_minutes(own: int, past: Sequence[Attempt]) -> int:
 
 def write(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
-    tmp = path.with_name(f".{path.name}.tmp")
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     tmp.write_text(text, "utf-8")
     tmp.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,14 @@ class Request:
     def log(self) -> Path:
         """What the job says before its own log begins, and what ends it."""
         return self.folder.resolve() / "batch.txt"
+
+    def extra(self, key: str) -> list[str]:
+        """Return further options that the user gives. Raises JobError for quotes without an end."""
+        text = str(self.resources.get(key) or "")
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            raise JobError(f"{key}: found {text!r} ({error}), needed options for a shell") from None
 
     def script(self, *, allocated: bool) -> str:
         """Return the script to submit. allocated: whether the batch system assigns GPUs to jobs."""

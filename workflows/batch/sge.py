@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import math
 import re
-import shlex
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,7 +83,7 @@ def options(request: Request) -> list[str]:
         found += ["-pe", given.get("sge_pe", "smp"), str(request.threads)]
     if given.get("sge_queue"):
         found += ["-q", given["sge_queue"]]
-    return found + shlex.split(given.get("sge_extra") or "")
+    return found + request.extra("sge_extra")
 
 
 def _jobs() -> Iterator[tuple[str, str, State]]:

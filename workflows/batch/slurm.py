@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 from workflows.batch.engine import Refused, State, call, state_of
@@ -99,7 +98,7 @@ def options(request: Request) -> list[str]:
         found.append(":".join(["--gres=gpu", *([model] if model else []), str(request.gpus)]))
     given = request.resources
     found += [f"{option}={given[key]}" for key, option in OPTIONS.items() if given.get(key)]
-    return found + shlex.split(given.get("slurm_extra") or "")
+    return found + request.extra("slurm_extra")
 
 
 def _state(word: str, status: str) -> State:

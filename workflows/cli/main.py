@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        place = error.filename or options.command
+        sys.stderr.write(f"{place}: {error.strerror or error}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import keyword
 import sys
 from typing import Any
 
@@ -40,7 +41,8 @@ def main(options: argparse.Namespace) -> int:
     if options.base not in files:
         raise JobError(f"unknown recipe {options.base!r}{nearest(options.base, files)}")
     for name in (options.name, options.base):
-        if not SAFE_NAME.fullmatch(name) or not name.isidentifier():
+        usual = SAFE_NAME.fullmatch(name) and name.isidentifier() and not keyword.iskeyword(name)
+        if not usual:
             raise JobError(f"found recipe name {name!r}, needed letters, digits and _ only")
     path = files[options.base].parent / f"{options.name}.py"
     if path.exists():
@@ -86,6 +88,8 @@ def _change(changes: dict[str, Any], text: str, stages: Any) -> None:
     *path, last = place.removeprefix(f"{stage}.").split(".")
     for key in path:
         inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise JobError(f"--set {text}: found {key}={inner!r} before, needed one or the other")
     try:
         inner[last] = json.loads(value)
     except ValueError:

@@ -43,9 +43,9 @@ def command_line(options: argparse.Namespace, known: settings.Settings) -> list[
     recipes = load_recipes(names).values()
     values = [f"recipes={json.dumps(names)}"]
     if options.store:
-        values.append(f"store={known.store}")
+        values.append(f"store={_quoted(str(known.store))}")
     if options.data:
-        values.append(f"data={known.data}")
+        values.append(f"data={_quoted(known.data)}")
     rest = list(options.rest)
     if "--config" in rest:
         at = rest.index("--config") + 1
@@ -56,3 +56,11 @@ def command_line(options: argparse.Namespace, known: settings.Settings) -> list[
     target = "results/wer.txt" if scored and not options.all else "all"
     snakefile = ["--snakefile", str(settings.ROOT / "Snakefile")]
     return [sys.executable, "-m", "snakemake", *snakefile, target, *rest]
+
+
+def _quoted(text: str) -> str:
+    """Return a text that Snakemake reads as one, and not as a number or a list, such as 2024.
+
+    It takes quotes at the ends away, but no blanks, and reads what is left as YAML.
+    """
+    return f" {json.dumps(text, ensure_ascii=False)} "

@@ -44,11 +44,13 @@ def settings(options: argparse.Namespace) -> Settings:
             " try pip install -e . in one"
         )
     config: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    if options.store:
+        config["store"] = options.store
     check_config(config)
-    data = os.path.normpath(ROOT / config["data"])
+    data = os.path.normpath(ROOT / Path(config["data"]).expanduser())
     recipes = config["recipes"]
     return Settings(
-        store=Path(options.store or config["store"]),
+        store=Path(config["store"]).expanduser(),
         data=str(Path(options.data).absolute()) if options.data else data,
         recipes=tuple(recipes.split(",") if isinstance(recipes, str) else recipes),
     )

@@ -55,3 +55,10 @@ def test_never_less_than_the_job_asks_for_nor_than_was_too_little(
     ):
         assert enough >= own
         assert all(enough > mib for found, mib in past if found is state)
+
+
+def test_lines_that_are_no_attempts_are_left_out(tmp_path: Path) -> None:
+    add_attempt(tmp_path, attempt(State.LOST))
+    with (tmp_path / "attempts.jsonl").open("ab") as file:
+        file.write(b'{"job": "2"}\nforeign\n7\n\xff\n{"job": "3", "sta')
+    assert attempts(tmp_path) == [attempt(State.LOST)]

@@ -49,6 +49,15 @@ def test_a_group_of_jobs(tmp_path: Path) -> None:
         read_request(script)
 
 
+def test_options_with_a_quote_that_does_not_end(make_request: Callable[..., Request]) -> None:
+    request = make_request(resources={"slurm_extra": "--nodelist 'a b' -x", "sge_extra": "-m 'a"})
+    assert request.extra("slurm_extra") == ["--nodelist", "a b", "-x"]
+    assert request.extra("nothing") == []
+    message = r"sge_extra: found \"-m 'a\" \(No closing quotation\), needed options for a shell"
+    with pytest.raises(JobError, match=message):
+        request.extra("sge_extra")
+
+
 def test_a_name_is_of_the_stage_and_the_store(
     make_request: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

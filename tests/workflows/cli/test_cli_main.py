@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from workflows.cli.main import COMMANDS, main
+
+if TYPE_CHECKING:
+    from conftest import Toy
 
 PROJECT = Path(__file__).parents[3]
 
@@ -55,3 +59,9 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         assert done.stdout and done.stderr
         done.stdout.close()
         assert done.stderr.read() == ""
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(finished: Toy) -> None:
+    (finished.root / "file").touch()
+    done = finished.cli("export", "results/wer.txt", "--to", "file/wer.zip")
+    assert done.returncode == 1 and done.stderr == "file: File exists\n"

@@ -37,6 +37,15 @@ def test_stages_with_dots_in_their_names(toy: Toy) -> None:
         (("mine", "comands"), "unknown recipe 'comands'; did you mean 'commands'?\n"),
         (("../x", "commands"), "found recipe name '../x', needed letters, digits and _ only\n"),
         (("a;b", "commands"), "found recipe name 'a;b', needed letters, digits and _ only\n"),
+        (("class", "commands"), "found recipe name 'class', needed letters, digits and _ only\n"),
+        (
+            ("m", "commands", "--set", "b.x=1", "--set", "b.x.y=2"),
+            "--set b.x.y=2: found x=1 before, needed one or the other\n",
+        ),
+        (
+            ("report", "commands"),
+            "recipes/report.py: found the name 'report', which results/ has; rename it\n",
+        ),
         (("commands", "commands"), "recipes/commands.py: found a file, needed a new name\n"),
         (("m", "commands", "--set", "b"), "--set b: found no '=', needed STAGE.PARAM=VALUE\n"),
         (("m", "commands", "--set", "c.x=1"), "--set c.x=1: unknown stage; there are: a, b\n"),

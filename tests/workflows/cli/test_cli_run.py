@@ -34,7 +34,7 @@ def command(*arguments: str) -> list[str]:
         ),
         (
             ("tiny", "--store", "x", "--config", "a=b", "-n"),
-            ["results/wer.txt", "--config", 'recipes=["tiny"]', "store=x", "a=b", "-n"],
+            ["results/wer.txt", "--config", 'recipes=["tiny"]', 'store= "x" ', "a=b", "-n"],
         ),
         (("tiny", "--all"), ["all", "--config", 'recipes=["tiny"]']),
     ],
@@ -72,3 +72,22 @@ def test_an_unknown_recipe_starts_nothing(toy: Toy) -> None:
     done = toy.cli("run", "mien", "--cores", "1")
     assert done.returncode == 1
     assert done.stderr == "unknown recipe 'mien'; did you mean 'mine'?\n"
+
+
+@pytest.mark.parametrize("name", ["2024", "a: b", "it's; $(touch pwned) \"s*?[x]&|", "[a]", "wörk"])
+def test_a_store_may_have_any_name(toy: Toy, name: str) -> None:
+    toy.recipe("mine", toy.stages, toy.score)
+    done = toy.cli("run", "mine", "--store", name, "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (toy.root / name / "toy.write").is_dir() and not list(toy.root.rglob("pwned"))
+    again = toy.cli("run", "mine", "--store", name, "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_store_may_be_below_the_home(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(toy.root / "home"))
+    toy.recipe("commands", toy.stages, toy.score)
+    done = toy.snakemake("results/wer.txt", "--config", "store=~/store")
+    assert done.returncode == 0, done.stdout
+    assert (toy.root / "home" / "store" / "toy.write").is_dir()
+    assert "nothing to run" in toy.cli("check", "--store", "~/store").stdout
