@@ -97,6 +97,14 @@ def unhashed(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"hashed": False})
 
 
+def added(default: Any) -> Any:
+    """Declare a parameter that a job got later; its default is what the job did before.
+
+    At its default it is no part of a hash, so that what was made before is not made again.
+    """
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` or the list of names, to end an error about a wrong name."""
     names = sorted(names)

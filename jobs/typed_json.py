@@ -28,14 +28,17 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
 
 
 def to_json(value: Any, *, hashed_only: bool = False) -> Any:
-    """Turn a dataclass into JSON values; with hashed_only, without what `unhashed` marks."""
+    """Turn a dataclass into JSON values.
+
+    hashed_only: without what `unhashed` marks, and without what `added` does, at its default.
+    """
     if value is None or isinstance(value, str | int | float):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             f.name: to_json(getattr(value, f.name), hashed_only=hashed_only)
             for f in dataclasses.fields(value)
-            if f.metadata.get("hashed", True) or not hashed_only
+            if not hashed_only or _hashed(f, value)
         }
     if isinstance(value, Path):
         return str(value)
@@ -44,6 +47,13 @@ def to_json(value: Any, *, hashed_only: bool = False) -> Any:
     if isinstance(value, list | tuple):
         return [to_json(v, hashed_only=hashed_only) for v in value]
     return value
+
+
+def _hashed(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Return whether a field of a dataclass is part of its hash."""
+    if field.metadata.get("added"):
+        return bool(getattr(value, field.name) != field.default)
+    return bool(field.metadata.get("hashed", True))
 
 
 @functools.cache

@@ -81,6 +81,10 @@ def _changed(old: Any, new: Any, params: Any, path: str = "") -> list[str]:
         change = f"{_short.repr(old)} -> {_short.repr(new)}"
         return [] if old == new else [f"{path}: {change if len(change) < LONG else 'changed'}"]
     lines = []
+    if dataclasses.is_dataclass(params):  # what was added is missing where it is at its default
+        fields = [f for f in dataclasses.fields(params) if f.metadata.get("added")]
+        hidden = [f for f in fields if f.name in old and f.name not in new]
+        new = {**new, **{f.name: to_json(f.default) for f in hidden}}
     gone = [] if dataclasses.is_dataclass(params) else [k for k in old if k not in new]
     for key in [*new, *gone]:
         at = f"{path}.{key}".lstrip(".")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.job import JobError, Resources, file, nearest, unhashed
+from jobs.job import JobError, Resources, added, file, nearest, unhashed
 from recipes.recipe import Recipe, Score, Stage
 from workflows import graph
 from workflows.graph import Node, resolve
@@ -222,6 +222,21 @@ def test_a_new_optional_input_of_a_job_changes_no_hash(jobs: dict[str, Any]) -> 
     )
     jobs["model.train"] = job("model.train", wider, ScoreOutputs, TrainParams)
     assert before == hashes(corpus=corpus(), train=train())
+
+
+def test_a_parameter_that_a_job_got_later_changes_no_hash_at_its_default() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class More(CorpusParams):
+        speed: float = added(1.0)
+        inner: Nested = added(Nested())
+
+    def digest(params: CorpusParams) -> str:
+        corpus = job("x.corpus", NoInputs, Corpus, CorpusParams)
+        return graph.make_node("a/b", corpus, params, {}).hash
+
+    assert digest(More()) == digest(More(speed=1.0, inner=Nested())) == digest(CorpusParams())
+    others = [More(speed=2.0), More(speed=3.0), More(inner=Nested(alpha=2)), More(seed=2)]
+    assert len({digest(params) for params in [*others, CorpusParams()]}) == 5
 
 
 @given(st.permutations(["corpus", "lm", "train", "again"]))

@@ -90,6 +90,22 @@ def test_many_differences_are_counted() -> None:
     assert told(["a", "b", "c", "d", "e"]) == "a; b; c; 2 more"
 
 
+def test_a_parameter_that_the_job_got_later(finished: Toy) -> None:
+    path = finished.root / "jobs" / "toy" / "write.py"
+    text = path.read_text().replace("import JobError", "import JobError, added")
+    path.write_text(
+        text.replace('    text: str = ""', '    text: str = ""\n    more: int = added(0)')
+    )
+    assert plan(finished) == {}
+    stages = finished.stages.replace("'B',", "'B', 'more': 3,")
+    finished.recipe("commands", stages, finished.score)
+    again = {"score table": "reads commands/b, which is another"}
+    assert plan(finished) == {"commands/b": "more: new, 3", **again}
+    assert finished.snakemake("results/wer.txt").returncode == 0
+    finished.recipe("commands", stages.replace("'B',", "'B2',").replace("'more': 3,", ""))
+    assert plan(finished, "all")["commands/b"] == "text: 'B' -> 'B2'; more: 3 -> 0"
+
+
 def test_a_foreign_manifest_is_nobodys_record(finished: Toy) -> None:
     folder = finished.plan("commands")["b"]
     spec = (folder / "stage.json").read_text()

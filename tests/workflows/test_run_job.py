@@ -240,3 +240,10 @@ def test_an_error_with_a_name_that_is_no_text_is_told(toy: Toy) -> None:
     status, _ = toy.run(folder)
     assert status == 1
     assert (folder / "error.txt").read_text() == "found \\udcff.wav, needed another\n"
+
+
+def test_it_loads_no_more_than_a_job_needs(toy: Toy) -> None:
+    """Neither plans anything again: with thousands of stages that would take longer than many."""
+    modules = "('snakemake', 'tensorflow', 'numpy', 'h5py')"
+    code = f"import sys, workflows.run_job; print([m for m in {modules} if m in sys.modules])"
+    assert toy.python(code).stdout == "[]\n"

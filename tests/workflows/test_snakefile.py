@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -141,6 +142,37 @@ def test_an_output_without_its_manifest_is_not_taken_for_finished(finished: Toy)
     subprocess.run(["rm", "-r", ".snakemake"], cwd=finished.root, check=True)
     assert finished.snakemake("results/wer.txt").returncode == 0
     assert (results / "commands" / "b" / "text.txt").read_text() == "A\nB\n"
+
+
+def test_what_a_finished_stage_was_made_from_is_not_made_again(finished: Toy) -> None:
+    shutil.rmtree((finished.root / "results" / "commands" / "a").resolve())
+    assert NOTHING in finished.snakemake("results/wer.txt").stdout
+    finished.recipe("commands", finished.stages.replace("'B'", "'C'"), finished.score)
+    again = started(finished.snakemake("results/wer.txt").stdout)
+    assert again == ["commands/a", "commands/b", "score table"]
+
+
+def test_checkpoints_of_a_killed_stage_are_there_when_it_begins_again(toy: Toy) -> None:
+    """Whatever killed it, and Snakemake, which removes outputs that it knows of."""
+    path = toy.root / "jobs" / "toy" / "write.py"
+    step = (
+        "folder = outputs.text.parent / 'checkpoints'\n"
+        "    folder.mkdir(exist_ok=True)\n"
+        "    steps = len(list(folder.iterdir()))\n"
+        "    (folder / str(steps)).touch()\n"
+        "    if steps < 2:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        '    parts = "'
+    )
+    path.write_text(path.read_text().replace('parts = "', step))
+    toy.recipe("commands", "'a': Stage(job='toy.write'),")
+    folder = toy.plan("commands")["a"]
+    for steps in (1, 2):
+        assert toy.snakemake("all", "--rerun-incomplete").returncode == 1
+        assert len(list((folder / "checkpoints").iterdir())) == steps
+        assert not (folder / "manifest.json").exists()
+    assert toy.snakemake("all").returncode == 0
+    assert (folder / "manifest.json").exists()
 
 
 def test_a_store_that_is_gone_is_made_again(finished: Toy) -> None:
