@@ -247,3 +247,16 @@ def test_it_loads_no_more_than_a_job_needs(toy: Toy) -> None:
     modules = "('snakemake', 'tensorflow', 'numpy', 'h5py')"
     code = f"import sys, workflows.run_job; print([m for m in {modules} if m in sys.modules])"
     assert toy.python(code).stdout == "[]\n"
+
+
+def test_a_stage_of_another_user_that_nobody_has_begun(toy: Toy) -> None:
+    folder = stage(toy)
+    code = (
+        "import os; os.access = lambda *_: False\n"
+        f"from workflows.run_job import main; print(main([{str(folder / 'stage.json')!r}]))"
+    )
+    done = toy.python(code)
+    assert done.stdout == "3\n"
+    assert "is another user's; waiting for it" in done.stderr
+    assert "Permission denied, it belongs to" in done.stderr
+    assert "let the store's group write (chmod g+ws)" in done.stderr
