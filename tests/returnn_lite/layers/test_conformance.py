@@ -32,7 +32,7 @@ from returnn_lite.network import Network
 from returnn_lite.output import Output, Outputs
 
 # How far outputs are looked at around a point: small against 1, large against rounding.
-STEP = 2e-3
+STEP = 3e-4
 # What is no smooth function of data and parameters, or has no or another gradient on purpose.
 WITHOUT_GRADIENT = (*WHOLE_NUMBERS, "scaled_grad", "fast_bw", "fast_bw_hmm", "accumulate_mean")
 
