@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 ROOT = Path(__file__).parents[1]
+SLOW = 5.0  # seconds: who takes longer has three turns
 
 
 @dataclass
@@ -40,18 +41,20 @@ class Contestant:
         return statistics.median(wall for wall, _ in self.times)
 
 
-def start(module: str, task: str, name: str, *options: Any) -> Contestant | None:
+def start(module: str, task: str, name: str, *options: Any, gpu: bool = False) -> Contestant | None:
     """Start a process of a module's; None where it cannot do the task.
 
     RETURNN runs in the Python that RETURNN_PYTHON names, others in that of PYTORCH_PYTHON and the
-    like, or else in this one.
+    like, or else in this one. gpu: may see a GPU.
     """
-    who = name.split("_")[0].upper()
+    who = name.removeprefix("gpu_").split("_")[0].upper()
     python = os.environ.get(f"{who}_PYTHON", "" if who == "RETURNN" else sys.executable)
     if not python:
         print(f"{task}: {name} left out: {who}_PYTHON names no Python")
         return None
-    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    if not gpu:
+        quiet["CUDA_VISIBLE_DEVICES"] = ""
     # Threads that spin while they wait take ten times as long on a machine with other work.
     quiet["OMP_WAIT_POLICY"] = "PASSIVE"
     process = subprocess.Popen(
@@ -65,7 +68,8 @@ def start(module: str, task: str, name: str, *options: Any) -> Contestant | None
     assert process.stdout is not None and process.stderr is not None
     line = process.stdout.readline()
     if not line:
-        print(f"{task}: {name} left out: {process.stderr.read()[-300:]}")
+        said = process.stderr.read().strip().splitlines() or ["it ended at once"]
+        print(f"{task}: {name} left out: {said[-1]}")
         return None
     return Contestant(process, json.loads(line))
 
@@ -73,9 +77,10 @@ def start(module: str, task: str, name: str, *options: Any) -> Contestant | None
 def take_turns(started: dict[str, Contestant | None], rounds: int) -> dict[str, Contestant]:
     """Let the contestants do a task in turn, then end them."""
     found = {c: process for c, process in started.items() if process is not None}
-    for _ in range(rounds):
+    for turn in range(rounds):
         for contestant in found.values():
-            contestant.turn()
+            if turn < 3 or contestant.best() < SLOW:
+                contestant.turn()
     for contestant in found.values():
         contestant.process.communicate()
     return found
@@ -100,25 +105,37 @@ def serve(run: Callable[[], Any], first: dict[str, Any], to: TextIO) -> None:
 
 def heading(name: str) -> None:
     """Print the head of a task's table."""
-    print(f"{name}\n  {'':18}   median     best  processor    MiB  ratio of medians, of best")
+    print(f"{name}\n  {'':24}   median     best  processor    MiB  ratio of medians, of best")
 
 
 def row(who: str, c: Contestant, ours: Contestant, more: str = "") -> None:
     """Print a contestant's row."""
     times = f"{c.median():9.4f} {c.best():8.4f} {c.best(1):10.4f} {c.first['memory']:6.0f}"
     ratios = f"{c.median() / ours.median():6.2f} {c.best() / ours.best():6.2f}"
-    print(f"  {who:18}{times}  {ratios}  {more}", flush=True)
+    print(f"  {who:24}{times}  {ratios}  {more}", flush=True)
 
 
-def summary(name: str, found: dict[str, Contestant], against: str, bar: float) -> dict[str, Any]:
-    """Return a task's row for the JSON file."""
-    ours = found["ours"].median()
+def summary(
+    name: str,
+    found: dict[str, Contestant],
+    against: str | None = None,
+    bar: float = 0.0,
+    ours: str = "ours",
+) -> dict[str, Any]:
+    """Return a task's row for the JSON file.
+
+    against: whose time the ratio and its bar are of; None: of the fastest peer's.
+    """
+    peers = {who: c.median() for who, c in found.items() if "ours" not in who}
+    other = min(peers.values(), default=None) if against is None else None
+    if against in found:
+        other = found[against].median()
     return {
         "name": name,
-        "ours": ours,
-        "peers": {who: c.median() for who, c in found.items() if not who.startswith("ours")},
+        "ours": found[ours].median(),
+        "peers": peers,
         "against": against,
-        "ratio": found[against].median() / ours if against in found else None,
+        "ratio": other / found[ours].median() if other else None,
         "bar": bar,
         "memory": {who: c.first["memory"] for who, c in found.items()},
         "best": {who: c.best() for who, c in found.items()},

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run, cupy_run, on_gpu, torch_run
-from contestants import tensorflow as load_tensorflow
+
+from benchmarks.kernels.contestants import Run, cupy_run, on_gpu, torch_run
+from benchmarks.kernels.contestants import tensorflow as load_tensorflow
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contestants import Run
-from ctc import Align, Ctc
+from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.ctc import Align, Ctc
 
 
 @dataclass(frozen=True)

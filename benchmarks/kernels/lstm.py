@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run, cupy_run, on_gpu, tensorflow, torch_run
+
+from benchmarks.kernels.contestants import Run, cupy_run, on_gpu, tensorflow, torch_run
 
 
 @dataclass(frozen=True)

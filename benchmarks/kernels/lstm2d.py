@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run
+
+from benchmarks.kernels.contestants import Run
 
 
 @dataclass(frozen=True)

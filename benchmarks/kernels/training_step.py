@@ -1,18 +1,15 @@
-"""A training step of the tutorial's benchmark: 5 bidirectional LSTMs, frame-wise cross-entropy.
-
-RETURNN runs in a Python of its own, which RETURNN_PYTHON names.
-"""
+"""A training step of the tutorial's benchmark: 5 bidirectional LSTMs, frame-wise cross-entropy."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants import Run, tensorflow
+
+from benchmarks.kernels.contestants import Run, tensorflow
+from benchmarks.returnn_network import ReturnnNetwork
 
 RATE = 1e-3  # of plain gradient descent
 
@@ -131,31 +128,21 @@ class TrainingStep:
         return self._returnn(threads, "standardlstm")
 
     def _returnn(self, threads: int, unit: str) -> Run:
-        """A process that does a step for each line that it gets."""
-        python = os.environ.get("RETURNN_PYTHON")
-        if not python:
-            raise ImportError("RETURNN_PYTHON names no Python")
-        script = Path(__file__).with_name("returnn_step.py")
-        process = subprocess.Popen(
-            [python, str(script), unit, str(threads), str(self.units)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
+        from returnn.tensor import Dim
 
-        def run() -> None:
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write("step\n")
-            process.stdin.flush()
-            while (line := process.stdout.readline()) != "done\n":
-                if not line:
-                    assert process.stderr is not None
-                    raise ImportError(process.stderr.read()[-500:])
-
-        run()
-        return run
+        time = Dim(None, name="time", kind=Dim.Types.Spatial)
+        streams = {
+            "data": {"dim": self.inputs, "same_dim_tags_as": {"t": time}},
+            "classes": {"dim": self.classes, "sparse": True, "same_dim_tags_as": {"t": time}},
+        }
+        net = layers(self.depth, self.units, unit)
+        peer = ReturnnNetwork(net, {"extern_data": streams}, threads, train=True)
+        total = peer.network.get_objective()
+        step = peer.v1.train.GradientDescentOptimizer(RATE).minimize(total)
+        peer.initialise()
+        lengths = [self.time] * self.batch
+        batch = {k: (x, lengths) for k, x in zip(streams, self.arrays(), strict=True)}
+        return peer.runner({"step": step}, batch)
 
 
 TASKS = {

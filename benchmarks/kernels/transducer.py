@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contestants import Run, cupy_run, on_gpu, torch_run
+
+from benchmarks.kernels.contestants import Run, cupy_run, on_gpu, torch_run
 
 Loss = Callable[[Any, Any, Any, Any], Any]  # of logits, labels, frames, label_lengths: a sum
 

@@ -26,14 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.contest import (
-    Contestant,
-    heading,
-    row,
-    start,
-    summary,
-    take_turns,
-)
+from benchmarks.contest import Contestant, heading, row, start, summary, take_turns
 from benchmarks.networks import layout
 from benchmarks.networks.tasks import TASKS, largest
 
@@ -78,7 +71,7 @@ def construction(rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--tasks", nargs="*", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)

@@ -6,46 +6,20 @@ from typing import Any
 
 from benchmarks.rec.networks import Net
 from benchmarks.rec.tasks import RATE, Task, parameters
+from benchmarks.returnn_network import ReturnnNetwork
 
 
 def prepare(task: Task, variant: str, threads: int) -> Any:
     """Return a function that does the task once and gives what it found."""
-    import returnn.tf.compat as tf_compat
-    import tensorflow as tf
-    from returnn.config import Config, global_config_ctx
-    from returnn.tf.network import TFNetwork
-    from returnn.util.basic import BackendEngine
-
-    config = Config(
-        {
-            "extern_data": task.streams(),
-            "backend": "tensorflow-net-dict",
-            "target": task.target,
-            "log_verbosity": 1,
-        }
-    )
-    tf.Graph().as_default().__enter__()
-    global_config_ctx(config).__enter__()
-    BackendEngine.select_engine(config=config)
-    options = tf_compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=max(2, threads)
-    )
-    session = tf_compat.v1.Session(config=options)
-    network = TFNetwork(config=config, train_flag=not task.search, search_flag=task.search)
-    network.construct_from_dict(_as_returnn_needs_it(task, task.nets[variant]()))
-    fetches = _searched(network) if task.search else _trained(task, network, tf_compat)
-    session.run(tf_compat.v1.global_variables_initializer())
-    variables = {p.op.name: p for p in network.get_params_list()}
-    values = parameters({k: tuple(v.shape.as_list()) for k, v in variables.items()})
-    for name, variable in variables.items():
-        variable.load(values[name], session)
-    feed = {}
-    for key, (array, lengths) in task.data().items():
-        data = network.extern_data.data[key]
-        feed |= {data.placeholder: array, data.get_sequence_lengths(): lengths}
+    net = _as_returnn_needs_it(task, task.nets[variant]())
+    settings = {"extern_data": task.streams(), "target": task.target}
+    peer = ReturnnNetwork(net, settings, threads, train=not task.search, search=task.search)
+    fetches = _searched(peer) if task.search else _trained(task, peer)
+    peer.initialise(parameters)
+    turn = peer.runner(fetches, task.data())
 
     def run() -> dict[str, Any]:
-        found = session.run(fetches, feed)
+        found = turn()
         if not task.search:
             return {"loss": float(found["loss"])}
         rows, lengths = found["labels"][:: task.beam], found["lengths"][:: task.beam]
@@ -76,14 +50,13 @@ def _as_returnn_needs_it(task: Task, net: Net) -> Net:
     return net
 
 
-def _trained(task: Task, network: Any, tf_compat: Any) -> dict[str, Any]:
-    total = network.get_objective() / float(sum(task.data()[task.target][1]))  # per label
-    step = tf_compat.v1.train.GradientDescentOptimizer(RATE).minimize(total)
-    return {"loss": total, "step": step}
+def _trained(task: Task, peer: ReturnnNetwork) -> dict[str, Any]:
+    total = peer.network.get_objective() / float(sum(task.data()[task.target][1]))  # per label
+    return {"loss": total, "step": peer.v1.train.GradientDescentOptimizer(RATE).minimize(total)}
 
 
-def _searched(network: Any) -> dict[str, Any]:
-    layer = network.get_layer("output")
+def _searched(peer: ReturnnNetwork) -> dict[str, Any]:
+    layer = peer.network.get_layer("output")
     data = layer.output.copy_as_batch_major()
     scores = layer.get_search_choices().beam_scores
     return {

@@ -20,14 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.contest import (
-    Contestant,
-    heading,
-    row,
-    start,
-    summary,
-    take_turns,
-)
+from benchmarks.contest import Contestant, heading, row, start, summary, take_turns
 from benchmarks.rec.growth import growth
 from benchmarks.rec.tasks import TASKS, Task
 
