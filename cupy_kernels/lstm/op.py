@@ -64,7 +64,7 @@ def lstm_forward(
     check_precision(where, precision)
     state = (w_re, lengths, y0, c0)
     if xp is not np and persistent.fits(sizes.batch, sizes.units, precision):
-        y, c_final, *saved = persistent.forward(xp, SOURCE, z, *state, direction)
+        y, c_final, *saved = persistent.forward(xp, SOURCE, z, state, direction)
     elif xp is not np:
         y, c_final, *saved = stepwise.forward(xp, SOURCE, z, *state, direction, precision)
     elif host.library(SOURCE) is None:
@@ -117,7 +117,7 @@ def lstm_backward(
     state = (w_re, lengths, y0, c0)
     values = (dy, dc_final, *saved, y)
     if xp is not np and persistent.fits(sizes.batch, sizes.units, precision):
-        return persistent.backward(xp, SOURCE, *values, *state, direction)
+        return persistent.backward(xp, SOURCE, values, state, direction)
     if xp is not np:
         return stepwise.backward(xp, SOURCE, *values, *state, direction, precision)
     if host.library(SOURCE) is None:

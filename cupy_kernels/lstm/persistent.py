@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cupy_kernels.backend import cuda
+from cupy_kernels.lstm.fused import State
 from cupy_kernels.lstm.precision import Precision
 from cupy_kernels.lstm.stepwise import state_gradients
 
@@ -34,13 +35,11 @@ def forward(
     xp: ModuleType,
     source: Path,
     z: Any,
-    w_re: Any,
-    lengths: Any,
-    y0: Any,
-    c0: Any,
+    state: State,
     direction: int,
 ) -> tuple[Any, Any, Any, Any]:
     """y, c_final, gates and cells of the operation, for checked arguments."""
+    w_re, lengths, y0, c0 = state
     time, batch, width = z.shape
     y, cells = (xp.empty((time, batch, width // 4), np.float32) for _ in range(2))
     gates, c = xp.empty_like(z), c0.copy()
@@ -52,18 +51,13 @@ def forward(
 def backward(
     xp: ModuleType,
     source: Path,
-    dy: Any,
-    dc_final: Any,
-    gates: Any,
-    cells: Any,
-    y: Any,
-    w_re: Any,
-    lengths: Any,
-    y0: Any,
-    c0: Any,
+    values: tuple[Any, Any, Any, Any, Any],
+    state: State,
     direction: int,
 ) -> tuple[Any, Any, Any, Any]:
-    """dz, dw_re, dy0 and dc0 of the operation, for checked arguments."""
+    """dz, dw_re, dy0 and dc0, from dy, dc_final, gates, cells and y, for checked arguments."""
+    dy, dc_final, gates, cells, y = values
+    w_re, lengths, y0, c0 = state
     dz, dc = xp.empty_like(gates), dc_final.copy()
     arrays = (dy, w_re, lengths, gates, cells, c0, dc, dz)
     _launch(xp, source, "lstm_sequence_backward", arrays, y.shape, direction, BACKWARD)
