@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 # Before TensorFlow is imported anywhere: quiet, and no GPU unless a test asks for one.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# A shell has what runs in its background ignore Ctrl-C; what tests start must not inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # CI repeats the same examples; elsewhere every run looks for others.
 settings.register_profile("ci", derandomize=True, deadline=None)
