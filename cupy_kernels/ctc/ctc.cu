@@ -75,6 +75,15 @@ DEVICE void clear(Rows r, int count) {
   }
 }
 
+// The first place of label i, and its next one, above count where there is none.
+DEVICE void find_places(const int* labels, int count, int i, int* first, int* next) {
+  int label = labels[i - 1], before = 1, after = i + 1;
+  while (labels[before - 1] != label) ++before;
+  while (after <= count && labels[after - 1] != label) ++after;
+  first[i] = before;
+  next[i] = after;
+}
+
 // The state before the first frame, the edges of all rows, and the facts about the labels.
 DEVICE void prepare(Sweep s) {
   clear(rows(s.space, 0, s.width), s.count);
@@ -87,16 +96,9 @@ DEVICE void prepare(Sweep s) {
   }
   THREADS(i, s.count + 2) {
     bool inside = i > 0 && i <= s.count;
-    int label = inside ? s.labels[i - 1] : -1;
-    bool repeats = i > 1 && inside && s.labels[i - 2] == label;
-    int first = 1, next = i + 1;
-    if (inside) {
-      while (s.labels[first - 1] != label) ++first;
-      while (next <= s.count && s.labels[next - 1] != label) ++next;
-    }
+    bool repeats = i > 1 && inside && s.labels[i - 2] == s.labels[i - 1];
     s.skip[i] = !(s.repetition && repeats);
-    s.first[i] = first;
-    s.next[i] = next;
+    if (inside) find_places(s.labels, s.count, i, s.first, s.next);
   }
   BARRIER;
 }

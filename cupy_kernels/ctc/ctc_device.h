@@ -77,25 +77,15 @@ struct Thread {
   }
 };
 
-// The first and the next place of each label, as in ctc.cu. first, next: [batch, max_labels + 2].
-DEVICE void write_places(const int* labels, int count, int* first, int* next) {
-  THREADS(k, count) {
-    int i = k + 1, before = 1, after = i + 1;
-    while (labels[before - 1] != labels[k]) ++before;
-    while (after <= count && labels[after - 1] != labels[k]) ++after;
-    first[i] = before;
-    next[i] = after;
-  }
-}
-
-// Two blocks per sequence. total [batch]: probability of all paths. Loss NaN: a frame has NaN.
+// Two blocks per sequence. total [batch]: probability of all paths; first, next [batch,
+// max_labels + 2]: as find_places has them. Loss NaN: a frame has NaN.
 KERNEL __launch_bounds__(LABEL_LIMIT + 1)
     ctc_sweeps(const int* lengths, const int* labels, const int* label_lengths,
-                  const int* feasible, float* emission_mantissas, int* emission_exponents,
-                  float* prefix_mantissas, int* prefix_exponents, float* suffix_mantissas,
-                  int* suffix_exponents, float* total_mantissas, int* total_exponents, int* first,
-                  int* next, float* loss, index_t time, index_t batch, index_t max_labels,
-                  index_t repetition, index_t workers) {
+               const int* feasible, float* emission_mantissas, int* emission_exponents,
+               float* prefix_mantissas, int* prefix_exponents, float* suffix_mantissas,
+               int* suffix_exponents, float* total_mantissas, int* total_exponents, int* first,
+               int* next, float* loss, index_t time, index_t batch, index_t max_labels,
+               index_t repetition, index_t workers) {
   __shared__ Frame frame;
   index_t b = blockIdx.x / 2;
   bool forward = blockIdx.x % 2 == 0;
@@ -143,7 +133,8 @@ KERNEL __launch_bounds__(LABEL_LIMIT + 1)
     store(frame.at(1 - from, 0), u, blank);
     store(frame.at(1 - from, 1), u, here);
   });
-  write_places(label, count, first + b * (max_labels + 2), next + b * (max_labels + 2));
+  index_t places = b * (max_labels + 2);
+  THREADS(i, count) find_places(label, count, i + 1, first + places, next + places);
   if (u == 0) {
     Extended total =
         add(load(frame.at(length % 2, 0), count), load(frame.at(length % 2, 1), count));
