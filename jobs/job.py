@@ -55,7 +55,7 @@ class Expected:
     """What is known of an output before it is made.
 
     bytes: about. seconds: of the recordings that it is about, 0 where that is not known. stream: of
-    a file of sequences, as in extern_data. model: network and extern_data, of a trained one.
+    a file of sequences, as in extern_data. model: network, config, extern_data of a trained one.
     """
 
     bytes: int = 0

@@ -31,9 +31,9 @@ def trained(params: CheckParams, inputs: Mapping[str, Expected]) -> dict[str, Ex
         return {}
     if params.end_label is not None:
         known["delayed"] = {**known["data"], "same_dim_tags_as": {"t": "data"}}
-    network = Network(params.network, extern_data=known, train=True)
+    network = Network(params.network, extern_data=known, train=True, config=params.config)
     size = sum(_product(shape) for shape in network.param_shapes().values())
-    model = {"network": params.network, "extern_data": known}
+    model = {"network": params.network, "config": params.config, "extern_data": known}
     return {"model": Expected(bytes=(MODEL + CHECKPOINTS) * size, model=model)}
 
 
@@ -55,13 +55,13 @@ def searched(
     if model is None:
         return
     extern_data = {**model["extern_data"], **(streams or {})}
-    found = Network(
-        network or model["network"], extern_data=extern_data, search=True, outputs=[layer]
-    )
+    layers, config = network or model["network"], model["config"]
+    found = Network(layers, extern_data=extern_data, search=True, outputs=[layer], config=config)
     found.template(layer)
     if network is None or "lm" in inputs:  # a language model brings parameters of its own
         return
-    own = Network(model["network"], extern_data=model["extern_data"], train=True).param_shapes()
+    trained = Network(model["network"], extern_data=model["extern_data"], train=True, config=config)
+    own = trained.param_shapes()
     for name, shape in found.param_shapes().items():
         if own.get(name) != shape:
             known = f"of shape {own[name]}" if name in own else "not at all"

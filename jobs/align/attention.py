@@ -63,7 +63,9 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
 
     model = inputs["model"].model
     if model is not None:
-        net = Network(model["network"], extern_data=model["extern_data"], outputs=[params.layer])
+        outputs, config = [params.layer], model["config"]
+        streams = model["extern_data"]
+        net = Network(model["network"], extern_data=streams, outputs=outputs, config=config)
         with engine_errors():
             _axes(net, params.layer)
     return {}
@@ -83,7 +85,12 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
 
     model, units = Model.load(inputs.model), Units.load(inputs.units)
     data = features_dataset(inputs.features, model, inputs.targets)
-    network = Network(model.network, extern_data=model.extern_data, outputs=[params.layer])
+    network = Network(
+        model.network,
+        extern_data=model.extern_data,
+        outputs=[params.layer],
+        config=model.config,
+    )
     network.load(model.checkpoint, subset=True)  # what is behind the weights is not built
     step = max(1, len(data.tags) // params.utterances)
     chosen = list(range(len(data.tags)))[::step][: params.utterances]

@@ -15,10 +15,14 @@ LM = "{lm}"  # stands for the checkpoint of the language model in a network
 
 
 class ConfigValues(dict[str, Any]):
-    """Values of the config, which know whether the network asked for them."""
+    """Values of the config, which know whether the network asked for them.
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
+    given: those of the search; the others are the model's, and need not be asked for.
+    """
+
+    def __init__(self, model: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        super().__init__({**model, **given})
+        self.given = frozenset(given)
         self.asked: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
@@ -57,7 +61,7 @@ def search_network(
         extern_data={**model.extern_data, **(streams or {})},
         search=True,
         outputs=[layer],
-        config=ConfigValues(config),
+        config=ConfigValues(model.config, config),
     )
     # A network of its own need not have all that was trained.
     result.load(model.checkpoint, subset=network is not None)
@@ -67,13 +71,13 @@ def search_network(
 def check_config(network: Network) -> None:
     """Raise JobError for a value of the config that a network did not ask for when it ran."""
     values = network.config.values
-    asked = values.asked if isinstance(values, ConfigValues) else set()
-    for name in values:
-        if name not in asked:
-            raise JobError(
-                f"config: found the value {name!r}, which the network does not ask for"
-                f"{nearest(name, asked)}"
-            )
+    if not isinstance(values, ConfigValues):  # it searches nothing
+        return
+    for name in values.given - values.asked:
+        raise JobError(
+            f"config: found the value {name!r}, which the network does not ask for"
+            f"{nearest(name, values.asked)}"
+        )
 
 
 def check_units(network: Network, layer: str, units: Units, model: Model) -> None:

@@ -16,12 +16,13 @@ from jobs.job import JobError
 class Model:
     """A model's folder.
 
-    network: the dict that it was trained with. extern_data: its data streams. statistics: the file
-    by which its input is normalised, if it is.
+    network: the dict that it was trained with. config: the values that it was built with.
+    extern_data: its data streams. statistics: the file by which its input is normalised, if it is.
     """
 
     folder: Path
     network: dict[str, Any]
+    config: dict[str, Any]
     extern_data: dict[str, Any]
     statistics: Path | None
 
@@ -36,6 +37,7 @@ class Model:
         try:
             found = json.loads((folder / "model.json").read_text("utf-8"))
             network, extern_data = dict(found["network"]), dict(found["extern_data"])
+            config = dict(found.get("config", {}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise JobError(
                 f"{folder}: found no model ({error!r}), needed a folder that train.network made"
@@ -44,6 +46,7 @@ class Model:
         return cls(
             folder=folder,
             network=network,
+            config=config,
             extern_data=extern_data,
             statistics=statistics if statistics.is_file() else None,
         )
@@ -55,7 +58,11 @@ def save_model(
     """Write a model's folder. network: a `returnn_lite.network.Network`."""
     folder.mkdir(parents=True)
     network.save(folder / "checkpoint")
-    content = {"network": network.scope.layers, "extern_data": dict(extern_data)}
+    content = {
+        "network": network.scope.layers,
+        "config": dict(network.config.values),
+        "extern_data": dict(extern_data),
+    }
     (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     if statistics is not None:
         shutil.copyfile(statistics, folder / "statistics.json")

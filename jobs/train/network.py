@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from jobs.engine_errors import engine_errors
 from jobs.files import written
-from jobs.job import CHECKPOINTS, Expected, Resources, file, folder, unhashed
+from jobs.job import CHECKPOINTS, Expected, Resources, added, file, folder, unhashed
 from jobs.network_check import check_network
 from jobs.network_expected import trained
 from returnn_lite.engine.options import TrainOptions
@@ -54,7 +54,8 @@ class CheckParams:
     sequence of `data`, and, as `delayed`, before it: what a language model needs. on_long_targets:
     what to do with sequences whose target has more labels than the output has frames: "error", or
     "skip" them. on_missing_targets: the same with sequences that have no target, such as those that
-    an alignment left out.
+    an alignment left out. behavior_version: which defaults options have, as in a RETURNN config;
+    whatever is done with the model has the same.
     """
 
     network: dict[str, Any]
@@ -62,8 +63,17 @@ class CheckParams:
     end_label: int | None = None
     on_long_targets: Literal["error", "skip"] = "error"
     on_missing_targets: Literal["error", "skip"] = "error"
+    behavior_version: int = added(0)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a network is built with."""
+        return {"behavior_version": self.behavior_version}
 
     def __post_init__(self) -> None:
+        if self.behavior_version < 0:
+            found = self.behavior_version
+            raise ValueError(f"found behavior_version {found}, needed 0 or more")
         if self.target in ("data", "delayed"):
             raise ValueError(f"found target {self.target!r}, needed another name than the input's")
         delayed = {"delayed"} if self.end_label is not None else set()
@@ -77,7 +87,8 @@ class Params(CheckParams):
     end_label: a label put behind every sequence of `data`, and, as `delayed`, before it: what a
     language model needs. on_long_targets: what to do with sequences whose target has more labels
     than the output has frames: "error", or "skip" them. on_missing_targets: the same with sequences
-    that have no target, such as those that an alignment left out.
+    that have no target, such as those that an alignment left out. behavior_version: which defaults
+    options have, as in a RETURNN config; whatever is done with the model has the same.
     """
 
     options: TrainOptions

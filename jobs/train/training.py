@@ -70,7 +70,8 @@ def fitted(
     data = dataset(inputs.train, inputs.train_targets, inputs, params)
     dev = dataset(inputs.dev, inputs.dev_targets, inputs, params)
     check_same_streams(data, dev)
-    network = Network(params.network, extern_data=data.extern_data, train=True, seed=seed)
+    options: dict[str, Any] = {"train": True, "config": params.config, "seed": seed}
+    network = Network(params.network, extern_data=data.extern_data, **options)
     skip = params.on_long_targets == "skip"
     left_out: dict[str, str] = {}
     for which, targets in ((data, inputs.train_targets), (dev, inputs.dev_targets)):

@@ -102,7 +102,7 @@ def test_a_layer_without_weights(task: Task, model: Path, tmp_path: Path) -> Non
     with pytest.raises(JobError, match=text):
         weights_of(task, model, tmp_path, layer="encoder")
     streams = {"data": {"dim": DIM}, "classes": {"dim": LABELS, "sparse": True}}
-    known = {"model": Expected(model={"network": NETWORK, "extern_data": streams})}
+    known = {"model": Expected(model={"network": NETWORK, "config": {}, "extern_data": streams})}
     assert attention.expected(attention.Params(layer="output/weights"), known) == {}
     with pytest.raises(JobError, match=text):
         attention.expected(attention.Params(layer="encoder"), known)

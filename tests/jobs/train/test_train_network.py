@@ -17,6 +17,7 @@ import pytest
 from synthetic import CTC, DIM, LABELS, OPTIONS, Task, train
 
 from jobs.job import JobError
+from jobs.search.networks import search_network
 from jobs.train import network as job
 from jobs.train.model import Model
 from jobs.typed_json import from_json
@@ -171,6 +172,20 @@ def test_another_model_without_a_parameter_that_fits(task: Task, ctc: Path, tmp_
     message = r"model: found no parameter that .* it has lstm/rec/W, .* the network other/rec/W, "
     with pytest.raises(JobError, match=message):
         train(task, tmp_path, {"init": ctc / "model"}, network=net)
+
+
+def test_a_search_has_the_behaviour_of_the_training(task: Task, tmp_path: Path) -> None:
+    conv = {"class": "conv", "filter_size": [3], "n_out": 8, "padding": "same", "from": "data"}
+    net = {"conv": conv, "lstm": {**CTC["lstm"], "from": "conv"}, "output": CTC["output"]}
+    for version, bias in ((0, False), (12, True)):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        train(task, folder, network=net, behavior_version=version)
+        assert ("conv/bias" in parameters(folder / "model")) == bias
+        model = Model.load(folder / "model")
+        network = search_network(model, None, "output", {}, lm=None)
+        assert ("conv/bias" in network.param_shapes()) == bias
+        assert network.config.behavior_version == version
 
 
 def test_a_folder_without_a_model(task: Task, tmp_path: Path) -> None:
