@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -17,7 +19,9 @@ from snakemake.ioflags import update
 
 from jobs.job import JobError, Resources, load_job
 from workflows import console
+from workflows.batch.left import cancel_left, new_run
 from workflows.batch.records import Attempt, attempts, enough_memory, enough_minutes
+from workflows.batch.systems import ENGINES, RECORDS
 from workflows.config import check_config
 from workflows.graph import Node
 from workflows.lock import hold
@@ -59,6 +63,8 @@ class Workflow:
             if PLANNED not in os.environ:
                 for plan in planned(self.plan, Path(TABLE).parent):
                     hold(alive_path(self.store, plan))
+                run, log = new_run(Path(RECORDS)), logging.getLogger(__name__)
+                atexit.register(cancel_left, run, ENGINES, log)
         except JobError as error:
             raise PlanError(str(error)) from None
         shown.update(self._shown())

@@ -94,10 +94,16 @@ class Project:
         self.cluster.wait(there)
         return self.jobs(stage)
 
-    def start(self, *arguments: str, profile: str = "slurm") -> subprocess.Popen[bytes]:
-        """Start Snakemake up to the table; `said` has what it says."""
+    def start(
+        self, *arguments: str, profile: str = "slurm", programs: Path = Path("none")
+    ) -> subprocess.Popen[bytes]:
+        """Start Snakemake up to the table; `said` has what it says.
+
+        programs: a folder with programs that it finds before the real ones.
+        """
         program = [sys.executable, "-m", "snakemake", "--workflow-profile", f"profiles/{profile}"]
         environment = {**self.toy.environment(), **self.cluster.environment()}
+        environment["PATH"] = f"{programs}:{environment['PATH']}"
         with (self.toy.root / "said.txt").open("w") as out:
             run = subprocess.Popen(
                 [*program, "results/wer.txt", *arguments],

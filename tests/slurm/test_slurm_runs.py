@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -137,9 +138,22 @@ def test_the_controller_is_down_for_a_while(blocked: Project) -> None:
     check(blocked)
 
 
-def test_stopping_snakemake_cancels_its_jobs(blocked: Project) -> None:
-    run = blocked.start()
-    blocked.wait_for_jobs("a", "RUNNING")
+@pytest.mark.parametrize("late", ["", "squeue", "sbatch"])
+def test_stopping_snakemake_cancels_its_jobs(blocked: Project, late: str) -> None:
+    """Also while it asks how they are or submits one, and so has no list of them."""
+    folder = blocked.toy.root / "late"
+    folder.mkdir()
+    if late:
+        asked = f"touch {folder}/asked; sleep 5"
+        lines = [f'{shutil.which(late)} "$@"; status=$?']
+        lines += [f'case "$*" in *--states=all* | *--parsable*) {asked};; esac', "exit $status"]
+        (folder / late).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (folder / late).chmod(0o755)
+    run = blocked.start(programs=folder)
+    if late:
+        blocked.cluster.wait((folder / "asked").exists)
+    else:
+        blocked.wait_for_jobs("a", "RUNNING")
     run.send_signal(signal.SIGINT)
     blocked.finish(run, status=1)
     blocked.wait_for_jobs("a", "CANCELLED")

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.job import JobError
-from workflows.batch.engine import Engine, State
+from workflows.batch.engine import State
+from workflows.batch.left import noted
 from workflows.batch.request import read_request
-from workflows.batch.sge import Sge
-from workflows.batch.slurm import Slurm
 from workflows.batch.status import status
 from workflows.batch.submit import submit
+from workflows.batch.systems import ENGINES, RECORDS
 
-ENGINES: dict[str, Callable[[], Engine]] = {"slurm": Slurm, "sge": Sge}
-RECORDS = Path(".snakemake", "batch")
 WORDS = {State.ACTIVE: "running", State.DONE: "success"}  # as cluster-generic has them
 
 
@@ -34,13 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     engine = ENGINES[options.engine]()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log = logging.getLogger()
+    log, records = logging.getLogger(), Path(RECORDS)
     if options.command == "status":
-        state = status(options.job, engine, RECORDS, options.every, log)
+        state = status(options.job, engine, records, options.every, log)
         sys.stdout.write(f"{WORDS.get(state, 'failed')}\n")
         return 0
     try:
-        job = submit(read_request(options.jobscript), engine, log, RECORDS)
+        request = read_request(options.jobscript)
+        with noted(options.engine, request.name):
+            job = submit(request, engine, log, records)
     except JobError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -43,6 +43,9 @@ class Engine(Protocol):
     def active(self, name: str) -> str | None:
         """Return the id of a job of that name which waits or runs."""
 
+    def cancel(self, names: Collection[str]) -> list[str]:
+        """Cancel the user's jobs of these names that wait or run; return their ids."""
+
     def states(self) -> Mapping[str, State]:
         """Return id -> state of the user's jobs, as far as the system has them at hand."""
 
@@ -59,7 +62,15 @@ def call(command: Sequence[str], silent: Sequence[str], text: str | None = None)
     silent: parts of messages that mean the system does not answer. Raises Silent, or Refused.
     """
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=SECONDS)
+        # It inherits the locks of a submission, which are the only files that can be inherited.
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            close_fds=False,
+        )
     except subprocess.TimeoutExpired:
         raise Silent(f"{command[0]}: no answer in {SECONDS} s") from None
     except FileNotFoundError:

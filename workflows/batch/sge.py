@@ -6,7 +6,7 @@ import getpass
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from workflows.batch.engine import Refused, State, call, state_of
@@ -40,6 +40,13 @@ class Sge:
             if state is State.LOST:
                 call(["qdel", job], SILENT)
         return next((job for job, state in jobs if state is State.ACTIVE), None)
+
+    def cancel(self, names: Collection[str]) -> list[str]:
+        """See `Engine`."""
+        found = [job for job, title, _ in _jobs() if title in names]
+        if found:
+            call(["qdel", *found], SILENT)
+        return found
 
     def states(self) -> dict[str, State]:
         """See `Engine`: jobs that have not ended yet are at hand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from workflows.batch.engine import Refused, State, call, state_of
@@ -55,6 +56,15 @@ class Slurm:
         answer = call(["squeue", *MINE, f"--name={name}", "--format=%i %T"], SILENT)
         jobs = [line.split() for line in answer.splitlines()]
         return next((job for job, state in jobs if state != "COMPLETING"), None)
+
+    def cancel(self, names: Collection[str]) -> list[str]:
+        """See `Engine`."""
+        answer = call(["squeue", *MINE, "--format=%i %T %j"], SILENT)
+        jobs = [line.split(None, 2) for line in answer.splitlines()]
+        found = [job for job, state, name in jobs if name in names and state != "COMPLETING"]
+        if found:
+            call(["scancel", *found], SILENT)
+        return found
 
     def states(self) -> dict[str, State]:
         """See `Engine`: jobs that ended up to MinJobAge ago are at hand."""

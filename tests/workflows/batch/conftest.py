@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class FakeEngine:
     accounts: Mapping[str, State] = field(default_factory=dict)
     submitted: list[Request] = field(default_factory=list)
     asked: int = 0
+    cancelled: list[str] = field(default_factory=list)
 
     def submit(self, request: Request) -> str:
         self.submitted.append(request)
@@ -71,6 +72,10 @@ class FakeEngine:
 
     def active(self, name: str) -> str | None:
         return _answer(self.found.pop(0)) if self.found else None
+
+    def cancel(self, names: Collection[str]) -> list[str]:
+        self.cancelled += sorted(names)
+        return [_answer(self.found.pop(0)) for _ in names]
 
     def states(self) -> Mapping[str, State]:
         self.asked += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from workflows.batch.__main__ import ENGINES, main
+from workflows.batch.__main__ import main
+from workflows.batch.left import RUN, cancel_left, new_run
 from workflows.batch.request import Request
+from workflows.batch.systems import ENGINES
 
 if TYPE_CHECKING:
     from conftest import Programs
@@ -44,6 +47,21 @@ def test_a_job_is_submitted_and_asked_about(
         programs.make("squeue", out=f"17 {state} 0\n")
         assert main(["slurm", "status", "--every", "-1", "17"]) == 0
         assert capsys.readouterr().out == f"{said}\n"
+
+
+def test_a_submitted_job_is_cancelled_with_its_run(
+    programs: Programs, jobscript: str, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
+) -> None:
+    monkeypatch.delenv(RUN, raising=False)
+    run = new_run(Path(".snakemake/batch"))
+    programs.make("squeue")
+    programs.make("sbatch", out="17\n")
+    main(["slurm", "submit", jobscript])
+    (line,) = run.read_text().splitlines()
+    programs.make("squeue", out=f"16 RUNNING other\n17 RUNNING {line.split()[1]}\n")
+    programs.make("scancel")
+    cancel_left(run, ENGINES, log)
+    assert programs.arguments("scancel") == ["17"] and not run.exists()
 
 
 def test_a_refused_job(

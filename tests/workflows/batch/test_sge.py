@@ -66,6 +66,13 @@ def test_jobs_that_have_not_ended(programs: Programs) -> None:
     assert programs.arguments("qdel") == []
 
 
+def test_jobs_are_cancelled_by_their_names(programs: Programs) -> None:
+    programs.make("qdel")
+    programs.make("qstat", out=qstat(("16", "x", "qw"), ("17", "y", "r"), ("18", "z", "Eqw")))
+    assert Sge().cancel({"w"}) == [] and programs.arguments("qdel") == []
+    assert Sge().cancel({"x", "z"}) == programs.arguments("qdel") == ["16", "18"]
+
+
 def test_a_job_in_an_error_state_is_removed(programs: Programs) -> None:
     programs.make("qdel")
     programs.make("qstat", out=qstat(("18", "z", "Eqw")))

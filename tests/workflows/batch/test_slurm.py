@@ -55,6 +55,13 @@ def test_a_folder_with_a_percent_sign(make_request: Make, tmp_path: Path) -> Non
     assert f"--output={tmp_path}/50%%j/x/batch.txt" in found
 
 
+def test_jobs_are_cancelled_by_their_names(programs: Programs) -> None:
+    programs.make("squeue", out="16 COMPLETING a.0.1\n17 PENDING a.0.1\n18 RUNNING b c\n")
+    programs.make("scancel")
+    assert Slurm().cancel({"other"}) == [] and programs.arguments("scancel") == []
+    assert Slurm().cancel({"a.0.1", "b c"}) == programs.arguments("scancel") == ["17", "18"]
+
+
 def test_a_job_of_a_name(programs: Programs) -> None:
     programs.make("squeue", out="16 COMPLETING\n17 PENDING\n")
     assert Slurm().active("toy.write.0.1") == "17"
