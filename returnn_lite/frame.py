@@ -281,13 +281,14 @@ class Before:
 
     frame: that of whole sequences. sequences: outputs of layers that are computed before, that of a
     step in front of the others where they differ by steps. saves: whether products with weights are
-    made before, see `rec.products`.
+    made before, see `rec.products`. steps: int32, how many there may be.
     """
 
-    def __init__(self, frame: Frame, sequences: dict[Node, Data], *, saves: bool):
+    def __init__(self, frame: Frame, sequences: dict[Node, Data], *, saves: bool, steps: Any):
         self.frame = frame
         self.sequences = sequences
         self.saves = saves
+        self.steps = steps
         self._made: dict[Any, Any] = {}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:

@@ -60,20 +60,27 @@ class Linear(Layer):
             site.param("b", (size,), self.bias_init)
         return typed(site, x.with_feature(site.feature(size)), self.out_type)
 
+    def _weights(self, site: Site) -> Any:
+        w = site.param("W", (), None)
+        return tf.transpose(w) if self.use_transposed_weights else w
+
+    def _bias(self, site: Site) -> Any:
+        return site.param("b", (), None) if self.with_bias else None
+
+    def vectors(self, site: Site) -> Any:
+        """Return float [in, n_out]: the output for every label of sparse input."""
+        w, bias = self._weights(site), self._bias(site)
+        return activation(self.activation)(w if bias is None else w + bias)
+
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
         size = site.node.shapes["W"][0 if self.use_transposed_weights else 1]
-
-        def weights() -> Any:
-            w = site.param("W", (), None)
-            return tf.transpose(w) if self.use_transposed_weights else w
-
-        bias = site.param("b", (), None) if self.with_bias else None
-        y = product(site, weights)
+        bias = self._bias(site)
+        y = product(site, lambda: self._weights(site))
         if y is None:
             x = site.source
             out = x.with_feature(site.feature(size))
-            y = replace(out, tensor=affine(x, weights(), bias))
+            y = replace(out, tensor=affine(x, self._weights(site), bias))
         elif bias is not None:
             y = replace(y, tensor=y.tensor + bias)
         out = activated(site, y, self.activation)

@@ -2,8 +2,9 @@
 
 A linear layer of several inputs is a sum of products, one for each of them. In a search most of
 them need not be made for each hypothesis in each step: what is known before the loop is multiplied
-there, for all steps at once and without hypotheses; and a mean of frames, as of attention, times
-weights is the mean of the frames times weights, which are made before the loop, too.
+there, for all steps at once and without hypotheses; a mean of frames, as of attention, times
+weights is the mean of the frames times weights, which are made before the loop, too; and vectors of
+labels times weights are rows of a table of all labels.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from returnn_lite.node import Node
 if TYPE_CHECKING:
     from returnn_lite.site import Site
 
-MEAN = "mean"  # the state with the weights of a mean after the step before
+# The state with the output of a layer after the step before: the weights of a mean, or labels.
+BEFORE = "before"
+LARGEST = 2**25  # entries of a table
 
 
 class Mean(NamedTuple):
@@ -54,11 +57,32 @@ def mean_of(node: Node) -> Mean | None:
     return Mean(attention, weights, base)
 
 
-def mean_before(node: Node) -> Mean | None:
-    """Return of which frames `prev:` of a layer is the mean, from the first step on: of none."""
+def labels_of(node: Node) -> Node | None:
+    """Return the labels, one for each hypothesis, of which a layer in a loop has the vectors."""
+    from returnn_lite.layers.feedforward import Linear
+
+    common = node.common
+    if not isinstance(node.layer, Linear) or len(node.sources) != 1 or node.loop is None:
+        return None
+    if common.dropout or common.batch_norm or "softmax" in (node.layer.activation or ""):
+        return None
+    labels = template_of(node.sources[0])
+    return node.sources[0] if labels.sparse_dim is not None and labels.dims == (BATCH,) else None
+
+
+def made_of(node: Node) -> tuple[Node, Any] | None:
+    """Return a layer whose output `prev:` of another is made of, and what it is at first.
+
+    At first the other is zero: a mean with weights of 0, or the vector of a label behind the last.
+    """
     if node.common.initial_output not in (None, 0, "zeros") or node.initial is not None:
         return None
-    return mean_of(node)
+    mean, labels = mean_of(node), labels_of(node)
+    if mean is not None:
+        return mean.weights, 0
+    if labels is None or node.loop is None or node.scope is not node.loop.scope:
+        return None
+    return labels, _classes(template_of(labels))
 
 
 def product(site: Site, weights: Callable[[], Any]) -> Data | None:
@@ -109,7 +133,7 @@ class _Products:
         """Return the sum of all products."""
         rest, parts = [], []
         for i, node in enumerate(self.site.node.sources):
-            part = self._known(i, node) or self._mean(i, node)
+            part = self._known(i, node) or self._mean(i, node) or self._label(i, node)
             if part is None:
                 rest.append(i)
             else:
@@ -148,15 +172,15 @@ class _Products:
 
     def _mean(self, i: int, node: Node) -> Data | None:
         """Return the product of a source that is a mean of frames known before the loop."""
-        frame, before = self.frame, node.layer.layer_class == "prev"
-        mean = mean_before(node.sources[0]) if before else mean_of(node)
-        if mean is None or (before and (mean.weights, MEAN) not in frame.states_before):
+        frame = self.frame
+        mean = mean_of(_named(node))
+        weights = None if mean is None else self._of_step(node, mean.weights)
+        if mean is None or weights is None:
             return None
         base = frame.known(mean.base)
         assert frame.loop is not None
         if base is None or base.beam is not None or frame.loop.dim in base.dims:
             return None
-        weights = frame.state(mean.weights, MEAN) if before else frame.value(mean.weights)
         x = self.datas[i]
         out = x.with_feature(self._out())
         pays = self._once(("pays", i), lambda: _pays(base))
@@ -169,12 +193,60 @@ class _Products:
         tensor = tf.cond(pays, through_frames, lambda: self._times(x, i).tensor)
         return replace(out, tensor=tf.ensure_shape(tensor, [d.size for d in out.dims]))
 
+    def _of_step(self, node: Node, of: Node) -> Data | None:
+        """Return the output that a source is made of, in this step or, for `prev:`, before it."""
+        frame = self.frame
+        if node.layer.layer_class != "prev":
+            return frame.value(of)
+        found = made_of(node.sources[0])
+        if found is None or found[0] is not of or (of, BEFORE) not in frame.states_before:
+            return None
+        return frame.state(of, BEFORE)
+
+    def _label(self, i: int, node: Node) -> Data | None:
+        """Return the product of a source that is vectors of labels, from a table of all labels."""
+        x, embedding, frame = self.datas[i], _named(node), self.frame
+        layer = labels_of(embedding) if embedding.loop is frame.loop else None
+        labels = None if layer is None else self._of_step(node, layer)
+        if labels is None or {*x.dims} != {BATCH, x.feature_dim}:
+            return None
+        count, size = _classes(labels), self.weights(0).shape[-1]
+        if count * size > LARGEST:
+            return None
+        hypotheses = x.beam.size if x.beam is not None else 1
+
+        def asked() -> Any:
+            return frame.run.batch * hypotheses * frame.before.steps
+
+        pays = self._once(("table pays", i), lambda: asked() >= 2 * count)
+
+        def table() -> Any:
+            vectors = embedding.layer.vectors(self.site.of(embedding))  # type: ignore[attr-defined]
+            made = tf.matmul(vectors, self.weights(i))
+            return tf.pad(made, [[0, 1], [0, 0]])  # no label yet
+
+        made = self._once(("table", i), lambda: tf.cond(pays, table, lambda: tf.zeros([0, size])))
+        x, index = x.last(x.feature), labels.in_beam(x.beam).tensor
+        tensor = tf.cond(pays, lambda: tf.gather(made, index), lambda: self._times(x, i).tensor)
+        out = x.with_feature(self._out())
+        return replace(out, tensor=tf.ensure_shape(tensor, [d.size for d in out.dims]))
+
     def _frames_times(self, base: Data, pays: Any, i: int) -> Data:
         """Return the product of all frames; nothing where it does not pay."""
         base = base.first(BATCH)
         sizes = [0] * (len(base.dims) - 1) + [self._out().size]
         tensor = tf.cond(pays, lambda: self._times(base, i).tensor, lambda: tf.zeros(sizes))
         return replace(base.with_feature(self._out()), tensor=tensor)
+
+
+def _classes(labels: Data) -> int:
+    assert labels.sparse_dim is not None and labels.sparse_dim.size is not None
+    return labels.sparse_dim.size
+
+
+def _named(node: Node) -> Node:
+    """Return the layer that a source is the output of, in this step or the one before."""
+    return node.sources[0] if node.layer.layer_class == "prev" else node
 
 
 def _pays(base: Data) -> Any:

@@ -14,7 +14,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.contents import beam_size, kept_after, ordered_choices, used_from_before
 from returnn_lite.rec.placement import Placement, top
-from returnn_lite.rec.products import MEAN, mean_before
+from returnn_lite.rec.products import BEFORE, made_of
 from returnn_lite.rec.trace_back import reordered, trace_back
 from returnn_lite.rec.while_loop import State, while_loop
 from returnn_lite.site import Site
@@ -75,7 +75,7 @@ class Steps:
         run = self.frame.run
         lengths = run.lengths[self.loop.dim].tensor if self.limit is None else self.limit
         steps = tf.maximum(tf.reduce_max(lengths), 1)
-        before = Before(self.frame, self._sequences(), saves=self._saves())
+        before = Before(self.frame, self._sequences(), saves=self._saves(), steps=steps)
         first = self._first_states()
         if self.streams:
             first = carried_states(run, first)
@@ -146,7 +146,7 @@ class Steps:
             site = Site(node, self.frame)
             if node.layer.layer_class == "prev":
                 states[node.sources[0], "output"] = site.initial_output(node.sources[0])
-                states |= self._first_mean(site, node.sources[0])
+                states |= self._first_parts(site, node.sources[0])
             for name, data in node.layer.first_state(site).items():
                 states[node, name] = data
         beam = None
@@ -158,12 +158,13 @@ class Steps:
             for (n, name), d in states.items()
         }
 
-    def _first_mean(self, site: Site, node: Node) -> dict[tuple[Node, str], Data]:
-        """Return the weights that `prev:` of a mean of frames has in the first step: zeros."""
-        mean = mean_before(node) if self._saves() else None
-        if mean is None or self.placement.place.get(mean.weights) != "in":
+    def _first_parts(self, site: Site, node: Node) -> dict[tuple[Node, str], Data]:
+        """Return what products with `prev:` of a layer are made of in the first step."""
+        found = made_of(node) if self._saves() else None
+        if found is None or self.placement.place.get(found[0]) != "in":
             return {}
-        return {(mean.weights, MEAN): site.constant(0, template_of(mean.weights))}
+        of, value = found
+        return {(of, BEFORE): site.constant(value, template_of(of))}
 
     def _saves(self) -> bool:
         """Return whether products are made before the loop: in a search, where that is wanted."""
@@ -258,7 +259,7 @@ class Steps:
         step.value(top(self.loop, node) or node)
         value = step.states.get((node, name))
         if value is None:
-            same = name not in ("output", MEAN)
+            same = name not in ("output", BEFORE)
             value = step.state(node, name) if same else step.value(node)
         like = first[node, name]
         value = value.in_beam(beam if node in self.placement.beamed else None)

@@ -89,10 +89,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.mark.parametrize("features", [2, 16])  # with the few it does not pay to go over the frames
 def test_attention(features: int, traced: bool, made: set[str]) -> None:
     found = searched(attention_net(features), STREAMS, traced=traced)
-    assert {"s: known", "s: frames", "readout: frames", "att0: base"} <= made
+    assert {"s: known", "s: frames", "readout: frames", "att0: base", "s: table"} <= made
     made.clear()
     needed = searched(attention_net(features, optimise=False), STREAMS, traced=traced)
-    assert not any(": known" in x or ": frames" in x for x in made)
+    assert not any(x.split(": ")[1] in ("known", "frames", "table") for x in made)
     assert_same(found, needed)
 
 
@@ -103,11 +103,37 @@ def test_a_mean_that_begins_as_something_else_is_no_mean_of_frames(made: set[str
     assert_same(found, searched(needed, STREAMS, traced=False))
 
 
+@pytest.mark.parametrize("steps", [1, 2])  # the 6 products of one step do not pay for 5 labels
+@pytest.mark.parametrize("embed", [{}, {"activation": "tanh", "with_bias": False}])
+def test_a_table_of_all_labels(steps: int, embed: Net, made: set[str]) -> None:
+    net = attention_net(16)
+    unit = net["output"]["unit"]
+    unit["embed"] |= embed
+    unit["output"]["beam_size"] = 2
+    net["output"]["max_seq_len"] = steps
+    found = searched(net, STREAMS, traced=True)
+    assert {"s: table", "readout: table"} <= made
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, STREAMS, traced=True))
+
+
+@pytest.mark.parametrize(
+    "embed", [{"initial_output": 1.0}, {"activation": "softmax"}, {"dropout": 0.5}]
+)
+def test_what_is_no_row_of_a_table(embed: Net, made: set[str]) -> None:
+    net = attention_net(16)
+    net["output"]["unit"]["embed"] |= embed
+    found = searched(net, STREAMS, traced=False)
+    assert "s: table" not in made and "s: frames" in made
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, STREAMS, traced=False))
+
+
 @pytest.mark.parametrize("traced", [False, True])
 def test_transducer(traced: bool, made: set[str]) -> None:
     net = transducer_net(labels=3)
     found = searched(net, transducer_streams(3), traced=traced)
-    assert "fast: known" in made
+    assert {"fast: known", "lstm0: table"} <= made
     net["output"]["optimize_move_layers_out"] = False
     assert_same(found, searched(net, transducer_streams(3), traced=traced))
 
