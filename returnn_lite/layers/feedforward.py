@@ -8,10 +8,10 @@ from typing import Any
 
 from returnn_lite.data import Data
 from returnn_lite.layers.activations import activation
-from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
+from returnn_lite.rec.masked_rows import affine_of_rows
 from returnn_lite.rec.products import product
 from returnn_lite.site import Site
 
@@ -80,7 +80,7 @@ class Linear(Layer):
         if y is None:
             x = site.source
             out = x.with_feature(site.feature(size))
-            y = replace(out, tensor=affine(x, self._weights(site), bias))
+            y = replace(out, tensor=affine_of_rows(site, x, self._weights(site), bias))
         elif bias is not None:
             y = replace(y, tensor=y.tensor + bias)
         out = activated(site, y, self.activation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.initial_state import declare, first_states, open_state
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.rec.masked_rows import masked_rows
 from returnn_lite.rec.products import once, product
 from returnn_lite.site import Site
 
@@ -148,14 +150,25 @@ class Recurrent(Layer):
         like = replace(out, tensor=state[cell.output])
         kept = self._kept(site, "sequence", like) | self._kept(site, "step", like)
         z = self._projected(site)
+        old, rows = state, masked_rows(site, out, self._weights(site))
+        if rows is not None:
+            x, z = rows.of_data(x), None if z is None else rows.of(z)
+            state = {k: rows.of(v) for k, v in state.items()}
         if z is None:
             y, new = cell.single(x, state, self._params(site), kept)
         else:
             recurrent = once(site, "recurrent", lambda: cell.recurrent(self._params(site)))
             y, new = cell.step(z, state, recurrent, kept)
+        if rows is not None:
+            y = rows.put(y, old[cell.output])
+            new = {k: rows.put(v, old[k]) for k, v in new.items()}
         for key, value in new.items():
             site.set_state(key, replace(out, tensor=value))
         return replace(out, tensor=y)
+
+    def _weights(self, site: Site) -> int:
+        """Return how many weights there are."""
+        return sum(math.prod(shape) for shape in site.node.shapes.values())
 
     def _projected(self, site: Site) -> Any:
         """Return what enters a step, where a part of it is made before the loop; else None."""

@@ -20,11 +20,11 @@ from returnn_lite.data import Data, in_common_beam, join_features, with_hypothes
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.frame import StepFrame
 from returnn_lite.infer import template_of
-from returnn_lite.layers.affine import affine
 from returnn_lite.layers.attention import GenericAttention, attended
 from returnn_lite.layers.split_merge import MergeDims
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.rec.masked_rows import affine_of_rows
 
 if TYPE_CHECKING:
     from returnn_lite.site import Site
@@ -151,7 +151,7 @@ class _Products:
         return self.site.feature(self.weights(0).shape[-1])
 
     def _times(self, x: Data, *sources: int) -> Data:
-        y = affine(x, self.weights(*sources), None)
+        y = affine_of_rows(self.site, x, self.weights(*sources), None)
         return replace(x.with_feature(self._out()), tensor=y)
 
     def _made_here(self, sources: list[int]) -> Data:
