@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from returnn_lite import losses
+from returnn_lite import losses, native
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
@@ -250,7 +250,8 @@ class FastBaumWelch(Layer):
         labels, opts = site.ref("labels"), self.ctc_opts
         if self.align_target == "hmm":
             topology: Topology = site.node.resolved["topology"]
-            return topology.full_sum(site.run, scores, labels, self.tdp_scale)
+            paths = topology.paths(site.run, scores, labels, self.tdp_scale)
+            return native.fsa_full_sum(*paths)
         return ctc(
             site,
             scores,

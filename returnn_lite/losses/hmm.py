@@ -86,18 +86,14 @@ class Topology:
                 f"{phones * self.states} outputs, one for each of {self.states} states"
             )
 
-    def full_sum(self, run: Run, scores: Data, target: Data, scale: float) -> Any:
-        """Return float32 [batch]: -log of the sum over paths, or inf.
+    def paths(self, run: Run, scores: Data, target: Data, scale: float) -> tuple[Any, ...]:
+        """Return the arguments of `native.fsa_full_sum` and `native.fsa_best_path`.
 
         scores: log-probabilities. scale: of the costs.
         """
         time, labels = scores.time_dim, target.time_dim
         assert time is not None and labels is not None
-        return native.hmm_full_sum(
-            scores.ordered([time, BATCH, scores.feature]).tensor,
-            run.lengths_of(time, None),
-            target.ordered([BATCH, labels]).tensor,
-            run.lengths_of(labels, None),
+        automaton = native.hmm_automaton(
             states=self.states,
             silence=self.silence,
             speech=[scale * x for x in self.speech],
@@ -105,6 +101,9 @@ class Topology:
             lexicon=self.words,
             vocab=target.vocab,
         )
+        x = scores.ordered([time, BATCH, scores.feature]).tensor
+        y = [target.ordered([BATCH, labels]).tensor, run.lengths_of(labels, None)]
+        return x, run.lengths_of(time, None), automaton, y
 
 
 @register("fast_bw")
@@ -136,6 +135,8 @@ class FullSum(Criterion):
             scores = replace(x, tensor=tf.nn.log_softmax(x.tensor))
         else:
             scores = replace(given.out, tensor=safe_log(given.out.tensor))
-        value = Topology.of(self.hmm_opts).full_sum(given.run, scores, given.target, self.tdp_scale)
+        topology = Topology.of(self.hmm_opts)
+        paths = topology.paths(given.run, scores, given.target, self.tdp_scale)
+        value = native.fsa_full_sum(*paths)
         value = tf.where(tf.math.is_inf(value), 0.0, value)
         return Parts(by_sequence(given.out, value), None)

@@ -9,11 +9,16 @@ from returnn_lite.native.edit import (
     next_edit_distance_row,
     optimal_completion,
 )
-from returnn_lite.native.fsa import fsa_full_sum, hmm_full_sum
+from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum, hmm_automaton
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
-from returnn_lite.native.transducer import transducer_fused_loss, transducer_loss
+from returnn_lite.native.transducer import (
+    transducer_align,
+    transducer_fused_align,
+    transducer_fused_loss,
+    transducer_loss,
+)
 
 __all__ = [
     "Precision",
@@ -24,8 +29,9 @@ __all__ = [
     "ctc_loss",
     "edit_distance",
     "first_edit_distance_row",
+    "fsa_best_path",
     "fsa_full_sum",
-    "hmm_full_sum",
+    "hmm_automaton",
     "lstm",
     "lstm2d",
     "lstm2d_row",
@@ -35,6 +41,8 @@ __all__ = [
     "optimal_completion",
     "rounded",
     "tensorflow_only",
+    "transducer_align",
+    "transducer_fused_align",
     "transducer_fused_loss",
     "transducer_loss",
     "unchunk",

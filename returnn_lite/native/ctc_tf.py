@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.log_space import NEVER, negative_log
+from returnn_lite.native.log_space import NEVER, exact, negative_log, path_to
 
 
 def ctc_loss(
@@ -34,7 +34,7 @@ def ctc_align(
 ) -> tuple[Any, Any]:
     """Return int32 [batch, time] and float32 [batch], see `native.ctc_best_path`."""
     states, stays, skip = _states(labels, counts, blank=blank, repetition=label_repetition)
-    emission = _emission(logits, states)
+    emission = exact(_emission(logits, states))
 
     def forward(before: tuple[Any, Any], frame: tuple[Any, Any]) -> tuple[Any, Any]:
         t, scores = frame
@@ -45,21 +45,15 @@ def ctc_align(
         within = (t < frames)[:, None]
         return tf.where(within, new, before[0]), tf.where(within, best, 0)
 
-    start = tf.one_hot(tf.zeros_like(counts), tf.shape(states)[1], 0.0, NEVER)
+    zero, never = (tf.constant(x, tf.float64) for x in (0.0, NEVER))
+    start = tf.one_hot(tf.zeros_like(counts), tf.shape(states)[1], zero, never)
     steps = (tf.range(tf.shape(logits)[0]), emission)
     totals, moves = tf.scan(forward, steps, (start, tf.zeros_like(states)))
     ends, last = _ends(totals[-1], counts)
     which = tf.argmax(last, axis=1, output_type=tf.int32)
-    score = tf.reduce_max(last, axis=1)
-    # The state in the last frame, and before each frame what its move came from.
+    score = tf.cast(tf.reduce_max(last, axis=1), tf.float32)
     state = tf.gather(ends, which, batch_dims=1)
-    path = tf.scan(
-        lambda after, move: after - tf.gather(move, after, batch_dims=1),
-        moves,
-        initializer=state,
-        reverse=True,
-    )
-    path = tf.transpose(tf.concat([path[1:], state[None]], axis=0))
+    path = path_to(state, moves)
     found = tf.logical_and(
         tf.sequence_mask(frames, tf.shape(logits)[0]), (score > NEVER / 2)[:, None]
     )

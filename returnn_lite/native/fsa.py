@@ -1,4 +1,4 @@
-"""Sums over the paths of any automaton."""
+"""Sums over the paths of any automaton, and the best one."""
 
 from __future__ import annotations
 
@@ -26,20 +26,12 @@ def fsa_full_sum(
     function that makes it of arrays, such as `cupy_kernels.fsa.ctc_automaton`; labels: these, as
     tensors. Raises ValueError for a function where only TensorFlow's own operations may be used.
     """
-    from cupy_kernels.fsa import Automaton, fsa_full_sum
+    from cupy_kernels.fsa import fsa_full_sum as kernel
     from cupy_kernels.fsa.op import SUMS
 
     if not bridge.serves(SUMS):
-        if not isinstance(automaton, Automaton):
-            raise ValueError(
-                "fsa_full_sum: found an automaton that is made when the graph runs, needed one "
-                "that is there before: for export and XLA, and where there is no compiler"
-            )
-        return fsa_tf.fsa_full_sum(log_probs, frames, automaton)
-
-    def compute(log_probs: Any, frames: Any, *arrays: Any) -> Any:
-        made = automaton if isinstance(automaton, Automaton) else automaton(*arrays)
-        return fsa_full_sum(log_probs, frames, made)
+        return fsa_tf.fsa_full_sum(log_probs, frames, _made_before("fsa_full_sum", automaton))
+    compute = _with_automaton(kernel, automaton)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss(log_probs: Any) -> Any:
@@ -52,11 +44,52 @@ def fsa_full_sum(
     return loss(log_probs)
 
 
-def hmm_full_sum(
+def fsa_best_path(
     log_probs: Any,
     frames: Any,
-    labels: Any,
-    counts: Any,
+    automaton: Automaton | Callable[..., Automaton],
+    labels: Sequence[Any] = (),
+) -> tuple[Any, Any, Any]:
+    """Return the labels and the states of the best path of `fsa_full_sum`, and its score.
+
+    Labels and states, those after each frame, are int32 [batch, time], -1 on padding and where
+    there is no path. The scores are float32 [batch], -inf where there is no path; no gradient.
+    """
+    from cupy_kernels.fsa import fsa_best_path as kernel
+    from cupy_kernels.fsa.op import BEST
+
+    if not bridge.serves(BEST):
+        return fsa_tf.fsa_best_path(log_probs, frames, _made_before("fsa_best_path", automaton))
+    compute, arguments = _with_automaton(kernel, automaton), [log_probs, frames, *labels]
+    *path, score = bridge.call(compute, arguments, [tf.int32, tf.int32, tf.float32])
+    alignment, states = (tf.ensure_shape(x, [None, None]) for x in path)
+    return alignment, states, tf.ensure_shape(score, [None])
+
+
+def _made_before(where: str, automaton: Any) -> Automaton:
+    """Return an automaton that need not be made of arrays."""
+    from cupy_kernels.fsa import Automaton
+
+    if not isinstance(automaton, Automaton):
+        raise ValueError(
+            f"{where}: found an automaton that is made when the graph runs, needed one "
+            "that is there before: for export and XLA, and where there is no compiler"
+        )
+    return automaton
+
+
+def _with_automaton(kernel: Callable[..., Any], automaton: Any) -> Callable[..., Any]:
+    """Return a kernel as a function of scores, lengths, and what the automaton is made of."""
+    from cupy_kernels.fsa import Automaton
+
+    def compute(log_probs: Any, frames: Any, *arrays: Any) -> Any:
+        made = automaton if isinstance(automaton, Automaton) else automaton(*arrays)
+        return kernel(log_probs, frames, made)
+
+    return compute
+
+
+def hmm_automaton(
     *,
     states: int,
     silence: int | None,
@@ -64,11 +97,12 @@ def hmm_full_sum(
     pause: Sequence[float],
     lexicon: Lexicon | None = None,
     vocab: Sequence[str] | None = None,
-) -> Any:
-    """Return `fsa_full_sum` over the paths of phones or, with a lexicon, of words.
+) -> Callable[[Any, Any], Automaton]:
+    """Return what makes the automata of phones or, with a lexicon, of words, of arrays.
 
-    labels: int32 [batch, max_labels], phones, or words of a vocabulary. counts: int32 [batch].
-    states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and `lexicon_automaton`.
+    These are labels, int32 [batch, max_labels], phones, or words of a vocabulary; and their counts,
+    int32 [batch]. states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and
+    `lexicon_automaton`.
     """
     from cupy_kernels.fsa import Hmm, Transitions, hmm_automaton, lexicon_automaton
 
@@ -85,4 +119,4 @@ def hmm_full_sum(
         rows = zip(labels.tolist(), counts.tolist(), strict=True)
         return lexicon_automaton([[vocab[k] for k in row[:n]] for row, n in rows], lexicon, hmm)
 
-    return fsa_full_sum(log_probs, frames, automaton, [labels, counts])
+    return automaton

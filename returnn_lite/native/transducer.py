@@ -1,7 +1,8 @@
-"""Transducer: full-sum loss over all alignments of the labels."""
+"""Transducer: full-sum loss over all alignments of the labels, and the best one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from returnn_lite.lazy import tf
@@ -37,6 +38,25 @@ def transducer_loss(
     return loss(log_probs)
 
 
+def transducer_align(
+    log_probs: Any, frames: Any, labels: Any, counts: Any, *, blank: int, topology: str
+) -> tuple[Any, Any, Any]:
+    """Return the best of the paths of `transducer_loss`, their lengths, and their scores.
+
+    The path is int32 [batch, steps]: labels, and the blank, which also stands on padding and where
+    there is no path; steps are time, in topology "rnnt" time + max_labels. The lengths are int32
+    [batch]. The scores are float32 [batch], -inf where there is no path. There is no gradient.
+    """
+    from cupy_kernels.transducer import transducer_align as kernel
+    from cupy_kernels.transducer.op import SOURCE
+
+    arguments = [log_probs, frames, labels, counts]
+    options: dict[str, Any] = {"blank": blank, "topology": topology}
+    if not bridge.serves(SOURCE):
+        return transducer_tf.transducer_align(*arguments, **options)
+    return _path(kernel, arguments, options)
+
+
 def transducer_fused_loss(
     encoder: Any,
     predictor: Any,
@@ -60,26 +80,21 @@ def transducer_fused_loss(
     from cupy_kernels import transducer as kernels
     from cupy_kernels.transducer.op import SOURCE
 
-    sequences = [frames, labels, counts]
-    options: dict[str, Any] = {
-        "blank": blank,
-        "topology": topology,
-        "activation": activation,
-        "separate_emit": separate_emit,
-    }
+    inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
+    paths: dict[str, Any] = {"blank": blank, "topology": topology}
+    net: dict[str, Any] = {"activation": activation, "separate_emit": separate_emit}
     if not bridge.serves(SOURCE):
-        return transducer_tf.transducer_fused_loss(
-            encoder, predictor, weight, bias, *sequences, **options
-        )
+        log_probs = transducer_tf.fused_log_probs(*inputs, blank=blank, **net)
+        return transducer_tf.transducer_loss(log_probs, *sequences, **paths)
     parts = len(kernels.TransducerSaved._fields)
 
     def forward(*arrays: Any) -> Any:
-        loss, saved = kernels.transducer_fused_forward(*arrays, **options)
+        loss, saved = kernels.transducer_fused_forward(*arrays, **paths, **net)
         return loss, *saved
 
     def backward(d_loss: Any, *arrays: Any) -> Any:
         saved = kernels.TransducerSaved(*arrays[:parts])
-        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **options)
+        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **paths, **net)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*inputs: Any) -> Any:
@@ -92,4 +107,41 @@ def transducer_fused_loss(
 
         return tf.ensure_shape(loss, [None]), gradient
 
-    return compute(encoder, predictor, weight, bias)
+    return compute(*inputs)
+
+
+def transducer_fused_align(
+    encoder: Any,
+    predictor: Any,
+    weight: Any,
+    bias: Any,
+    frames: Any,
+    labels: Any,
+    counts: Any,
+    *,
+    blank: int,
+    topology: str,
+    activation: str = "tanh",
+    separate_emit: bool = False,
+) -> tuple[Any, Any, Any]:
+    """Return `transducer_align` of the output of a joint network, see `transducer_fused_loss`."""
+    from cupy_kernels.transducer import transducer_fused_align as kernel
+    from cupy_kernels.transducer.op import SOURCE
+
+    inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
+    paths: dict[str, Any] = {"blank": blank, "topology": topology}
+    net: dict[str, Any] = {"activation": activation, "separate_emit": separate_emit}
+    if not bridge.serves(SOURCE):
+        log_probs = transducer_tf.fused_log_probs(*inputs, blank=blank, **net)
+        return transducer_tf.transducer_align(log_probs, *sequences, **paths)
+    return _path(kernel, [*inputs, *sequences], {**paths, **net})
+
+
+def _path(
+    kernel: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any]
+) -> tuple[Any, Any, Any]:
+    """Return the path, lengths and scores that a kernel finds."""
+    dtypes = [tf.int32, tf.int32, tf.float32]
+    path, lengths, score = bridge.call(lambda *x: kernel(*x, **options), arguments, dtypes)
+    ensure = tf.ensure_shape
+    return ensure(path, [None, None]), ensure(lengths, [None]), ensure(score, [None])

@@ -1,91 +1,100 @@
-"""Transducer full-sum in TensorFlow's own operations."""
+"""Transducer full-sum and best path in TensorFlow's own operations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.log_space import NEVER, negative_log
+from returnn_lite.native.log_space import NEVER, exact, negative_log, path_to
 
 
-def transducer_loss(
-    log_probs: Any, frames: Any, labels: Any, counts: Any, *, blank: int, topology: str
-) -> Any:
-    """Return float32 [batch], see `native.transducer_loss`: forwards in log-space.
-
-    After step d a path has u labels out, and is at frame d, in topology "rnnt" at frame d - u.
-    """
-    most = tf.shape(labels)[1]
-    used = tf.sequence_mask(counts, most)
-    diagonal = int(topology == "rnnt")
-    steps = frames + diagonal * counts
-    next_label = tf.pad(tf.where(used, labels, blank), [[0, 0], [0, 1]], constant_values=blank)
-    last_label = tf.pad(next_label[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
-    places = tf.range(most + 1)
-    more = places < counts[:, None]
-    again = (places > 0) & (topology == "ctc")
-    direct = (next_label != last_label) | (topology != "ctc")
-    blanks = tf.maximum(log_probs[..., blank], NEVER)
-    nexts, repeats = (_picked(log_probs, k) for k in (next_label, tf.maximum(last_label, 0)))
+def transducer_loss(*arrays: Any, blank: int, topology: str) -> Any:
+    """Return float32 [batch], see `native.transducer_loss`: forwards in log-space."""
+    lattice = _Lattice(*arrays, blank=blank, topology=topology, never=NEVER)
 
     def step(d: Any, after_blank: Any, after_label: Any) -> Any:
-        t = d - diagonal * places
-        inside = tf.logical_and(
-            tf.logical_and(t >= 0, t < frames[:, None]), places <= counts[:, None]
-        )
-
-        def at(scores: Any, possible: Any) -> Any:
-            rows = tf.clip_by_value(t, 0, tf.shape(scores)[1] - 1)
-            picked = tf.gather(tf.transpose(scores, [0, 2, 1]), _rows(rows, scores), batch_dims=2)
-            return tf.where(inside & possible, picked, NEVER)
-
+        scores, next_scores, repeat_scores = lattice.scores(d)
         every = _add(after_blank, after_label)
-        may = _add(after_blank, tf.where(direct, after_label, NEVER))
-        emitted = may + at(nexts, more)
-        emitted = tf.pad(emitted[:, :-1], [[0, 0], [1, 0]], constant_values=NEVER)
-        new_blank = tf.maximum(every + at(blanks, True), NEVER)
-        new_label = tf.maximum(_add(emitted, after_label + at(repeats, again)), NEVER)
-        valid = (d < steps)[:, None]
+        emitted = _add(after_blank, tf.where(lattice.direct, after_label, NEVER)) + next_scores
+        new_blank = tf.maximum(every + scores, NEVER)
+        repeated = after_label + repeat_scores
+        new_label = tf.maximum(_add(_shifted(emitted, NEVER), repeated), NEVER)
+        valid = (d < lattice.steps)[:, None]
         pairs = ((new_blank, after_blank), (new_label, after_label))
         return d + 1, *(tf.where(valid, new, old) for new, old in pairs)
 
-    start = tf.one_hot(tf.zeros_like(counts), most + 1, 0.0, NEVER)
-    number = tf.shape(log_probs)[1] + diagonal * most
+    start = tf.one_hot(tf.zeros_like(lattice.counts), lattice.width, 0.0, NEVER)
     _, after_blank, after_label = tf.while_loop(
-        lambda d, *_: d < number,
+        lambda d, *_: d < lattice.number,
         step,
         (0, start, tf.fill(tf.shape(start), NEVER)),
-        maximum_iterations=number,
+        maximum_iterations=lattice.number,
     )
-    if diagonal:  # the last step is a blank
-        after_label = tf.where((frames == 0)[:, None], after_label, NEVER)
-    total = tf.gather(_add(after_blank, after_label), counts, batch_dims=1)
+    if lattice.diagonal:  # the last step is a blank
+        after_label = tf.where((lattice.frames == 0)[:, None], after_label, NEVER)
+    total = tf.gather(_add(after_blank, after_label), lattice.counts, batch_dims=1)
     return negative_log(total)
 
 
-def transducer_fused_loss(
+def transducer_align(*arrays: Any, blank: int, topology: str) -> tuple[Any, Any, Any]:
+    """Return int32 [batch, steps], int32 and float32 [batch], see `native.transducer_align`.
+
+    State 2 u is the one after label u, 2 u + 1 that after a blank behind it.
+    """
+    never = float("-inf")
+    lattice = _Lattice(*arrays, blank=blank, topology=topology, never=never)
+
+    def step(before: tuple[Any, ...], d: Any) -> tuple[Any, ...]:
+        after_blank, after_label, _ = before
+        scores, next_scores, repeat_scores = map(exact, lattice.scores(d))
+        direct = tf.where(lattice.direct, after_label, never)
+        into_blank = tf.stack([after_blank + scores, after_label + scores])
+        emitted = (_shifted(x + next_scores, never) for x in (after_blank, direct))
+        into_label = tf.stack([after_label + repeat_scores, *emitted])
+        # Of equal ways the first one, that from the furthest state.
+        moves = [tf.argmax(x, axis=0, output_type=tf.int32) for x in (into_label, into_blank)]
+        move = tf.reshape(tf.stack(moves, axis=2), tf.shape(no_moves))
+        move.set_shape(no_moves.shape)
+        valid = (d < lattice.steps)[:, None]
+        new_blank, new_label = (tf.reduce_max(x, axis=0) for x in (into_blank, into_label))
+        pairs = ((new_blank, after_blank), (new_label, after_label), (move, tf.zeros_like(move)))
+        return tuple(tf.where(valid, new, old) for new, old in pairs)
+
+    zero, impossible = (tf.constant(x, tf.float64) for x in (0.0, never))
+    start = tf.one_hot(tf.zeros_like(lattice.counts), lattice.width, zero, impossible)
+    no_moves = tf.zeros([tf.shape(start)[0], 2 * lattice.width], tf.int32)
+    first = (start, tf.fill(tf.shape(start), impossible), no_moves)
+    after_blank, after_label, moves = tf.scan(step, tf.range(lattice.number), first)
+    last = [tf.gather(x[-1], lattice.counts, batch_dims=1) for x in (after_blank, after_label)]
+    state = 2 * lattice.counts + tf.cast(last[0] >= last[1], tf.int32)
+    score = tf.cast(tf.maximum(*last), tf.float32)
+    path = path_to(state, moves)
+    found = tf.sequence_mask(lattice.steps, lattice.number) & (score > never)[:, None]
+    labels = tf.gather(lattice.last_label, path // 2, batch_dims=1)
+    path = tf.where(found & (path % 2 == 0), labels, blank)
+    return path, lattice.steps, tf.stop_gradient(score)
+
+
+def fused_log_probs(
     encoder: Any,
     predictor: Any,
     weight: Any,
     bias: Any,
-    *sequences: Any,
+    *,
     blank: int,
-    topology: str,
     activation: str,
     separate_emit: bool,
 ) -> Any:
-    """Return float32 [batch], see `native.transducer_fused_loss`: with all logits at once."""
+    """Return all that `native.transducer_fused_loss` does not store."""
     joint = encoder[:, :, None] + predictor[:, None]
     logits = tf.tensordot(_hidden(joint, activation), weight, 1) + bias
     if not separate_emit:
-        log_probs = tf.nn.log_softmax(logits)
-    else:
-        emit = logits[..., blank : blank + 1]
-        is_blank = tf.range(logits.shape[-1]) == blank
-        labels = tf.nn.log_softmax(tf.where(is_blank, NEVER, logits))
-        labels += tf.math.log_sigmoid(emit)
-        log_probs = tf.where(is_blank, tf.math.log_sigmoid(-emit), labels)
-    return transducer_loss(log_probs, *sequences, blank=blank, topology=topology)
+        return tf.nn.log_softmax(logits)
+    emit = logits[..., blank : blank + 1]
+    is_blank = tf.range(logits.shape[-1]) == blank
+    labels = tf.nn.log_softmax(tf.where(is_blank, NEVER, logits))
+    labels += tf.math.log_sigmoid(emit)
+    return tf.where(is_blank, tf.math.log_sigmoid(-emit), labels)
 
 
 def _hidden(x: Any, activation: str) -> Any:
@@ -94,16 +103,65 @@ def _hidden(x: Any, activation: str) -> Any:
     return {"tanh": tf.tanh, "relu": tf.nn.relu, "linear": tf.identity}[activation](x)
 
 
-def _picked(log_probs: Any, labels: Any) -> Any:
-    """Return [batch, time, max_labels + 1], the scores of a label for each number of labels out."""
-    rows = tf.transpose(log_probs, [0, 2, 3, 1])
-    picked = tf.gather(rows, labels, batch_dims=2)
-    return tf.maximum(tf.transpose(picked, [0, 2, 1]), NEVER)
+class _Lattice:
+    """The steps that paths take, and their scores.
+
+    After step d a path has u labels out, and is at frame d, in topology "rnnt" at frame d - u.
+    """
+
+    def __init__(
+        self,
+        log_probs: Any,
+        frames: Any,
+        labels: Any,
+        counts: Any,
+        *,
+        blank: int,
+        topology: str,
+        never: float,
+    ):
+        self.frames, self.counts, self.never = frames, counts, never
+        self.diagonal = int(topology == "rnnt")
+        self.steps = frames + self.diagonal * counts
+        most = tf.shape(labels)[1]
+        self.width = most + 1
+        self.number = tf.shape(log_probs)[1] + self.diagonal * most
+        used = tf.where(tf.sequence_mask(counts, most), labels, blank)
+        next_label = tf.pad(used, [[0, 0], [0, 1]], constant_values=blank)
+        self.last_label = tf.pad(used, [[0, 0], [1, 0]], constant_values=-1)
+        self.direct = (next_label != self.last_label) | (topology != "ctc")
+        self._places = tf.range(self.width)
+        self._again = (self._places > 0) & (topology == "ctc")
+        self._blanks = tf.maximum(tf.transpose(log_probs[..., blank], [0, 2, 1]), never)
+        self._nexts = self._picked(log_probs, next_label)
+        self._repeats = self._picked(log_probs, tf.maximum(self.last_label, 0))
+
+    def scores(self, d: Any) -> tuple[Any, Any, Any]:
+        """Return those of the blank, of the next label, and of the last one once more, in a step.
+
+        They are [batch, max_labels + 1], where so many labels are out; `never` where impossible.
+        """
+        t = d - self.diagonal * self._places
+        inside = (t >= 0) & (t < self.frames[:, None]) & (self._places <= self.counts[:, None])
+
+        def at(scores: Any, possible: Any) -> Any:
+            rows = tf.clip_by_value(t, 0, tf.shape(scores)[2] - 1)
+            rows = tf.broadcast_to(rows, [tf.shape(scores)[0], self.width])
+            picked = tf.gather(scores, rows, batch_dims=2)
+            return tf.where(inside & possible, picked, self.never)
+
+        more = self._places < self.counts[:, None]
+        return at(self._blanks, True), at(self._nexts, more), at(self._repeats, self._again)
+
+    def _picked(self, log_probs: Any, labels: Any) -> Any:
+        """Return [batch, max_labels + 1, time], of a label for each number of labels out."""
+        rows = tf.transpose(log_probs, [0, 2, 3, 1])
+        return tf.maximum(tf.gather(rows, labels, batch_dims=2), self.never)
 
 
-def _rows(rows: Any, scores: Any) -> Any:
-    """Return int32 [batch, max_labels + 1], the same frames for each sequence."""
-    return tf.broadcast_to(rows, [tf.shape(scores)[0], tf.shape(scores)[2]])
+def _shifted(scores: Any, never: float) -> Any:
+    """Return the scores where one more label is out."""
+    return tf.pad(scores[:, :-1], [[0, 0], [1, 0]], constant_values=never)
 
 
 def _add(a: Any, b: Any) -> Any:
