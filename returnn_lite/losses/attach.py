@@ -11,7 +11,15 @@ from returnn_lite.infer import template_for
 from returnn_lite.lazy import tf
 
 # All losses are in these modules; to import them registers them.
-from returnn_lite.losses import bleu, framewise, hmm, sampling, search, sequence  # noqa: F401
+from returnn_lite.losses import (  # noqa: F401
+    bleu,
+    framewise,
+    hmm,
+    sampling,
+    search,
+    sequence,
+    transducer,
+)
 from returnn_lite.losses.base import Criterion, Given, Loss, find, sequence_sums
 from returnn_lite.node import Mode, Node
 

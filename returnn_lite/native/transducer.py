@@ -81,20 +81,23 @@ def transducer_fused_loss(
     from cupy_kernels.transducer.op import SOURCE
 
     inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
-    paths: dict[str, Any] = {"blank": blank, "topology": topology}
-    net: dict[str, Any] = {"activation": activation, "separate_emit": separate_emit}
+    options: dict[str, Any] = {
+        "blank": blank,
+        "topology": topology,
+        "activation": activation,
+        "separate_emit": separate_emit,
+    }
     if not bridge.serves(SOURCE):
-        log_probs = transducer_tf.fused_log_probs(*inputs, blank=blank, **net)
-        return transducer_tf.transducer_loss(log_probs, *sequences, **paths)
+        return transducer_tf.fused(transducer_tf.transducer_loss, inputs, sequences, **options)
     parts = len(kernels.TransducerSaved._fields)
 
     def forward(*arrays: Any) -> Any:
-        loss, saved = kernels.transducer_fused_forward(*arrays, **paths, **net)
+        loss, saved = kernels.transducer_fused_forward(*arrays, **options)
         return loss, *saved
 
     def backward(d_loss: Any, *arrays: Any) -> Any:
         saved = kernels.TransducerSaved(*arrays[:parts])
-        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **paths, **net)
+        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **options)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*inputs: Any) -> Any:
@@ -129,12 +132,17 @@ def transducer_fused_align(
     from cupy_kernels.transducer.op import SOURCE
 
     inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
-    paths: dict[str, Any] = {"blank": blank, "topology": topology}
-    net: dict[str, Any] = {"activation": activation, "separate_emit": separate_emit}
+    options: dict[str, Any] = {
+        "blank": blank,
+        "topology": topology,
+        "activation": activation,
+        "separate_emit": separate_emit,
+    }
     if not bridge.serves(SOURCE):
-        log_probs = transducer_tf.fused_log_probs(*inputs, blank=blank, **net)
-        return transducer_tf.transducer_align(log_probs, *sequences, **paths)
-    return _path(kernel, [*inputs, *sequences], {**paths, **net})
+        align = transducer_tf.transducer_align
+        path, lengths, score = transducer_tf.fused(align, inputs, sequences, **options)
+        return path, lengths, score
+    return _path(kernel, [*inputs, *sequences], options)
 
 
 def _path(

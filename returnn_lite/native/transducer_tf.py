@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from returnn_lite.lazy import tf
@@ -75,21 +76,29 @@ def transducer_align(*arrays: Any, blank: int, topology: str) -> tuple[Any, Any,
     return path, lattice.steps, tf.stop_gradient(score)
 
 
-def fused_log_probs(
-    encoder: Any,
-    predictor: Any,
-    weight: Any,
-    bias: Any,
+def fused(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    sequences: Sequence[Any],
     *,
     blank: int,
+    topology: str,
     activation: str,
     separate_emit: bool,
 ) -> Any:
-    """Return all that `native.transducer_fused_loss` does not store."""
+    """Return what a function of log-probabilities makes of those of a joint network, all stored.
+
+    inputs, options: see `native.transducer_fused_loss`.
+    """
+    encoder, predictor, weight, bias = inputs
     joint = encoder[:, :, None] + predictor[:, None]
     logits = tf.tensordot(_hidden(joint, activation), weight, 1) + bias
-    if not separate_emit:
-        return tf.nn.log_softmax(logits)
+    log_probs = _separate(logits, blank) if separate_emit else tf.nn.log_softmax(logits)
+    return function(log_probs, *sequences, blank=blank, topology=topology)
+
+
+def _separate(logits: Any, blank: int) -> Any:
+    """Return the log-probabilities of a model whose blank's logit is that of its emission."""
     emit = logits[..., blank : blank + 1]
     is_blank = tf.range(logits.shape[-1]) == blank
     labels = tf.nn.log_softmax(tf.where(is_blank, NEVER, logits))

@@ -1,0 +1,186 @@
+"""Transducers: all paths of labels and blanks through the frames, their sum and the best one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from returnn_lite import native
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import NetworkError
+from returnn_lite.layers.activations import safe_log
+from returnn_lite.lazy import tf
+from returnn_lite.losses.base import Criterion, Given, Parts, register
+from returnn_lite.losses.sequence import by_sequence, check_ctc
+from returnn_lite.node import Node
+from returnn_lite.site import Site
+
+
+@register("transducer")
+@dataclass(frozen=True, kw_only=True)
+class Transducer(Criterion):
+    """-log of the sum over all paths that give the labels (Graves, 2012); an own addition.
+
+    The output is [batch, time, labels + 1, classes], of a frame where so many labels are out:
+    probabilities or, with input_type "log_prob", their logarithms. topology: "rnnt"; "rna", in
+    which a label takes one frame; "ctc", in which it may take several. blank_idx: from the end
+    where it is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
+    Where the output is a softmax of a linear layer of a sum of two layers, of frames and of labels,
+    through tanh, relu, maxout of two pieces, or nothing, and without dropout between, the output is
+    made slice by slice, so that its size is no limit.
+    """
+
+    by_frame = False
+    topology: Literal["rnnt", "rna", "ctc"] = "rnnt"
+    blank_idx: int = -1
+    input_type: Literal["log_prob", "prob"] = "prob"
+    zero_infinity: bool = False
+
+    def check_target(self, out: Data, target: Data) -> None:
+        """Check the dims, the labels, and the blank."""
+        check_ctc(out, target, blank=False)
+        places(out, target)
+        if not -out.feature_size <= self.blank_idx < out.feature_size:
+            raise NetworkError(f"found blank_idx {self.blank_idx} for {out}, needed one of it")
+
+    def parts(self, given: Given) -> Parts:
+        """Return the value of every sequence; no error."""
+        paths = Paths(given, given.target, self.topology, self.blank_idx, self.input_type)
+        value = paths.loss()
+        if self.zero_infinity:
+            value = tf.where(tf.math.is_inf(value), 0.0, value)
+        return Parts(by_sequence(given.out, value), None)
+
+
+def places(x: Data, labels: Data) -> tuple[Dim, Dim]:
+    """Return the dims of frames and of labels + 1. Raises NetworkError where there are others."""
+    assert labels.time_dim is not None
+    base, left, right = labels.time_dim.ends
+    dynamic = [d for d in x.dims if d.dynamic]
+    rows = [d for d in dynamic if d.ends[0] is base and sum(d.ends[1:]) == left + right + 1]
+    if len(rows) != 1 or len(dynamic) != 2 or len(x.dims) != 4 or not x.has_batch:
+        raise NetworkError(
+            f"found {x} for labels {labels}, needed [batch, time, labels + 1, features]; "
+            "try prefix_in_time for the labels"
+        )
+    return next(d for d in dynamic if d is not rows[0]), rows[0]
+
+
+class Joint(NamedTuple):
+    """What a joint network is made of: see `native.transducer_fused_loss`."""
+
+    encoder: Any
+    predictor: Any
+    weight: Any
+    bias: Any
+    activation: str
+
+
+class Paths:
+    """The paths of labels through the output of a layer.
+
+    given: the layer, and where its value is. topology, blank_idx, input_type: see `Transducer`.
+    """
+
+    def __init__(self, given: Given, labels: Data, topology: str, blank_idx: int, input_type: str):
+        out, run = given.out, given.run
+        assert labels.time_dim is not None
+        self.given, self.out, self.input_type = given, out, input_type
+        self.time, self.rows = places(out, labels)
+        self.sequences = [
+            run.lengths_of(self.time, out.beam),
+            labels.ordered([BATCH, labels.time_dim]).tensor,
+            run.lengths_of(labels.time_dim, out.beam),
+        ]
+        self.options = {"blank": blank_idx % out.feature_size, "topology": topology}
+
+    def loss(self) -> Any:
+        """Return float32 [batch], -log of the sum over all paths, or inf."""
+        return self._call(native.transducer_loss, native.transducer_fused_loss)
+
+    def align(self) -> tuple[Any, Any, Any]:
+        """Return the best path, see `native.transducer_align`."""
+        found: tuple[Any, Any, Any] = self._call(
+            native.transducer_align, native.transducer_fused_align
+        )
+        return found
+
+    def _call(self, stored: Any, fused: Any) -> Any:
+        """Return what one of two functions makes of the output, or of what it is made of."""
+        joint = self._joint()
+        if joint is None:
+            return stored(self._log_probs(), *self.sequences, **self.options)
+        *arrays, activation = joint
+        return fused(*arrays, *self.sequences, **self.options, activation=activation)
+
+    def _log_probs(self) -> Any:
+        """Return float32 [batch, time, labels + 1, classes]."""
+        name, before = self.given.before
+        softmax = name in ("softmax", "log_softmax")
+        x = before if softmax else self.out
+        x = x.ordered([BATCH, self.time, self.rows, x.feature]).tensor
+        if softmax:
+            return tf.nn.log_softmax(x)
+        return safe_log(x) if self.input_type == "prob" else x
+
+    def _joint(self) -> Joint | None:
+        """Return the parts of the joint network, if the layer is the last one of such."""
+        linear = self.given.node
+        layer: Any = linear.layer
+        if not _plain(linear, "linear", "softmax") or layer.use_transposed_weights:
+            return None
+        if layer.activation not in ("softmax", "log_softmax"):
+            return None
+        activation, add = _activation(linear.sources[0])
+        if activation is None or not _plain(add, "combine") or len(add.sources) != 2:
+            return None
+        combine: Any = add.layer
+        if combine.kind not in ("add", "+") or combine.with_bias:
+            return None
+        terms = [self.given.frame.value(x) for x in add.sources]
+        wanted = [{BATCH, d} for d in (self.time, self.rows)]
+        if [{*x.dims} - {x.feature_dim} for x in terms] == wanted[::-1]:
+            terms = terms[::-1]
+        if [{*x.dims} - {x.feature_dim} for x in terms] != wanted:
+            return None
+        if len({x.feature_size for x in terms}) != 1 or any(x.sparse_dim for x in terms):
+            return None
+        encoder, predictor = (
+            x.ordered([BATCH, d, x.feature]).tensor
+            for x, d in zip(terms, (self.time, self.rows), strict=True)
+        )
+        site = Site(linear, self.given.frame.home(linear))
+        weight = site.param("W", (), None)
+        bias = site.param("b", (), None) if layer.with_bias else tf.zeros(weight.shape[1])
+        return Joint(encoder, predictor, weight, bias, activation)
+
+
+def _plain(node: Node, *classes: str) -> bool:
+    """Whether a layer is of a class, and no common option changes its input or its output."""
+    common = node.common
+    changed = common.dropout or common.in_dim is not None or common.batch_norm
+    return node.layer.layer_class in classes and not changed
+
+
+def _activation(node: Node) -> tuple[str | None, Node]:
+    """Return the activation of a joint network, None for another one, and what it is applied to."""
+    layer: Any = node.layer
+    if _plain(node, "combine"):
+        return _known(layer.activation), node
+    if len(node.sources) != 1:
+        return None, node
+    (before,) = node.sources
+    inner: Any = before.layer
+    if _plain(before, "combine") and inner.activation is not None:
+        return None, before
+    if _plain(node, "reduce_out") and (layer.mode, layer.num_pieces) == ("max", 2):
+        return "maxout", before
+    if _plain(node, "activation") and layer.opts is None:
+        return _known(layer.activation), before
+    return None, before
+
+
+def _known(activation: str | None) -> str | None:
+    """Return the kernels' name of an activation, None where they have it not."""
+    return {None: "linear", "tanh": "tanh", "relu": "relu"}.get(activation)

@@ -1,0 +1,171 @@
+"""Sums over the paths of transducers in networks, against their definition and each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, gradients, random_parameters, run
+
+from cupy_kernels.transducer import reference
+from returnn_lite import native
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+LENGTHS = [5, 4, 1]
+LABELS = (np.array([[0, 1, 1], [2, 0, 0], [1, 1, 0]], np.int32), [3, 1, 2])
+STREAMS = {"data": {"dim": 4}, "labels": {"dim": 3, "sparse": True}}
+BATCH = {"data": dense(LENGTHS, 4), "labels": LABELS}
+TOPOLOGIES = ["rnnt", "rna", "ctc"]
+MAXOUT = {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "sum"}
+
+
+def activation(name: str | None) -> dict[str, Any]:
+    return {"class": "activation", "activation": name, "from": "sum"}
+
+
+def transducer(joint: dict[str, Any], **loss_opts: Any) -> dict[str, Any]:
+    """Return a network whose output has the loss, of the labels and, at the end, the blank."""
+    linear: dict[str, Any] = {"class": "linear", "activation": None, "n_out": 6}
+    return {
+        "encoder": {**linear, "from": "data"},
+        "embedding": {**linear, "from": "data:labels"},
+        "predictor": {"class": "prefix_in_time", "from": "embedding"},
+        "sum": {"class": "combine", "kind": "add", "from": ["predictor", "encoder"]},
+        "joint": joint,
+        "output": {
+            "class": "softmax",
+            "from": "joint",
+            "n_out": 4,
+            "target": "labels",
+            "loss": "transducer",
+            "loss_opts": loss_opts,
+        },
+    }
+
+
+def opened(net: dict[str, Any], **options: Any) -> Network:
+    network = Network(net, extern_data=STREAMS, **options)
+    random_parameters(network)
+    return network
+
+
+def without_kernel(net: dict[str, Any]) -> dict[str, Any]:
+    """Return a network that has its loss behind a copy, which stores the whole output."""
+    loss = {k: net["output"][k] for k in ("target", "loss", "loss_opts")}
+    probs = {k: v for k, v in net["output"].items() if k not in loss}
+    return {**net, "probs": probs, "output": {"class": "copy", "from": "probs", **loss}}
+
+
+def log_probs(network: Network, layer: str) -> Array:
+    """Return [batch, time, labels + 1, classes]."""
+    out = run(network, BATCH, [layer], with_losses=False)[layer]
+    x = np.log(np.maximum(out.canonical(), 1e-38))
+    return x if x.shape[1:3] == (5, 4) else x.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_the_value_is_that_of_all_paths(topology: str) -> None:
+    net = transducer(activation("tanh"), topology=topology)
+    for one, layer in ((net, "output"), (without_kernel(net), "probs")):
+        network = opened(one)
+        found = run(network, BATCH).losses["output"].value
+        needed, _ = reference.transducer_loss(
+            log_probs(network, layer), np.array(LENGTHS), *map(np.array, LABELS),
+            blank=3, topology=topology,
+        )  # fmt: skip
+        assert np.isinf(needed).tolist() == [False, False, topology != "rnnt"]
+        np.testing.assert_allclose(found, needed, rtol=1e-5)
+
+
+@pytest.mark.parametrize("joint", [MAXOUT, *map(activation, ("tanh", "relu", None))])
+def test_what_is_made_slice_by_slice_has_the_same_gradients(
+    joint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = transducer(joint, zero_infinity=True, topology="rna")
+    stored = without_kernel(net)
+    stored["probs"]["name_scope"] = "output"
+    whole, needed = gradients(opened(stored), BATCH)
+
+    monkeypatch.setattr(native, "transducer_loss", None)
+    value, found = gradients(opened(net), BATCH)
+    assert value == pytest.approx(whole, rel=1e-5)
+    assert found.keys() == needed.keys()
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, needed[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "opts"),
+    [
+        ("joint", activation("sigmoid")),
+        ("joint", {**activation("tanh"), "dropout": 0.5}),
+        ("sum", {"class": "combine", "kind": "mul", "from": ["predictor", "encoder"]}),
+        ("sum", {"class": "combine", "kind": "add", "from": ["encoder", "embedded"]}),
+    ],
+)
+def test_other_joint_networks_are_stored(
+    layer: str, opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = {**transducer(activation("tanh")), layer: opts}
+    net["embedded"] = {"class": "combine", "kind": "add", "from": ["predictor", "encoder"]}
+    monkeypatch.setattr(native, "transducer_fused_loss", None)
+    network = opened(net)
+    found = run(network, BATCH).losses["output"].value
+    needed, _ = reference.transducer_loss(
+        log_probs(network, "output"), np.array(LENGTHS), *map(np.array, LABELS),
+        blank=3, topology="rnnt",
+    )  # fmt: skip
+    np.testing.assert_allclose(found, needed, rtol=1e-5)
+
+
+def test_log_probabilities_of_other_layers() -> None:
+    """Such as of a model with an emission probability of its own."""
+    net = transducer(activation("tanh"), input_type="log_prob", blank_idx=0)
+    output = net.pop("output")
+    linear: dict[str, Any] = {"class": "linear", "from": "joint"}
+    net |= {
+        "emit": {**linear, "activation": None, "n_out": 1},
+        "blank": {"class": "eval", "from": "emit", "eval": "log_sigmoid(-source(0))"},
+        "emitted": {"class": "activation", "activation": "log_sigmoid", "from": "emit"},
+        "label": {**linear, "activation": "log_softmax", "n_out": 3},
+        "labelled": {"class": "combine", "kind": "add", "from": ["label", "emitted"]},
+        "output": {**output, "class": "copy", "from": ["blank", "labelled"]},
+    }
+    net["output"].pop("n_out")
+    streams = {**STREAMS, "labels": {"dim": 4, "sparse": True}}
+    labels = (np.where(np.arange(3) < np.array(LABELS[1])[:, None], LABELS[0] + 1, 0), LABELS[1])
+    network = Network(net, extern_data=streams)
+    random_parameters(network)
+    out = run(network, {**BATCH, "labels": labels})
+    x = out["output"].canonical()
+    x = x if x.shape[1:3] == (5, 4) else x.swapaxes(1, 2)
+    needed, _ = reference.transducer_loss(
+        x, np.array(LENGTHS), *map(np.array, labels), blank=0, topology="rnnt"
+    )
+    np.testing.assert_allclose(np.exp(x[0]).sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(out.losses["output"].value, needed, rtol=1e-5)
+
+
+def test_sequences_without_a_path_are_left_out_if_told() -> None:
+    net = transducer(activation("tanh"), topology="rna", zero_infinity=True)
+    assert run(opened(net), BATCH).losses["output"].value[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("opts", "text"),
+    [
+        ({"loss_opts": {"topology": "hmm"}}, "option 'topology' of the loss .*: found 'hmm', need"),
+        ({"loss_opts": {"blank_idx": 7}}, "found blank_idx 7 for .*, needed one of it"),
+        ({"n_out": 9}, "found 9 outputs for target .*, needed 4, the last one for the blank"),
+        ({"from": "encoder"}, r"found .* for labels .*, needed \[batch, time, labels \+ 1, feat"),
+        ({"from": "twice"}, r"found .*, needed \[batch, .*; try prefix_in_time for the labels"),
+    ],
+)
+def test_mistakes(opts: dict[str, Any], text: str) -> None:
+    net = transducer(activation("tanh"))
+    net["twice"] = {"class": "combine", "kind": "add", "from": ["encoder", "embedding"]}
+    net["output"] = {**net["output"], **opts}
+    with pytest.raises(NetworkError, match=rf"output \(softmax\): {text}"):
+        Network(net, extern_data=STREAMS)
