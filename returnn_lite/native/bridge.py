@@ -26,11 +26,16 @@ def tensorflow_only() -> Iterator[None]:
         _pure.reset(token)
 
 
+def only_tensorflow() -> bool:
+    """Return whether graphs are made within `tensorflow_only`."""
+    return _pure.get()
+
+
 def serves(source: Path) -> bool:
     """Return whether the kernel of a source can be used; else TensorFlow's form of it is."""
     from cupy_kernels.backend import host
 
-    return not _pure.get() and (_on_gpu() or host.library(source) is not None)
+    return not only_tensorflow() and (_on_gpu() or host.library(source) is not None)
 
 
 def call(kernel: Callable[..., Any], arguments: Sequence[Any], dtypes: Sequence[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from returnn_lite.native import bridge, fsa_tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cupy_kernels.fsa import Automaton
     from cupy_kernels.fsa.hmm import Lexicon
@@ -24,13 +25,13 @@ def fsa_full_sum(
 
     log_probs: float32 [time, batch, labels]. frames: int32 [batch]. automaton: of the batch, or a
     function that makes it of arrays, such as `cupy_kernels.fsa.ctc_automaton`; labels: these, as
-    tensors. Raises ValueError for a function where only TensorFlow's own operations may be used.
+    tensors. Raises ValueError for a function within `tensorflow_only`.
     """
     from cupy_kernels.fsa import fsa_full_sum as kernel
     from cupy_kernels.fsa.op import SUMS
 
-    if not bridge.serves(SUMS):
-        return fsa_tf.fsa_full_sum(log_probs, frames, _made_before("fsa_full_sum", automaton))
+    if (known := _for_tensorflow(SUMS, "fsa_full_sum", automaton)) is not None:
+        return fsa_tf.fsa_full_sum(log_probs, frames, known)
     compute = _with_automaton(kernel, automaton)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -58,24 +59,29 @@ def fsa_best_path(
     from cupy_kernels.fsa import fsa_best_path as kernel
     from cupy_kernels.fsa.op import BEST
 
-    if not bridge.serves(BEST):
-        return fsa_tf.fsa_best_path(log_probs, frames, _made_before("fsa_best_path", automaton))
+    if (known := _for_tensorflow(BEST, "fsa_best_path", automaton)) is not None:
+        return fsa_tf.fsa_best_path(log_probs, frames, known)
     compute, arguments = _with_automaton(kernel, automaton), [log_probs, frames, *labels]
     *path, score = bridge.call(compute, arguments, [tf.int32, tf.int32, tf.float32])
     alignment, states = (tf.ensure_shape(x, [None, None]) for x in path)
     return alignment, states, tf.ensure_shape(score, [None])
 
 
-def _made_before(where: str, automaton: Any) -> Automaton:
-    """Return an automaton that need not be made of arrays."""
+def _for_tensorflow(source: Path, where: str, automaton: Any) -> Automaton | None:
+    """Return the automaton where TensorFlow's own operations serve, None where the kernel does.
+
+    Of one that is made of arrays it does also without a compiler: by its reference.
+    """
     from cupy_kernels.fsa import Automaton
 
-    if not isinstance(automaton, Automaton):
+    if isinstance(automaton, Automaton):
+        return None if bridge.serves(source) else automaton
+    if bridge.only_tensorflow():
         raise ValueError(
-            f"{where}: found an automaton that is made when the graph runs, needed one "
-            "that is there before: for export and XLA, and where there is no compiler"
+            f"{where}: found an automaton that is made when the graph runs, needed one that is "
+            "there before: for export and XLA"
         )
-    return automaton
+    return None
 
 
 def _with_automaton(kernel: Callable[..., Any], automaton: Any) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from both_forms import assert_equal, values
 
+from cupy_kernels.backend import host
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.fsa import Automaton, ctc_automaton, reference
 from returnn_lite import native
@@ -134,10 +135,20 @@ def test_xla_compiles_tensorflows_forms() -> None:
 
 
 @pytest.mark.parametrize("name", ["fsa_full_sum", "fsa_best_path"])
-def test_what_is_made_of_arrays_needs_a_kernel(name: str) -> None:
+def test_what_is_made_of_arrays_cannot_be_exported(name: str) -> None:
     text = f"{name}: found an automaton that is made when the graph runs, needed one that is there"
     with native.tensorflow_only(), pytest.raises(ValueError, match=text):
         _made_in_the_graph(getattr(native, name))(tf.constant(LOG_PROBS))
+
+
+def test_what_is_made_of_arrays_needs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the kernels' references compute it."""
+    functions = [_made_in_the_graph(f) for f in (native.fsa_full_sum, native.fsa_best_path)]
+    wanted = [f(tf.constant(LOG_PROBS)) for f in functions]
+    monkeypatch.setattr(host, "library", lambda source: None)
+    np.testing.assert_allclose(functions[0](tf.constant(LOG_PROBS)), wanted[0], rtol=1e-5)
+    for a, b in zip(functions[1](tf.constant(LOG_PROBS)), wanted[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_wrong_lengths_are_named() -> None:
