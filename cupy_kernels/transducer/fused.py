@@ -14,7 +14,7 @@ from cupy_kernels.transducer.arguments import Targets, check_targets, check_voca
 from cupy_kernels.transducer.joint import Joint, JointGradients, TransducerSaved
 from cupy_kernels.transducer.op import full_sum, use_reference
 
-ACTIVATIONS = ("tanh", "relu", "linear", "maxout")
+ACTIVATIONS = ("tanh", "relu", "linear", "maxout", "sigmoid", "silu")  # as joint.h counts them
 
 
 class Options(NamedTuple):
@@ -88,7 +88,8 @@ def transducer_fused_forward(
         weight: float32 [joint, vocab]; joint is half the inputs for "maxout", else the inputs.
         bias: float32 [vocab].
         frames, labels, label_lengths, blank, topology: as of `transducer_loss`.
-        activation: "tanh", "relu", "linear", or "maxout" (of adjacent pairs of inputs).
+        activation: "tanh", "relu", "linear", "sigmoid", "silu" (z sigmoid(z)), or "maxout" (of
+            adjacent pairs of inputs).
         separate_emit: False for one softmax over labels and blank. True for an emission model of
             its own: the column `blank` is the logit e of a gate; the blank scores log sigmoid(-e),
             a label log sigmoid(e) plus its log softmax over the other columns.

@@ -94,6 +94,9 @@ def hidden(encoder: Array, predictor: Array, activation: str) -> tuple[Floats, F
         return np.tanh(z), 1 - np.tanh(z) ** 2
     if activation == "relu":
         return np.maximum(z, 0), (z > 0).astype(np.float64)
+    if activation in ("sigmoid", "silu"):
+        s = 0.5 * (1 + np.tanh(z / 2))
+        return (s, s * (1 - s)) if activation == "sigmoid" else (z * s, s + z * s * (1 - s))
     return z, np.ones_like(z)
 
 

@@ -13,7 +13,7 @@
 #pragma once
 #include "functions.h"
 
-enum Activation { TANH, RELU, LINEAR, MAXOUT };
+enum Activation { TANH, RELU, LINEAR, MAXOUT, SIGMOID, SILU };
 
 struct Node {
   index_t frame, row, b, at;  // row of the encoder, row of the predictor, sequence, the node
@@ -33,6 +33,8 @@ DEVICE void hidden_row(index_t activation, const float* e, const float* p, index
     case TANH: THREADS(j, joint) h[j] = tanh_fast(e[j] + p[j]); break;
     case RELU: THREADS(j, joint) h[j] = e[j] + p[j] < 0.0f ? 0.0f : e[j] + p[j]; break;
     case LINEAR: THREADS(j, joint) h[j] = e[j] + p[j]; break;
+    case SIGMOID: THREADS(j, joint) h[j] = sigmoid(e[j] + p[j]); break;
+    case SILU: THREADS(j, joint) h[j] = (e[j] + p[j]) * sigmoid(e[j] + p[j]); break;
     case MAXOUT:
       THREADS(j, joint) {
         float a = e[2 * j] + p[2 * j], b = e[2 * j + 1] + p[2 * j + 1];
@@ -48,6 +50,13 @@ DEVICE void input_gradient(index_t activation, const float* e, const float* p, c
     case TANH: THREADS(j, count) dz[j] = dh[j] * (1.0f - h[j] * h[j]); break;
     case RELU: THREADS(j, count) dz[j] = h[j] > 0.0f ? dh[j] : 0.0f; break;
     case LINEAR: THREADS(j, count) dz[j] = dh[j]; break;
+    case SIGMOID: THREADS(j, count) dz[j] = dh[j] * h[j] * (1.0f - h[j]); break;
+    case SILU:
+      THREADS(j, count) {
+        float s = sigmoid(e[j] + p[j]);
+        dz[j] = dh[j] * (s + h[j] * (1.0f - s));
+      }
+      break;
     case MAXOUT:
       THREADS(j, count) {
         bool first = e[2 * j] + p[2 * j] >= e[2 * j + 1] + p[2 * j + 1];

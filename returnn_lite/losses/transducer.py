@@ -16,6 +16,12 @@ from returnn_lite.losses.sequence import by_sequence, check_ctc
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
+# What kernels call the activations of a joint network, by their names in configs.
+_KERNELS: dict[str | None, str] = {
+    **{None: "linear", "identity": "linear", "swish": "silu"},
+    **{name: name for name in ("tanh", "relu", "sigmoid", "silu")},
+}
+
 
 @register("transducer")
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +33,8 @@ class Transducer(Criterion):
     which a label takes one frame; "ctc", in which it may take several. blank_idx: from the end
     where it is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
     Where the output is a softmax of a linear layer of a sum of two layers, of frames and of labels,
-    through tanh, relu, maxout of two pieces, or nothing, and without dropout between, the output is
-    made slice by slice, so that its size is no limit.
+    through tanh, relu, sigmoid, swish, maxout of two pieces, or nothing, and without dropout
+    between, the output is made slice by slice, so that its size is no limit.
     """
 
     by_frame = False
@@ -167,7 +173,7 @@ def _activation(node: Node) -> tuple[str | None, Node]:
     """Return the activation of a joint network, None for another one, and what it is applied to."""
     layer: Any = node.layer
     if _plain(node, "combine"):
-        return _known(layer.activation), node
+        return _KERNELS.get(layer.activation), node
     if len(node.sources) != 1:
         return None, node
     (before,) = node.sources
@@ -177,10 +183,5 @@ def _activation(node: Node) -> tuple[str | None, Node]:
     if _plain(node, "reduce_out") and (layer.mode, layer.num_pieces) == ("max", 2):
         return "maxout", before
     if _plain(node, "activation") and layer.opts is None:
-        return _known(layer.activation), before
+        return _KERNELS.get(layer.activation), before
     return None, before
-
-
-def _known(activation: str | None) -> str | None:
-    """Return the kernels' name of an activation, None where they have it not."""
-    return {None: "linear", "tanh": "tanh", "relu": "relu"}.get(activation)

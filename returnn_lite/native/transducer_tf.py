@@ -109,7 +109,10 @@ def _separate(logits: Any, blank: int) -> Any:
 def _hidden(x: Any, activation: str) -> Any:
     if activation == "maxout":
         return tf.reduce_max(tf.reshape(x, [*tf.unstack(tf.shape(x)[:3]), -1, 2]), axis=-1)
-    return {"tanh": tf.tanh, "relu": tf.nn.relu, "linear": tf.identity}[activation](x)
+    if activation == "linear":
+        return x
+    found = {"tanh": tf.tanh, "relu": tf.nn.relu, "sigmoid": tf.sigmoid, "silu": tf.nn.silu}
+    return found[activation](x)
 
 
 class _Lattice:

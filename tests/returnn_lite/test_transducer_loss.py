@@ -79,7 +79,7 @@ def test_the_value_is_that_of_all_paths(topology: str) -> None:
         np.testing.assert_allclose(found, needed, rtol=1e-5)
 
 
-@pytest.mark.parametrize("joint", [MAXOUT, *map(activation, ("tanh", "relu", None))])
+@pytest.mark.parametrize("joint", [MAXOUT, *map(activation, ("tanh", "relu", "swish", None))])
 def test_what_is_made_slice_by_slice_has_the_same_gradients(
     joint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +99,7 @@ def test_what_is_made_slice_by_slice_has_the_same_gradients(
 @pytest.mark.parametrize(
     ("layer", "opts"),
     [
-        ("joint", activation("sigmoid")),
+        ("joint", activation("elu")),
         ("joint", {**activation("tanh"), "dropout": 0.5}),
         ("sum", {"class": "combine", "kind": "mul", "from": ["predictor", "encoder"]}),
         ("sum", {"class": "combine", "kind": "add", "from": ["encoder", "embedded"]}),

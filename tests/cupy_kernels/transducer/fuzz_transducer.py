@@ -26,7 +26,7 @@ def results(rng: np.random.Generator) -> list[Any]:
         rng.integers(1, vocabulary, (batch, width), dtype=np.int32),
         rng.integers(0, width + 1, batch, dtype=np.int32),
     )
-    joint, activation = int(rng.integers(1, 90)), ACTIVATIONS[rng.integers(4)]
+    joint, activation = int(rng.integers(1, 90)), ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
     inputs = 2 * joint if activation == "maxout" else joint
     network = (
         rng.standard_normal((batch, time, inputs), np.float32),

@@ -253,7 +253,7 @@ def test_any_shape_equals_the_reference(seed: int, topology: str, emit: bool) ->
     batch, time, width, vocabulary, size = (
         int(x) for x in rng.integers([1, 1, 0, 2, 1], [4, 9, 6, 150, 140])
     )
-    activation = fused.ACTIVATIONS[rng.integers(4)]
+    activation = fused.ACTIVATIONS[rng.integers(len(fused.ACTIVATIONS))]
     pieces = 2 if activation == "maxout" else 1
     case = [*_network(batch, time, width + 1, vocabulary, size, pieces)]
     case[2] /= np.float32(size**0.5)

@@ -12,6 +12,7 @@ from both_forms import assert_equal
 
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.transducer import reference
+from cupy_kernels.transducer.fused import ACTIVATIONS
 from returnn_lite import native
 
 FRAMES = np.array([5, 4, 3, 2, 0], np.int32)
@@ -120,7 +121,7 @@ def test_both_forms_find_the_same_best_path_bit_for_bit(topology: str) -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True])
-@pytest.mark.parametrize("activation", ["tanh", "relu", "linear", "maxout"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_both_forms_of_the_fused_ones_are_equal(activation: str, separate: bool) -> None:
     options = {"topology": "rna", "activation": activation, "separate_emit": separate}
     inputs = _joint(activation)
