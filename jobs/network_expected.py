@@ -10,6 +10,7 @@ from jobs.job import Expected, JobError
 
 if TYPE_CHECKING:
     from jobs.train.network import CheckParams
+    from returnn_lite.data import Data
 
 # Of a parameter, in bytes: in the model, and in two checkpoints with two moments each.
 MODEL, CHECKPOINTS = 4, 2 * 3 * 4
@@ -43,23 +44,23 @@ def searched(
     layer: str,
     inputs: Mapping[str, Expected],
     streams: Mapping[str, Any] | None = None,
-) -> None:
-    """Build the network of a search; network: the dict, None for the model's.
+) -> Data | None:
+    """Return the template of a layer in a search; None where the model is not known.
 
-    streams: besides those of the model. Raises JobError where it does not fit the data, or has
-    parameters that the model lacks.
+    network: the dict, None for the model's. streams: besides those of the model. Raises JobError
+    where it does not fit the data, or has parameters that the model lacks.
     """
     from returnn_lite.network import Network
 
     model = inputs["model"].model
     if model is None:
-        return
+        return None
     extern_data = {**model["extern_data"], **(streams or {})}
     layers, config = network or model["network"], model["config"]
     found = Network(layers, extern_data=extern_data, search=True, outputs=[layer], config=config)
-    found.template(layer)
+    template = found.template(layer)
     if network is None or "lm" in inputs:  # a language model brings parameters of its own
-        return
+        return template
     trained = Network(model["network"], extern_data=model["extern_data"], train=True, config=config)
     own = trained.param_shapes()
     for name, shape in found.param_shapes().items():
@@ -69,6 +70,7 @@ def searched(
                 f"network: found parameter {name!r} of shape {shape}, which the model has {known};"
                 " try the network that it is trained with"
             )
+    return template
 
 
 def with_blank(targets: dict[str, Any] | None) -> dict[str, Expected]:

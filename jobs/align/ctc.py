@@ -62,7 +62,7 @@ def run(
     inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger, shard: Shard = WHOLE
 ) -> None:
     """Align."""
-    from jobs.align.viterbi import check_blank, ctc_alignments, no_path, write_alignments
+    from jobs.align.viterbi import ctc_alignments, label_count, no_path, write_alignments
     from jobs.search.decode import features_dataset
     from jobs.search.networks import search_network
     from jobs.train.model import Model
@@ -70,13 +70,13 @@ def run(
     model = Model.load(inputs.model)
     data = features_dataset(inputs.features, model, inputs.targets)
     network = search_network(model, None, params.layer, {}, lm=None)
-    check_blank(network, data, params.layer)
+    labels = label_count(network, data, params.layer)
     skipped = no_path(NAME, skip=params.on_no_path == "skip")
     found = ctc_alignments(
         network, data, params.layer, skipped, log, shard, repeat_labels=params.repeat_labels
     )
     skipped.finish(outputs.skipped, len(data.tags), log, whole=shard.whole)
-    write_alignments(outputs.alignment, found, data)
+    write_alignments(outputs.alignment, found, data, labels)
 
 
 @engine_errors()

@@ -1,4 +1,4 @@
-"""The best alignment of labels to frames by a search in which the labels are fixed."""
+"""The best alignment of labels to frames, by a search or by a layer that finds it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Outputs:
 class Params:
     """network: the dict, whose choice is bound to the labels `classes`. layer: the alignment.
 
-    on_no_path: what to do with utterances that have more labels than frames: "error", or "skip".
+    The layer may also be a forced_align of `data:classes`: of scores of CTC, of a transducer, or of
+    the states of a hidden Markov model, which then stand in the alignment. on_no_path: what to do
+    with utterances that have more labels than frames: "error", or "skip".
     """
 
     network: dict[str, Any]
@@ -60,8 +62,10 @@ def expected(params: Params, inputs: Mapping[str, Expected]) -> dict[str, Expect
     targets = inputs["targets"].stream
     if targets is None:
         return {}
-    network_expected.searched(params.network, params.layer, inputs, {"classes": targets})
-    return network_expected.with_blank(targets)
+    found = network_expected.searched(params.network, params.layer, inputs, {"classes": targets})
+    if found is None or found.classes is None:
+        return network_expected.with_blank(targets)
+    return {"alignment": Expected(stream={**targets, "dim": found.classes.size})}
 
 
 @engine_errors()
@@ -70,9 +74,11 @@ def run(
 ) -> None:
     """Align."""
     from jobs.align.viterbi import (
-        check_blank,
+        forced_alignments,
+        label_count,
         no_path,
         searched_alignments,
+        topology_of,
         write_alignments,
     )
     from jobs.search.decode import features_dataset
@@ -84,11 +90,13 @@ def run(
     network = search_network(
         model, params.network, params.layer, {}, lm=None, streams=data.extern_data
     )
-    check_blank(network, data, params.layer)
+    topology = topology_of(network, params.layer)
+    labels = label_count(network, data, params.layer, blank=topology != "hmm")
+    align = searched_alignments if topology is None else forced_alignments
     skipped = no_path(NAME, skip=params.on_no_path == "skip")
-    found = searched_alignments(network, data, params.layer, skipped, log, shard)
+    found = align(network, data, params.layer, skipped, log, shard)
     skipped.finish(outputs.skipped, len(data.tags), log, whole=shard.whole)
-    write_alignments(outputs.alignment, found, data)
+    write_alignments(outputs.alignment, found, data, labels)
 
 
 @engine_errors()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,17 +31,28 @@ class Aligned(Protocol):
     def skipped(self) -> Path: ...
 
 
-def check_blank(network: Network, data: HdfDataset, layer: str) -> None:
-    """Raise JobError unless a layer has the labels `classes` of the data, and the blank."""
+def topology_of(network: Network, layer: str) -> str | None:
+    """Return the topology of a layer of class forced_align, None for any other layer."""
+    found: Any = network.scope.get(layer, "layer").layer
+    return str(found.topology) if found.layer_class == "forced_align" else None
+
+
+def label_count(network: Network, data: HdfDataset, layer: str, *, blank: bool = True) -> int:
+    """Return how many labels a layer has.
+
+    blank: whether they have to be the labels `classes` of the data, and the blank. Raises JobError
+    where they are not.
+    """
     x = network.template(layer)
     labels = data.extern_data["classes"]["dim"]
-    if x.time_dim is None or x.classes is None:
+    if x.time_dim is None or x.classes is None or x.classes.size is None:
         raise JobError(f"layer {layer!r}: found {x}, needed labels, or scores of labels, over time")
-    if x.classes.size != labels + 1:
+    if blank and x.classes.size != labels + 1:
         raise JobError(
             f"layer {layer!r}: found {x.classes.size} labels, needed {labels + 1}: the {labels} of "
             "the targets and the blank; give the targets that the model was trained with"
         )
+    return x.classes.size
 
 
 def no_path(where: str, *, skip: bool) -> Skipped:
@@ -75,14 +86,39 @@ def ctc_alignments(
         paths, scores = ctc_align(
             log_probs, frames, labels, counts, blank=blank, label_repetition=repeat_labels
         )
-        for tag, path, score, length, count in zip(
-            tags, paths, scores, frames, counts, strict=True
-        ):
-            if np.isfinite(score):
-                found[tag] = path[:length]
-            else:
-                skipped.add(tag, f"found {count} labels and {length} frames, needed a path")
+        _keep(found, skipped, (tags, paths, scores, frames, counts))
     return found
+
+
+def forced_alignments(
+    network: Network,
+    data: HdfDataset,
+    layer: str,
+    skipped: Skipped,
+    log: logging.Logger,
+    shard: Shard,
+) -> dict[str, Array]:
+    """Return int32 [steps] for each sequence: the path that a layer `forced_align` finds.
+
+    skipped: gets the sequences that have no path.
+    """
+    found: dict[str, Array] = {}
+    scores = f"{layer}/scores"
+    for tags, batch, outputs in run_batches(network, data, layer, log, shard, also=[scores]):
+        out, (_, counts) = outputs[layer], batch["classes"]
+        assert out.time_dim is not None
+        steps = out.lengths[out.time_dim.name]
+        _keep(found, skipped, (tags, out.canonical(), outputs[scores].canonical(), steps, counts))
+    return found
+
+
+def _keep(found: dict[str, Array], skipped: Skipped, batch: tuple[Iterable[Any], ...]) -> None:
+    """Keep the paths of a batch: names, paths, their scores and lengths, numbers of labels."""
+    for tag, path, score, length, count in zip(*batch, strict=True):
+        if np.isfinite(score):
+            found[tag] = path[:length]
+        else:
+            skipped.add(tag, f"found {count} labels and {length} frames, needed a path")
 
 
 def searched_alignments(
@@ -116,10 +152,9 @@ def searched_alignments(
     return found
 
 
-def write_alignments(path: Path, found: dict[str, Array], data: HdfDataset) -> None:
-    """Write the alignments that were found, in the data's order; the blank is a label more."""
-    labels = data.extern_data["classes"]["dim"]
-    with written(path) as tmp, HdfWriter(tmp, labels + 1, sparse=True) as out:
+def write_alignments(path: Path, found: dict[str, Array], data: HdfDataset, labels: int) -> None:
+    """Write the alignments that were found, in the data's order; labels: how many there are."""
+    with written(path) as tmp, HdfWriter(tmp, labels, sparse=True) as out:
         for tag in (t for t in data.tags if t in found):
             out.write(tag, found[tag])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +59,14 @@ def run_batches(
     log: logging.Logger,
     shard: Shard = WHOLE,
     *,
+    also: Sequence[str] = (),
     batch_frames: int = 20000,
     batch_sequences: int = 64,
 ) -> Iterator[tuple[list[str], Batch, Outputs]]:
-    """Yield names, inputs and outputs of a shard's batches, of sequences of similar length."""
+    """Yield names, inputs and outputs of a shard's batches, of sequences of similar length.
+
+    also: further layers, whose outputs are needed, too.
+    """
     lengths = data.lengths("data")
     order = sequence_order(lengths, "sorted", seed=0, epoch=0)
     limits = {"max_frames": batch_frames, "max_sequences": batch_sequences}
@@ -70,13 +74,13 @@ def run_batches(
     batches = shard.of(batches, [float(lengths[batch].sum()) for batch in batches])
     for indices in progress(batches, "batches", log):
         batch = padded(data, indices)
-        yield [data.tags[i] for i in indices], batch, _run(network, batch, layer)
+        yield [data.tags[i] for i in indices], batch, _run(network, batch, layer, *also)
 
 
-def _run(network: Network, batch: Batch, layer: str) -> Outputs:
+def _run(network: Network, batch: Batch, *layers: str) -> Outputs:
     """Run a network on those streams of a batch that it has."""
     streams = {key: batch[key] for key in batch if key in network.scope.inputs}
-    return network.run(streams, fetch=[layer])
+    return network.run(streams, fetch=layers)
 
 
 def warm_up(network: Network, data: Dataset, layer: str) -> None:

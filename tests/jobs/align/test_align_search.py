@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from synthetic import write_sequences
 
 from jobs.align import search as job
 from jobs.align.search import Inputs, Outputs, Params
-from jobs.job import JobError
+from jobs.job import Expected, JobError
 from jobs.train.model import save_model
 from recipes.networks.transducer import forced_alignment, transducer
 from returnn_lite.hdf import HdfReader
@@ -126,3 +127,59 @@ def test_networks_that_do_not_search_for_the_labels(inputs: Inputs, tmp_path: Pa
     net = {"output": {"class": "pool", "mode": "max", "pool_size": [2], "from": "data"}}
     with pytest.raises(JobError, match="layer 'output': found 5 labels, needed 4: the 3 of"):
         job.run(inputs, outputs, Params(network=net), LOG)
+
+
+LINEAR: dict[str, Any] = {"class": "linear", "activation": None}
+FULL_SUM = {
+    **ENCODER,
+    "term": {**LINEAR, "from": "encoder", "n_out": 4},
+    "embedding": {**LINEAR, "from": "data:classes", "n_out": 4},
+    "history": {"class": "prefix_in_time", "from": "embedding"},
+    "sum": {"class": "combine", "kind": "add", "from": ["term", "history"]},
+    "joint": {"class": "activation", "activation": "tanh", "from": "sum"},
+    "probs": {"class": "softmax", "from": "joint", "n_out": N + 1},
+    "frames": {"class": "softmax", "from": "encoder", "n_out": 2 * N},
+}
+FORCED = {"class": "forced_align", "align_target": "data:classes", "input_type": "prob"}
+
+
+@pytest.mark.parametrize("topology", ["ctc", "rna", "rnnt", "hmm"])
+def test_a_layer_may_find_the_alignment(inputs: Inputs, tmp_path: Path, topology: str) -> None:
+    """Of a transducer, in all topologies; and the states of a hidden Markov model."""
+    layer = {**FORCED, "topology": topology, "from": "probs"}
+    if topology == "hmm":
+        layer |= {"hmm_opts": {"states": 2}, "from": "frames"}
+    net, labels = {**FULL_SUM, "output": layer}, {"dim": N, "sparse": True}
+    streams = {"data": {"dim": DIM}, "classes": labels}
+    network = Network(net, extern_data=streams, outputs=["output", "output/scores"])
+    rng = np.random.default_rng(2)
+    shapes = network.param_shapes()
+    network.set_params({name: rng.normal(size=shape) for name, shape in shapes.items()})
+    save_model(tmp_path / "model", network, streams, None)
+    inputs = dataclasses.replace(inputs, model=tmp_path / "model")
+    outputs, params = outputs_in(tmp_path), Params(network=net)
+    targets = Expected(stream=labels)
+    known = {
+        "targets": targets,
+        "model": Expected(model={"network": net, "config": {}, "extern_data": streams}),
+    }
+    size = 2 * N if topology == "hmm" else N + 1
+    assert job.expected(params, known)["alignment"].stream == {"dim": size, "sparse": True}
+    if topology == "hmm":  # three labels of two states do not fit into three frames
+        with pytest.raises(JobError, match="w: found 3 labels and 3 frames, needed a path"):
+            job.run(inputs, outputs, params, LOG)
+        params = dataclasses.replace(params, on_no_path="skip")
+    job.run(inputs, outputs, params, LOG)
+    features = HdfReader(inputs.features)
+    with HdfReader(outputs.alignment) as reader:
+        assert (reader.sparse, reader.dim) == (True, size)
+        assert reader.tags == [u for u in LABELS if topology != "hmm" or u != "w"]
+        for i, utt in enumerate(reader.tags):
+            batch = {
+                "data": (features.read(i)[None], [FRAMES[utt]]),
+                "classes": (np.array([LABELS[utt]], np.int32), [len(LABELS[utt])]),
+            }
+            found = network.run(batch, fetch=["output"])["output"].canonical()[0].tolist()
+            assert reader.read(i).tolist() == found
+            steps = (FRAMES[utt] + 1) // 2 + len(LABELS[utt]) * (topology == "rnnt")
+            assert len(found) == steps
