@@ -1,4 +1,4 @@
-"""CTC, alignment, transducer, language model, fusion: pipeline 2 of the tutorial (M116).
+"""CTC, alignment, transducer, LM, fusion: pipelines 2 (M116) and 3 (M117) of the tutorial.
 
 Every stage takes its names from this page: `<set>` is train, dev or test.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from recipes.networks.ctc import ctc
 from recipes.networks.encoder import Net, blstm
+from recipes.networks.full_sum import full_sum
 from recipes.networks.lm import lstm_lm, step_lm
 from recipes.networks.transducer import forced_alignment, shallow_fusion, transducer
 from recipes.recipe import Score, Stage
@@ -19,6 +20,13 @@ from recipes.recipe import Score, Stage
 SETS = ("train", "dev", "test")
 TRAININGS = ("ctc", "transducer", "lm")
 FRAME_SHIFT = 0.01  # seconds, of the features
+DATA = {  # of a training on the labels themselves
+    "train": "features_train.features",
+    "dev": "features_dev.features",
+    "train_targets": "targets_train.targets",
+    "dev_targets": "targets_dev.targets",
+    "statistics": "statistics.statistics",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,17 @@ class Sizes:
             fusion=fusion,
         )
 
+    def full_sum(self) -> Net:
+        """Return the transducer that is trained on all alignments."""
+        return full_sum(
+            self.encoder(),
+            labels=self.labels,
+            embed=self.embed,
+            slow=self.slow,
+            readout=self.readout,
+            dropout=self.dropout,
+        )
+
     def fused(self) -> Net:
         """Return the transducer with the language model in its search."""
         lm = step_lm(labels=self.labels, embed=self.lm_embed, units=self.lm_units, layers=1)
@@ -85,15 +104,18 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Options of the three trainings, as `TrainOptions` has them.
+    """Options of the trainings, as `TrainOptions` has them.
 
-    scales: of the language model, of which the best on dev is taken. units: their kind. on_bad:
-    what to do with bad utterances: "error", or "skip", counted and listed in each stage.
+    full_sum: of a transducer on all alignments, whose best ones the transducer is then trained on,
+    in place of those of the CTC model (pipeline 3). scales: of the language model, of which the
+    best on dev is taken. units: their kind. on_bad: what to do with bad utterances: "error", or
+    "skip", counted and listed in each stage.
     """
 
     ctc: Mapping[str, Any]
     transducer: Mapping[str, Any]
     lm: Mapping[str, Any]
+    full_sum: Mapping[str, Any] | None = None
     scales: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
     units: str = "bpe"
     on_bad: str = "error"
@@ -117,6 +139,7 @@ def stages(
         **found,
         **_data(sources, sizes, training),
         **_ctc(sizes, training),
+        **_full_sum(sizes, training),
         **_transducer(sizes, training),
         **_lm(sources["lm"], sizes, training),
         **_searches(sizes, training),
@@ -171,22 +194,15 @@ def _data(sources: Mapping[str, str], sizes: Sizes, training: Training) -> dict[
 
 def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
     """Return the CTC training and its alignments."""
-    data = {
-        "train": "features_train.features",
-        "dev": "features_dev.features",
-        "train_targets": "targets_train.targets",
-        "dev_targets": "targets_dev.targets",
-        "statistics": "statistics.statistics",
-    }
     params = {
         "network": ctc(sizes.encoder(), dropout=sizes.dropout),
         "on_long_targets": training.on_bad,
     }
     found = {
-        "check_fit": Stage(job="train.check", inputs=data, params=params),
+        "check_fit": Stage(job="train.check", inputs=DATA, params=params),
         "ctc": Stage(
             job="train.network",
-            inputs={**data, "checked": "check_fit.skipped"},
+            inputs={**DATA, "checked": "check_fit.skipped"},
             params={**params, "options": dict(training.ctc)},
         ),
     }
@@ -203,18 +219,46 @@ def _ctc(sizes: Sizes, training: Training) -> dict[str, Stage]:
     return found
 
 
+def _full_sum(sizes: Sizes, training: Training) -> dict[str, Stage]:
+    """Return the training on all alignments, and the best ones; nothing where there is none."""
+    if training.full_sum is None:
+        return {}
+    network = sizes.full_sum()
+    found = {
+        "full_sum": Stage(
+            job="train.network",
+            inputs={**DATA, "checked": "check_fit.skipped", "init": "ctc.model"},
+            params={"network": network, "options": dict(training.full_sum)},
+        )
+    }
+    for name in ("train", "dev"):
+        found[f"align_full_sum_{name}"] = Stage(
+            job="align.search",
+            inputs={
+                "model": "full_sum.model",
+                "features": f"features_{name}.features",
+                "targets": f"targets_{name}.targets",
+            },
+            params={"network": network, "layer": "alignment", "on_no_path": training.on_bad},
+        )
+    return found
+
+
 def _transducer(sizes: Sizes, training: Training) -> dict[str, Stage]:
-    """Return the Viterbi training of the transducer; its encoder begins as the CTC model's."""
+    """Return the Viterbi training of the transducer; its encoder begins as the one before."""
+    before, align = "ctc", "align"
+    if training.full_sum is not None:
+        before, align = "full_sum", "align_full_sum"
     return {
         "transducer": Stage(
             job="train.network",
             inputs={
                 "train": "features_train.features",
                 "dev": "features_dev.features",
-                "train_targets": "align_train.alignment",
-                "dev_targets": "align_dev.alignment",
+                "train_targets": f"{align}_train.alignment",
+                "dev_targets": f"{align}_dev.alignment",
                 "statistics": "statistics.statistics",
-                "init": "ctc.model",
+                "init": f"{before}.model",
             },
             params={
                 "network": sizes.transducer(),

@@ -13,6 +13,7 @@ import pytest
 import recipes
 from recipes.networks.ctc import ctc
 from recipes.networks.encoder import blstm
+from recipes.networks.full_sum import full_sum
 from recipes.networks.lm import lstm_lm, step_lm
 from recipes.networks.transducer import forced_alignment, shallow_fusion, transducer
 from returnn_lite.network import Network
@@ -31,12 +32,14 @@ def decoder(**others: Any) -> dict[str, Any]:
     return transducer(encoder(), **{**given, "beam_size": 2, **others})
 
 
+SIZES = {"labels": LABELS, "embed": 3, "slow": 4, "readout": 6, "dropout": 0.1}
 LM = {"labels": LABELS, "embed": 3, "units": 4, "layers": 2}
 NETS = {
     "ctc": ctc(encoder(), dropout=0.1),
     "transducer": decoder(),
     "fused": decoder(fusion=shallow_fusion(step_lm(**LM))),
     "forced": forced_alignment(decoder(), labels=LABELS),
+    "full_sum": full_sum(encoder(), **SIZES),
     "lm": lstm_lm(**LM, dropout=0.1),
 }
 
