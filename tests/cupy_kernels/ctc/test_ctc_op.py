@@ -148,6 +148,27 @@ def test_tensorflow_agrees(sequences: Any) -> None:
     np.testing.assert_allclose(grad, tape.gradient(theirs, variable), atol=2e-4)
 
 
+def test_pytorch_agrees(sequences: Any) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    fits = np.isfinite(reference.ctc_loss(*sequences, blank=0)[0])
+    keep = fits & (sequences.logit_lengths > 0)
+    if not keep.any():
+        pytest.skip("all targets of the case are impossible")
+    logits = np.ascontiguousarray(sequences.logits[:, keep])
+    lengths, counts = sequences.logit_lengths[keep], sequences.label_lengths[keep]
+    labels = sequences.labels[keep]
+    used = np.arange(labels.shape[1]) < counts[:, None]
+    variable = torch.from_numpy(logits).requires_grad_()
+    arrays = (np.where(used, labels, 1), lengths, counts)
+    targets = [torch.from_numpy(x.astype(np.int64)) for x in arrays]
+    log_probs = torch.log_softmax(variable, dim=2)
+    theirs = torch.nn.functional.ctc_loss(log_probs, *targets, blank=0, reduction="none")
+    theirs.sum().backward()
+    loss, grad = ctc_loss(logits, lengths, labels, counts, blank=0)
+    np.testing.assert_allclose(loss, theirs.detach(), rtol=2e-5)
+    np.testing.assert_allclose(grad, variable.grad, atol=2e-3)  # its logarithms are float32
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), repetition=st.booleans(), scale=st.sampled_from([1, 30]))
 def test_any_shape_equals_the_reference(seed: int, repetition: bool, scale: int) -> None:

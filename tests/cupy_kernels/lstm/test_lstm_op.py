@@ -214,6 +214,47 @@ def test_keras_agrees(direction: int) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("direction", [1, -1])
+def test_pytorch_agrees(direction: int) -> None:
+    """One half of a bidirectional LSTM, whose gates are in Keras's order and input weights one."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    case = _case([7, 5, 7], 10)
+    dy, dc = _cotangents(case)
+    half = (slice(0, 10), slice(10, 20))[direction < 0]
+
+    def reorder(x: Any) -> Any:
+        a, i, f, o = np.split(x, 4, axis=-1)
+        return np.concatenate([i, f, a, o], axis=-1)
+
+    def back(x: Any) -> Any:
+        i, f, a, o = np.split(x.detach().numpy(), 4, axis=-1)
+        return np.concatenate([a, i, f, o], axis=-1)
+
+    layer = torch.nn.LSTM(40, 10, bias=False, bidirectional=True)
+    way = "_reverse" * (direction < 0)
+    weight = getattr(layer, f"weight_hh_l0{way}")
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(reorder(case.w_re).T))
+        getattr(layer, f"weight_ih_l0{way}").copy_(torch.eye(40))
+    z = torch.from_numpy(reorder(case.z)).requires_grad_()
+    y0, c0 = (torch.from_numpy(np.stack([x, x])).requires_grad_() for x in case[3:])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        z, torch.from_numpy(case.lengths), enforce_sorted=False
+    )
+    y, (_, c_final) = layer(packed, (y0, c0))
+    y = torch.nn.utils.rnn.pad_packed_sequence(y)[0][:, :, half]
+    c_final = c_final[int(direction < 0)]
+    value = (y * torch.from_numpy(dy)).sum() + (c_final * torch.from_numpy(dc)).sum()
+    value.backward()
+    results, grads = _run(case, dy, dc, direction=direction)
+    np.testing.assert_allclose(results[0], y.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(results[1], c_final.detach(), rtol=1e-4, atol=1e-5)
+    states = [x.grad[int(direction < 0)].numpy() for x in (y0, c0)]
+    theirs = (back(z.grad), back(weight.grad.T), *states)
+    for found, wanted in zip(grads, theirs, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
