@@ -39,13 +39,14 @@ def transducer_fused_loss(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Loss, and the gradient of its sum over the batch, in one call.
 
     Args:
         encoder, predictor, weight, bias, frames, labels, label_lengths, blank, topology,
-            activation, separate_emit, threads: as of `transducer_fused_forward`.
+            activation, separate_emit, infeasible, threads: as of `transducer_fused_forward`.
 
     Returns:
         loss, float32 [batch], as of `transducer_fused_forward`;
@@ -56,7 +57,9 @@ def transducer_fused_loss(
     """
     arguments = (encoder, predictor, weight, bias, frames, labels, label_lengths)
     options: dict[str, Any] = Options(blank, topology, activation, separate_emit)._asdict()
-    loss, saved = transducer_fused_forward(*arguments, **options, threads=threads)
+    loss, saved = transducer_fused_forward(
+        *arguments, **options, infeasible=infeasible, threads=threads
+    )
     d_loss = check.array_module("transducer_fused_loss", loss=loss).ones_like(loss)
     grads = transducer_fused_backward(d_loss, saved, *arguments, **options, threads=threads)
     return loss, *grads
@@ -75,6 +78,7 @@ def transducer_fused_forward(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, TransducerSaved]:
     """`transducer_loss` of the output of a joint network, which is never stored.
@@ -93,6 +97,7 @@ def transducer_fused_forward(
         separate_emit: False for one softmax over labels and blank. True for an emission model of
             its own: the column `blank` is the logit e of a gate; the blank scores log sigmoid(-e),
             a label log sigmoid(e) plus its log softmax over the other columns.
+        infeasible: as of `transducer_loss`.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
@@ -106,13 +111,16 @@ def transducer_fused_forward(
     inputs, sequences = (encoder, predictor, weight, bias), (frames, labels, label_lengths)
     options = Options(blank, topology, activation, separate_emit)
     targets, net = _check("transducer_fused_forward", inputs, sequences, options)
+    check.infeasible_option("transducer_fused_forward", infeasible)
     workers = thread_count(threads)
     if use_reference(targets):
         slow, norm, slopes = fused_reference.forward(*inputs, *sequences, **options._asdict())
         saved = (x.astype(np.float32) for x in (norm, *slopes))
-        return slow.astype(np.float32), TransducerSaved(*saved)
+        loss = check.settled(np, slow.astype(np.float32), infeasible)
+        return loss, TransducerSaved(*saved)
     scores, log_norm = joint.scores(targets, net, workers)
     loss, grads = full_sum(targets, scores, workers)
+    loss = check.settled(targets.xp, loss, infeasible)
     return loss, TransducerSaved(log_norm, *grads)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cupy_kernels import check
 from cupy_kernels.backend import host
 from cupy_kernels.backend.launch import launch
 from cupy_kernels.backend.threads import thread_count
@@ -29,6 +30,7 @@ def transducer_loss(
     *,
     blank: int,
     topology: str,
+    infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Negative log of the sum, over all paths that give the labels, of their probability.
@@ -52,13 +54,14 @@ def transducer_loss(
         label_lengths: int32 [batch].
         blank: index of the blank in the vocabulary.
         topology: "rnnt", "rna" or "ctc".
+        infeasible: "inf", or "skip": what the loss is where no path exists, inf or 0.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
-        loss, float32 [batch], in nats: inf where no path exists, NaN where a score that a path may
-            take is NaN, or above 90000; scores below -90000 count as -inf;
+        loss, float32 [batch], in nats: inf (see `infeasible`) where no path exists, NaN where a
+            score that a path may take is NaN, or above 90000; below -90000 they count as -inf;
         gradient of each sequence's loss, float32 like log_probs: minus the probability that a path
-            takes the score. Zero on padding and where the loss is inf; NaN, at the scores that
+            takes the score. Zero on padding and where no path exists; NaN, at the scores that
             steps take, where the loss is NaN.
 
     Raises:
@@ -67,17 +70,19 @@ def transducer_loss(
     targets = check_log_probs(
         "transducer_loss", log_probs, frames, labels, label_lengths, blank, topology
     )
+    check.infeasible_option("transducer_loss", infeasible)
     workers = thread_count(threads)
     if use_reference(targets):
         options: dict[str, Any] = {"blank": blank, "topology": topology}
         loss, grad = reference.transducer_loss(log_probs, *targets.arrays, **options)
-        return loss.astype(np.float32), grad.astype(np.float32)
+        loss = loss.astype(np.float32)
+        return check.settled(np, loss, infeasible), grad.astype(np.float32)
     scores = pick(targets, log_probs, blank, workers)
     loss, grads = full_sum(targets, scores, workers)
     grad = targets.xp.zeros(log_probs.shape, np.float32)  # of numpy: no page is touched yet
     sizes = (*targets.sizes, log_probs.shape[3], blank, targets.repetition)
     run(targets, "transducer_spread", *grads, *targets.arrays, grad, *sizes, threads=workers)
-    return loss, grad
+    return check.settled(targets.xp, loss, infeasible), grad
 
 
 def transducer_compact_loss(
@@ -87,13 +92,14 @@ def transducer_compact_loss(
     label_lengths: Any,
     *,
     topology: str,
+    infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, TransducerScores]:
     """`transducer_loss` of the scores that paths take alone: nothing has the vocabulary's size.
 
     Args:
         scores: float32, of the blank, of the next label, and in topology "ctc" of the last label.
-        frames, label_lengths, topology, threads: as of `transducer_loss`.
+        frames, label_lengths, topology, infeasible, threads: as of `transducer_loss`.
         labels: int32 [batch, max_labels]: in topology "ctc" equal neighbours need a blank between.
 
     Returns:
@@ -104,6 +110,7 @@ def transducer_compact_loss(
     """
     where = "transducer_compact_loss"
     targets = check_scores(where, scores, frames, labels, label_lengths, topology)
+    check.infeasible_option(where, infeasible)
     workers = thread_count(threads)
     if use_reference(targets):
         loss, slopes = reference.compact_loss(scores, *targets.arrays, topology=topology)
@@ -111,6 +118,7 @@ def transducer_compact_loss(
         loss = loss.astype(np.float32)
     else:
         loss, grads = full_sum(targets, scores, workers)
+    loss = check.settled(targets.xp, loss, infeasible)
     return loss, grads if targets.repetition else grads._replace(repeat=None)
 
 

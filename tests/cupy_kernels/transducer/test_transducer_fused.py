@@ -313,3 +313,19 @@ def test_wrong_options_are_named() -> None:
     with pytest.raises(ArgumentError, match=message):
         wrong = saved._replace(label=saved.blank)
         transducer_fused_backward(ones[:2], wrong, *case, blank=0, topology="rna")
+
+
+def test_targets_that_do_not_fit_may_be_skipped() -> None:
+    case = _case()
+    case[4] = np.array([6, 1], np.int32)
+    options: dict[str, Any] = {"blank": 0, "topology": "rna"}
+    loss, *grads = transducer_fused_loss(*case, **options)
+    skipped, *same = transducer_fused_loss(*case, **options, infeasible="skip")
+    assert loss[1] == np.inf
+    assert skipped.tolist() == [loss[0], 0.0]
+    for a, b in zip(same, grads, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(
+        ArgumentError, match=r"fused_forward \(infeasible\): found '', needed 'inf'"
+    ):
+        transducer_fused_loss(*case, **options, infeasible="")

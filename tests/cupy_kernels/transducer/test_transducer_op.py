@@ -135,6 +135,13 @@ def test_targets_that_do_not_fit_have_infinite_loss() -> None:
         assert np.isinf(loss).tolist() == infinite
         assert not grad[np.isinf(loss)].any()
         assert loss[4] == 0  # the empty path
+        options: dict[str, Any] = {"blank": 0, "topology": topology, "infeasible": "skip"}
+        skipped, same = transducer_loss(log_probs, *rest, **options)
+        np.testing.assert_array_equal(skipped, np.where(infinite, 0, loss))
+        np.testing.assert_array_equal(same, grad)
+        scores = _compact(log_probs, *rest[1:], topology)
+        options.pop("blank")
+        np.testing.assert_array_equal(transducer_compact_loss(scores, *rest, **options)[0], skipped)
 
 
 @each_topology
