@@ -14,7 +14,7 @@ from returnn_lite import layers, losses
 from returnn_lite.checks import Batch, check_batch, check_initial, check_loops, readable_errors
 from returnn_lite.config import Config
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame, Run
 from returnn_lite.infer import infer_loop, template_of
@@ -271,10 +271,13 @@ class Network:
         signature = [spec for key in keys for spec in streams.signature(self.streams[key])]
         return tf.function(compute, input_signature=signature, autograph=False)
 
-    def output_lengths(self, name: str, lengths: Mapping[str, Array]) -> Array:
+    def output_lengths(
+        self, name: str, lengths: Mapping[str, Array], dim: Dim | None = None
+    ) -> Array:
         """Return int32 [sequences]: how long the output of a layer is for inputs of given lengths.
 
-        Nothing else is computed: what lengths do not depend on is pruned from the graph.
+        dim: of its dims, by default that of time. Nothing else is computed: what lengths do not
+        depend on is pruned from the graph.
         """
         node = self.scope.get(name, "output_lengths")
         keys = list(lengths)
@@ -289,9 +292,10 @@ class Network:
                 shape = [sizes.get(d, d.size) for d in template.dims]
                 batch[key] = (tf.zeros(shape, tf.as_dtype(template.dtype)), tensor)
             frame = self.frame(batch)
-            dim = frame.value(node).time_dim
-            assert dim is not None
-            return frame.run.lengths[dim].tensor
+            out = frame.value(node)
+            of = out.time_dim if dim is None else dim
+            assert of is not None
+            return frame.run.lengths[of].tensor
 
         tensors = [tf.constant(np.asarray(x, np.int32)) for x in lengths.values()]
         self.variables  # noqa: B018 - made outside of the trace

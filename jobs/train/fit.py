@@ -10,8 +10,11 @@ import numpy as np
 from jobs.job import JobError
 from jobs.train.datasets import kind
 from returnn_lite.datasets.dataset import Array, HdfDataset
+from returnn_lite.dim import Dim
 from returnn_lite.hdf import HdfReader
 from returnn_lite.infer import template_of
+from returnn_lite.losses.sequence import Ctc
+from returnn_lite.losses.transducer import Transducer, places
 from returnn_lite.network import Network
 from returnn_lite.node import Node
 
@@ -44,32 +47,44 @@ def fit_lengths(
     """Check targets against the frames that the network makes of the data.
 
     targets: the file of the target stream. skip: whether to leave out sequences with too many
-    labels for CTC; returned is why, by utterance, and the log lists them. Raises JobError for these
-    otherwise, and where a frame-wise loss has not a label for each frame.
+    labels for a loss over all paths; returned is why, by utterance, and the log lists them. Raises
+    JobError for these otherwise, and where a frame-wise loss has not a label for each frame.
     """
     left_out: dict[str, str] = {}
     for node in network.loss_nodes:
         if targets is None or node.common.target != stream:
             continue
-        if node.common.loss == "ctc":
-            left_out |= _fit_ctc(data, targets, _frames(network, node, data), log, skip=skip)
+        if isinstance(node.criterion, Ctc | Transducer):
+            left_out |= _fit_paths(data, targets, stream, network, node, log, skip=skip)
         elif node.common.loss == "ce":
             _check_frame_wise(data, targets, stream, network, node)
     return left_out
 
 
-def _frames(network: Network, node: Node, data: HdfDataset) -> Array:
-    """Return the length of a layer's output for each sequence."""
+def _frames(network: Network, node: Node, data: HdfDataset, dim: Dim | None = None) -> Array:
+    """Return the length of a layer's output for each sequence: of a dim, by default time."""
     lengths = {key: data.lengths(key) for key in data.extern_data}
-    return network.output_lengths(node.path, lengths)
+    return network.output_lengths(node.path, lengths, dim)
 
 
-def _fit_ctc(
-    data: HdfDataset, targets: Path, frames: Array, log: logging.Logger, *, skip: bool
+def _fit_paths(
+    data: HdfDataset,
+    targets: Path,
+    stream: str,
+    network: Network,
+    node: Node,
+    log: logging.Logger,
+    *,
+    skip: bool,
 ) -> dict[str, str]:
+    topology, time = "ctc", None
+    if isinstance(node.criterion, Transducer):
+        topology = node.criterion.topology
+        time, _ = places(template_of(node), network.template(f"data:{stream}"))
+    frames = _frames(network, node, data, time)
     with HdfReader(targets) as reader:
         labels = (reader.read(reader.index(tag)) for tag in data.tags)
-        needed = np.array([frames_needed(x) for x in labels])
+        needed = np.array([frames_needed(x, topology) for x in labels])
     bad = np.flatnonzero(needed > frames)
     reasons = {
         data.tags[i]: f"found {frames[i]} frames after pooling, needed {needed[i]} for its labels"
@@ -89,8 +104,13 @@ def _fit_ctc(
     return reasons
 
 
-def frames_needed(labels: Array) -> int:
-    """Return the least number of frames for labels: equal neighbours need a blank between them."""
+def frames_needed(labels: Array, topology: str = "ctc") -> int:
+    """Return the least number of frames for labels: in CTC equal neighbours need a blank between.
+
+    topology: "ctc"; "rna", a frame for each label; "rnnt", in which one frame has room for all.
+    """
+    if topology != "ctc":
+        return len(labels) if topology == "rna" else min(len(labels), 1)
     return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
 
 

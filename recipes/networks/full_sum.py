@@ -34,7 +34,7 @@ def full_sum(
             "n_out": labels + 1,
             "target": "classes",
             "loss": "transducer",
-            "loss_opts": {**paths, "zero_infinity": True},
+            "loss_opts": paths,
         },
         "alignment": {
             "class": "forced_align",

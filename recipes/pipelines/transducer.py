@@ -228,7 +228,11 @@ def _full_sum(sizes: Sizes, training: Training) -> dict[str, Stage]:
         "full_sum": Stage(
             job="train.network",
             inputs={**DATA, "checked": "check_fit.skipped", "init": "ctc.model"},
-            params={"network": network, "options": dict(training.full_sum)},
+            params={
+                "network": network,
+                "options": dict(training.full_sum),
+                "on_long_targets": training.on_bad,
+            },
         )
     }
     for name in ("train", "dev"):

@@ -13,6 +13,7 @@ from jobs.job import JobError
 from jobs.train.fit import fit_lengths, frames_needed
 from jobs.train.network import Params
 from jobs.train.training import dataset
+from recipes.networks.full_sum import full_sum
 from returnn_lite.engine.options import TrainOptions
 from returnn_lite.hdf import HdfReader
 from returnn_lite.network import Network
@@ -122,6 +123,8 @@ def test_not_all_are_left_out(task: Task, tmp_path: Path) -> None:
 def test_equal_labels_need_a_blank_between_them() -> None:
     assert frames_needed(np.array([2, 2, 3, 2, 2, 2])) == 9
     assert frames_needed(np.array([], int)) == 0
+    assert frames_needed(np.array([2, 2, 3]), "rna") == 3
+    assert [frames_needed(np.array(x, int), "rnnt") for x in ([], [2, 2])] == [0, 1]
 
 
 def test_sequences_without_a_target_are_left_out_where_asked_for(
@@ -137,3 +140,19 @@ def test_sequences_without_a_target_are_left_out_where_asked_for(
         train(task, tmp_path, {"train_targets": targets}, on_missing_targets="skip")
     assert f"{targets}: 1 sequences have no target; left out" in caplog.text
     assert "left out: train-3: found no target" in caplog.text
+
+
+@pytest.mark.parametrize(("topology", "needed"), [("ctc", 99), ("rna", 50), ("rnnt", None)])
+def test_targets_that_are_too_long_for_a_transducer(
+    task: Task, tmp_path: Path, topology: str, needed: int | None
+) -> None:
+    encoder = {**CTC, "encoder": {"class": "copy", "from": "lstm"}}
+    net = full_sum(encoder, labels=LABELS, embed=2, slow=2, readout=4, dropout=0.0)
+    net["output"]["loss_opts"] = {"topology": topology}
+    others = {"train_targets": with_long_targets(task, tmp_path, 2)}
+    if needed is None:
+        train(task, tmp_path, others, network=net)
+        return
+    message = f"train-0: found 18 frames after pooling, needed {needed} for its labels"
+    with pytest.raises(JobError, match=message):
+        train(task, tmp_path, others, network=net)
