@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ class Workflow:
         self._snakemake = snakemake
         shown: dict[str, console.Shown] = {}
         console.install(shown)
-        _look_once_for_each_job()
+        _look_once_at_a_time()
         try:
             check_config(config)
             self.store = Path(config["store"]).expanduser()
@@ -139,16 +140,26 @@ class Workflow:
             console.show(ours.read_text("utf-8"))
 
 
-def _look_once_for_each_job() -> None:
-    """Let Snakemake look for jobs to start when one has ended, and not more often.
+def _look_once_at_a_time() -> None:
+    """Let Snakemake have one look for jobs to come at a time, beside those when a job has ended.
 
-    Its limit of jobs in a second has it look again a second after each look, and so after that one:
-    at the thousandth job, a thousand times a second. There is no option without the limit.
+    For its limit of jobs in a second it looks again a second after each look, and so after that
+    one: at the thousandth job, a thousand times a second. There is no option for it.
     """
     with contextlib.suppress(ImportError):  # the module of another version
-        from snakemake.scheduling import job_scheduler
+        from snakemake.scheduling.job_scheduler import JobScheduler
 
-        job_scheduler.JobRateLimiter = lambda limit: None
+        JobScheduler._schedule_reevalutation = _look_again
+
+
+def _look_again(scheduler: Any, delay: float) -> None:
+    """Let Snakemake's scheduler look for jobs after a delay in seconds, or earlier."""
+    coming = vars(scheduler).get("look_to_come")
+    if coming and not coming.finished.is_set():
+        return
+    scheduler.look_to_come = threading.Timer(delay, scheduler._open_jobs.release)
+    scheduler.look_to_come.daemon = True  # the end of a run does not wait for it
+    scheduler.look_to_come.start()
 
 
 def _names(recipes: str | list[str]) -> list[str]:

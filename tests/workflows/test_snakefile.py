@@ -6,16 +6,20 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 import time
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from snakemake.scheduling import job_scheduler
 
 from workflows.batch.engine import State
 from workflows.batch.records import Attempt, add_attempt
-from workflows.snakefile import Workflow
+from workflows.snakefile import Workflow, _look_once_at_a_time
 
 if TYPE_CHECKING:
     from conftest import Toy
@@ -247,12 +251,37 @@ def test_five_hundred_stages_are_planned_in_seconds(toy: Toy) -> None:
     assert time.monotonic() - start < 15
 
 
-def test_no_limit_of_jobs_in_a_second_keeps_snakemake_busy(toy: Toy) -> None:
-    toy.recipe("commands", toy.stages, toy.score)
-    path = toy.root / "Snakefile"
-    told = "    print('limiter', workflow.scheduler.job_rate_limiter)\n"  # in onsuccess
-    path.write_text(path.read_text() + told)
-    assert "limiter None\n" in toy.snakemake("results/wer.txt").stdout
+def test_a_limit_of_jobs_in_a_time_holds(toy: Toy) -> None:
+    toy.recipe(
+        "commands",
+        "**{t: Stage(job='toy.write', params={'text': t}) for t in 'ab'},",
+    )
+    done = toy.snakemake("all", "--max-jobs-per-timespan", "1/3s")
+    assert done.returncode == 0, done.stdout
+    manifests = toy.root.glob("work/*/*/manifest.json")
+    begun = sorted(datetime.fromisoformat(json.loads(m.read_text())["started"]) for m in manifests)
+    assert len(begun) == 3  # with the table
+    assert all((b - a).total_seconds() >= 2 for a, b in pairwise(begun)), begun
+
+
+def test_snakemake_has_one_look_for_jobs_to_come_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = job_scheduler.JobScheduler
+    monkeypatch.setattr(ours, "_schedule_reevalutation", ours._schedule_reevalutation)
+    _look_once_at_a_time()
+    scheduler = object.__new__(ours)
+    scheduler._open_jobs = threading.Semaphore(0)
+    for _ in range(2):
+        for _ in range(3):
+            scheduler._schedule_reevalutation(0.2)
+        assert scheduler._open_jobs.acquire(timeout=10)
+        assert not scheduler._open_jobs.acquire(timeout=0.4)
+
+
+def test_no_profile_draws_the_jobs_that_may_begin_by_chance() -> None:
+    """What would be drawn may be too large for what is free, or less urgent than what is not."""
+    paths = sorted((Path(__file__).parents[2] / "profiles").glob("*/config.yaml"))
+    assert len(paths) == 4
+    assert not any("subsample" in path.read_text() for path in paths)
 
 
 def test_two_runs_that_share_a_store_make_each_stage_once(toy: Toy) -> None:
