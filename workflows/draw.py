@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from jobs.job import JobError
 from workflows.graph import Node
+from workflows.load import recipe_names
 from workflows.plan import make_plan
 
 
@@ -30,7 +31,7 @@ def diagram(stages: Mapping[str, Node]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Print a page for recipes, separated by commas; return the exit status."""
     try:
-        sys.stdout.write(page(make_plan(",".join(arguments).split(",")).stages))
+        sys.stdout.write(page(make_plan(recipe_names(arguments)).stages))
         return 0
     except JobError as error:
         sys.stderr.write(f"{error}\n")

@@ -31,6 +31,16 @@ def recipe_files() -> dict[str, Path]:
     return {p.stem: p for p in paths if re.search(r"^RECIPE\b", p.read_text("utf-8"), re.M)}
 
 
+def recipe_names(asked: str | Sequence[str]) -> list[str]:
+    """Return recipes as they were asked for: several words, and commas in them, too.
+
+    A file that there is has its commas in its own path.
+    """
+    words = [asked] if isinstance(asked, str) else asked
+    parts = [[word] if Path(word).is_file() else word.split(",") for word in words]
+    return [name.strip() for several in parts for name in several if name.strip()]
+
+
 def load_recipes(names: Sequence[str]) -> dict[str, Recipe]:
     """Load recipes by name, or by path where the name ends in `.py`: as asked for -> recipe.
 

@@ -25,6 +25,7 @@ from workflows.batch.records import Attempt, attempts, enough_memory, enough_min
 from workflows.batch.systems import ENGINES, RECORDS
 from workflows.config import check_config
 from workflows.graph import Node
+from workflows.load import recipe_names
 from workflows.lock import hold
 from workflows.plan import REPORT, TABLE, make_plan, report_page
 from workflows.plans import alive_path, lasting, planned
@@ -58,7 +59,7 @@ class Workflow:
             self.store = Path(config["store"]).expanduser()
             data = Path(config["data"]).expanduser()
             self.data = os.path.normpath(Path(snakemake.basedir, data))
-            self._asked = _names(config["recipes"])
+            self._asked = recipe_names(config["recipes"])
             self.plan = make_plan(self._asked, self.data)
             write_plan(self.plan, self.store, Path(TABLE).parent)
             if PLANNED not in os.environ:
@@ -125,8 +126,9 @@ class Workflow:
     @property
     def report_command(self) -> str:
         """The command that makes the report."""
-        program = [sys.executable, "-m", "workflows", "report", *self._asked]
-        return shlex.join([*program, "--store", str(self.store), "--data", self.data])
+        program = [sys.executable, "-m", "workflows", "report"]
+        folders = ["--store", str(self.store), "--data", self.data]
+        return shlex.join([*program, *folders, "--", *self._asked])
 
     @property
     def begun(self) -> str:
@@ -160,11 +162,6 @@ def _look_again(scheduler: Any, delay: float) -> None:
     scheduler.look_to_come = threading.Timer(delay, scheduler._open_jobs.release)
     scheduler.look_to_come.daemon = True  # the end of a run does not wait for it
     scheduler.look_to_come.start()
-
-
-def _names(recipes: str | list[str]) -> list[str]:
-    names = recipes.split(",") if isinstance(recipes, str) else recipes
-    return [name.strip() for name in names if name.strip()]
 
 
 class JobRule:

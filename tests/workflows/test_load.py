@@ -9,7 +9,7 @@ import pytest
 from jobs.job import JobError
 from workflows import load
 from workflows.graph import resolve
-from workflows.load import load_recipes, recipe_files
+from workflows.load import load_recipes, recipe_files, recipe_names
 
 HEAD = "from recipes.recipe import Recipe, Score, Stage\n"
 
@@ -45,6 +45,14 @@ def test_a_recipe_may_be_a_file_elsewhere(folder: Path) -> None:
     loaded = load_recipes([str(path), "./mine.py"])
     assert list(loaded) == [str(path)]
     assert loaded[str(path)].stages["a"].made_at == f"{path}:2"
+
+
+def test_recipes_by_words_and_commas(folder: Path) -> None:
+    assert recipe_names(["a,b", "c", ",d,"]) == ["a", "b", "c", "d"]
+    assert recipe_names("a, b ,") == ["a", "b"] and recipe_names("") == []
+    (folder / "x,y").mkdir()
+    (folder / "x,y" / "mine.py").touch()
+    assert recipe_names(["x,y/mine.py"]) == recipe_names("x,y/mine.py") == ["x,y/mine.py"]
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 from jobs.job import JobError
 from workflows.cli import settings
 from workflows.cli.sizes import bytes_text
+from workflows.load import recipe_names
 from workflows.plan import make_plan
 from workflows.preview import Step, steps
 
@@ -35,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print what would run; return the exit status."""
     known = settings.settings(options)
-    plan = make_plan(settings.names(options.recipe) or list(known.recipes), known.data)
+    plan = make_plan(recipe_names(options.recipe) or list(known.recipes), known.data)
     whole = options.all or not any(recipe.scores for recipe in plan.recipes.values())
     found = steps(plan, known.store, known.data, whole=whole)
     console = Console()

@@ -16,7 +16,7 @@ from jobs.job import JobError, outputs_of
 from workflows.cli import settings
 from workflows.cli.sizes import bytes_text, time_text
 from workflows.graph import Node
-from workflows.load import recipe_files, shown
+from workflows.load import recipe_files, recipe_names, shown
 from workflows.plan import make_plan
 from workflows.stages import disk_use, finished, record, state
 
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print the tables; return the exit status."""
     known = settings.settings(options)
-    asked = settings.names(options.recipe)
+    asked = recipe_names(options.recipe)
     console = Console()
     if asked:
         plan = make_plan(asked, known.data)

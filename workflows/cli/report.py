@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from workflows.cli import settings
+from workflows.load import recipe_names
 from workflows.plan import REPORT, make_plan
 
 
@@ -32,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
     from workflows.report import collect
 
     known = settings.settings(options)
-    plan = make_plan(settings.names(options.recipe) or list(known.recipes), known.data)
+    plan = make_plan(recipe_names(options.recipe) or list(known.recipes), known.data)
     index, *_ = write_pages(collect(plan, known.store), options.to)
     sys.stdout.write(f"{index}\n")
     return 0

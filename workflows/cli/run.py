@@ -12,7 +12,7 @@ import sys
 
 from jobs.job import JobError
 from workflows.cli import settings
-from workflows.load import load_recipes, recipe_files
+from workflows.load import load_recipes, recipe_files, recipe_names
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
 
 def command_line(options: argparse.Namespace, known: settings.Settings) -> list[str]:
     """Return Snakemake's command line; what --config says of other keys stays."""
-    names = settings.names(options.recipe) or list(known.recipes)
+    names = recipe_names(options.recipe) or list(known.recipes)
     late = [word for word in options.rest if word in recipe_files()]
     if late:
         raise JobError(f"found {late[0]!r} behind an option, needed recipes before all options")

@@ -12,6 +12,7 @@ import yaml
 
 from jobs.job import JobError
 from workflows.config import check_config
+from workflows.load import recipe_names
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path("results")
@@ -48,14 +49,8 @@ def settings(options: argparse.Namespace) -> Settings:
         config["store"] = options.store
     check_config(config)
     data = os.path.normpath(ROOT / Path(config["data"]).expanduser())
-    recipes = config["recipes"]
     return Settings(
         store=Path(config["store"]).expanduser(),
-        data=str(Path(options.data).absolute()) if options.data else data,
-        recipes=tuple(recipes.split(",") if isinstance(recipes, str) else recipes),
+        data=str(Path(options.data).expanduser().absolute()) if options.data else data,
+        recipes=tuple(recipe_names(config["recipes"])),
     )
-
-
-def names(asked: list[str]) -> list[str]:
-    """Return recipes as they were asked for: several words, and commas in them, too."""
-    return [name for word in asked for name in word.split(",") if name]

@@ -11,6 +11,6 @@ rule wer:
 rule report:
     input: planned.report_made
     output: report(planned.report, category="Recipes")
-    params: command=planned.report_command
+    params: command=lambda wildcards: planned.report_command
     localrule: True
     shell: "{params.command}"

@@ -33,7 +33,7 @@ RECIPE = Recipe(
 def folder(tmp_path: Path) -> Path:
     """A folder with a recipe and the data that it reads."""
     (tmp_path / "mine.py").write_text(RECIPE)
-    data = tmp_path / "data"
+    data = tmp_path / "the {data}"
     data.mkdir()
     noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     soundfile.write(data / "a.wav", noise, 8000)
@@ -71,15 +71,17 @@ def test_a_folder_that_cannot_be_made(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert main(["report", "mine.py", "--to", "data/text"]) == 1
+    assert main(["report", "mine.py", "--to", "the {data}/text"]) == 1
     assert capsys.readouterr().err == (
-        "data/text: cannot write: File exists; try another folder, or make room\n"
+        "the {data}/text: cannot write: File exists; try another folder, or make room\n"
     )
 
 
 def test_the_target_of_snakemake(folder: Path) -> None:
+    (folder / "-x").mkdir()
+    (folder / "mine.py").rename(folder / "-x" / "mine.py")
     snakemake = ["snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--cores", "2"]
-    config = ["--config", "recipes=mine.py", f"data={folder}/data"]
+    config = ["--config", "recipes=-x/mine.py", f"data={folder}/the {{data}}"]
     index = "results/report/index.html"
     run(folder, *snakemake, index, *config)
     page = folder / "results" / "report" / "recipes" / "mine.html"

@@ -25,14 +25,16 @@ def test_options_go_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert found.store == Path("/x") and found.data == str(tmp_path / "y")
 
 
+def test_folders_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = known(store="~/s", data="~/d")
+    assert found.store == tmp_path / "s" and found.data == str(tmp_path / "d")
+
+
 def test_without_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     with pytest.raises(JobError, match=r"found no Snakefile and config\.yaml, needed a checkout"):
         known()
-
-
-def test_recipes_by_words_and_commas() -> None:
-    assert settings.names(["a,b", "c", ",d,"]) == ["a", "b", "c", "d"]
 
 
 def test_numbers_as_a_user_reads_them() -> None:
