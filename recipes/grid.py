@@ -21,17 +21,20 @@ Point = tuple[int, ...]  # which value of each axis
 
 
 def grid(
-    name: str, make: Callable[..., Recipe], /, *, over: Sequence[str] = ("seed",), **axes: Axis
+    name: str, make: Callable[..., Recipe], /, *, over: Sequence[str] | None = None, **axes: Axis
 ) -> Recipe:
     """Return a recipe of all points of a grid, and a comparison of their scores.
 
     make: returns the recipe of a point; its arguments are the axes. axes: name -> values, which are
-    texts or numbers, or label -> value. over: the axes of which mean and deviation are taken.
+    texts or numbers, or label -> value. over: the axes of which mean and deviation are taken; None:
+    `seed`, where it is one.
     A stage that some axes change is there for each of their values: `ctc,units=128,seed=1`.
-    Raises ValueError for labels that cannot be names, and for an axis that changes nothing.
+    Raises ValueError for labels that cannot be names, for an axis that changes nothing, and for
+    `over` that is none of the axes.
 
         grid("rates", make, learning_rate=(1e-3, 3e-3), seed=(1, 2, 3))
     """
+    over = _over(over, axes)
     labelled = {axis: _labelled(axis, values) for axis, values in axes.items()}
     labels = {axis: list(found) for axis, found in labelled.items()}
     points = list(itertools.product(*(range(len(several)) for several in labels.values())))
@@ -70,7 +73,7 @@ def _recipe(
     first: Recipe,
     stages: dict[str, Stage],
     scores: Sequence[tuple[Score, dict[str, Any]]],
-    over: Sequence[str],
+    over: list[str],
 ) -> Recipe:
     """Return the recipe of all stages, and of one that compares the scores, where there are any."""
     if COMPARISON in stages:
@@ -79,7 +82,7 @@ def _recipe(
         stages[COMPARISON] = Stage(
             job="score.compare",
             inputs={"scores": tuple(f"{score.stage}.score" for score, _ in scores)},
-            params={"rows": [row for _, row in scores], "over": list(over)},
+            params={"rows": [row for _, row in scores], "over": over},
         )
     return Recipe(
         name=name,
@@ -88,6 +91,17 @@ def _recipe(
         shards=first.shards,
         comparison=COMPARISON if scores else None,
     )
+
+
+def _over(over: Sequence[str] | None, axes: Mapping[str, Axis]) -> list[str]:
+    """Return the axes over which means are taken."""
+    if over is None:
+        return [axis for axis in axes if axis == "seed"]
+    for axis in over:
+        if axis not in axes:
+            needed = f"axes of the grid: {', '.join(axes)}" if axes else "none: there are no axes"
+            raise ValueError(f"over: found {axis!r}, needed {needed}")
+    return list(over)
 
 
 def _labelled(axis: str, values: Axis) -> dict[str, Any]:

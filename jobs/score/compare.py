@@ -15,7 +15,7 @@ from jobs.job import JobError, Resources, file
 from jobs.score.table import columns, read_score
 
 NAME = "score.compare"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +118,13 @@ def table(found: Sequence[Group], over: Sequence[str]) -> str:
         ends = [f"{rate:.2f}" for rate in (min(g.rates), max(g.rates))]
         cells.append([g.system, g.set, *(g.values.get(a, "-") for a in axes), *numbers, *ends])
     lines = columns(cells, left=2 + len(axes))
+    names = f" over {', '.join(over)}" if over else ""
+    means = f"mean{names}. deviation: standard deviation of the single runs (n - 1)."
     legend = (
-        f"WER%: mean over {', '.join(over)}. deviation: standard deviation of the single runs"
-        " (n - 1).\n* the lowest mean of its system and set. -: the axis does not change it, or"
-        " one run only."
+        f"WER%: {means if over else 'of one run each.'}\n* the lowest of its system and set."
+        " -: the axis does not change it, or one run only."
     )
-    title = f"Comparison over {', '.join(over)}"
+    title = f"Comparison{names}"
     rule = "-" * max(map(len, lines))
     return "\n".join([title, "", lines[0], rule, *lines[1:], "", legend, ""])
 

@@ -65,6 +65,17 @@ def test_scores_say_their_point_and_are_compared() -> None:
     assert rows["CTC seed=2"]["values"] == {"seed": "2"}
 
 
+def test_means_are_over_axes_that_there_are() -> None:
+    def over(**options: Any) -> object:
+        return grid("mine", make, **options).stages["comparison"].params["over"]
+
+    assert over(rate=(0.1, 0.2)) == [] and over(seed=(1, 2), over=()) == []
+    assert over(rate=(0.1, 0.2), seed=(1, 2), over=("rate",)) == ["rate"]
+    for wrong in (("sede",), "seed"):
+        with pytest.raises(ValueError, match=r"over: found 's\w*', needed axes of the grid: seed$"):
+            over(seed=(1, 2), over=wrong)
+
+
 def test_values_may_have_labels() -> None:
     found = grid("mine", make, units={"small": [64, 64], "large": [128, 128]})
     assert found.stages["ctc,units=small"].params["net"] == [64, 64]

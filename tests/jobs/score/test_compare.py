@@ -80,6 +80,12 @@ def test_means_may_be_taken_over_other_axes(outputs: Outputs) -> None:
     ]
 
 
+def test_a_table_without_means_claims_none() -> None:
+    lines = compare.table(compare.groups(ROWS, WERS, ()), ()).splitlines()
+    assert lines[0] == "Comparison" and lines[2].split()[2:4] == ["rate", "seed"]
+    assert "WER%: of one run each." in lines
+
+
 def test_the_plot_shows_each_mean_bar_and_run(outputs: Outputs) -> None:
     root = ElementTree.fromstring(outputs.plot.read_bytes())
     svg = "{http://www.w3.org/2000/svg}"
@@ -110,3 +116,28 @@ def test_series_are_apart_and_named() -> None:
 def test_rows_and_scores_of_different_number(outputs: Outputs, log: logging.Logger) -> None:
     with pytest.raises(JobError, match=r"score.compare: found 0 scores, needed 5"):
         compare.run(Inputs(scores=()), outputs, Params(rows=tuple(ROWS)), log)
+
+
+def test_many_series_and_labels_stay_within_the_plot() -> None:
+    units = [f"encoder-{i}" for i in range(30)]
+    rates = [f"schedule-{i}" for i in range(31)]
+    rows = [
+        Row(system="s", set="test", values={"units": u, "rate": r}) for u in units for r in rates
+    ]
+    wers = [10.0 + i % 7 for i in range(len(rows))]
+    root = ElementTree.fromstring(plot(compare.groups(rows, wers, ())))
+    svg = "{http://www.w3.org/2000/svg}"
+    width, height = float(root.get("width", "")), float(root.get("height", ""))
+    names = [t for t in root.iter(f"{svg}text") if (t.text or "").startswith("units=")]
+    assert len(names) == 30
+    for text in names:
+        assert float(text.get("y", "")) < height
+        assert float(text.get("x", "")) + 7 * len(text.text or "") < width
+    lines = {(p.get("stroke"), p.get("stroke-dasharray")) for p in root.iter(f"{svg}polyline")}
+    assert len(lines) > 7 * 3
+    ticks = [float(t.get("x", "")) for t in root.iter(f"{svg}text") if t.text in rates]
+    step = ticks[1] - ticks[0]
+    assert step > 6 * len(rates[-1])  # labels are apart
+    for line in root.iter(f"{svg}polyline"):
+        first = float((line.get("points") or "").split(",")[0])
+        assert abs(first - ticks[0]) < step / 2  # and nearer to their points than the next ones
