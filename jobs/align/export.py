@@ -76,7 +76,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
     Raises JobError for an alignment of other units or of unknown utterances, and for one that is
     longer than its recording.
     """
-    from jobs.align.intervals import word_intervals
+    from jobs.align.intervals import textgrid_name, word_intervals
     from jobs.units.units import Units
     from returnn_lite.hdf import HdfReader
 
@@ -93,8 +93,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, log: logging.Logger) -
             intervals = _intervals(u, reader, units, params)
             words = word_intervals(intervals)
             lines.writelines(_ctm_line(u.utt, word) for word in words)
-            name = u.utt.replace("%", "%25").replace("/", "%2F")
-            _write_textgrid(grids / f"{name}.TextGrid", u.duration, words, intervals)
+            _write_textgrid(grids / textgrid_name(u.utt), u.duration, words, intervals)
 
 
 def _aligned(

@@ -17,6 +17,11 @@ class Interval:
     text: str
 
 
+def textgrid_name(utt: str) -> str:
+    """Return the name of the TextGrid of an utterance, which may have slashes in its own."""
+    return f"{utt.replace('%', '%25').replace('/', '%2F')}.TextGrid"
+
+
 def runs(frames: Iterable[int], blank: int, repeat_labels: bool) -> Iterator[tuple[int, int, int]]:
     """Yield (label, first frame, end frame) of each label in an alignment; the end is exclusive.
 

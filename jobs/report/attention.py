@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ def maps(attention: Attention) -> list[Map]:
     found = []
     if not attention.weights.is_file():
         return []
-    for number, line in enumerate(attention.weights.read_text("utf-8").splitlines(), 1):
+    # At "\n" only: labels may have other characters that end lines of texts.
+    for number, line in enumerate(io.StringIO(attention.weights.read_text("utf-8")), 1):
         try:
             row = json.loads(line)
             weights, labels = np.array(row["weights"], float), [*map(str, row["labels"])]

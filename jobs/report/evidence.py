@@ -68,11 +68,6 @@ class Times:
     corpus: Path
     textgrid: Path
 
-    def textgrid_of(self, utt: str) -> Path:
-        """Return the file of an utterance, as align.export names it."""
-        name = utt.replace("%", "%25").replace("/", "%2F")
-        return self.textgrid / f"{name}.TextGrid"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:

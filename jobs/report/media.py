@@ -6,13 +6,15 @@ import base64
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from jobs.corpus.audio import Samples
+from jobs.corpus.audio import Samples, read_raw
+from jobs.job import JobError
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +40,14 @@ def audio_uri(samples: Samples, sample_rate: int) -> str:
     out = io.BytesIO()
     soundfile.write(out, samples, sample_rate, format="FLAC", subtype="PCM_16")
     return uri("audio/flac", out.getvalue())
+
+
+def recording(path: Path) -> tuple[Samples, int] | None:
+    """Return samples and rate of a recording; None for one that is gone or cannot be read."""
+    try:
+        return read_raw(path)
+    except JobError:
+        return None
 
 
 def picture_uri(values: Array) -> str:

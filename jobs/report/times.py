@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from jobs.align.intervals import Interval
-from jobs.corpus.audio import read_raw
+from jobs.align.intervals import Interval, textgrid_name
 from jobs.corpus.manifest import read_manifest
 from jobs.report.evidence import Times
-from jobs.report.media import audio_uri, picture_uri, spectrogram
+from jobs.report.media import audio_uri, picture_uri, recording, spectrogram
 
 SHOWN = 3  # utterances
 
@@ -36,17 +36,24 @@ class Plot:
 
 
 def plots(times: Sequence[Times], shown: int = SHOWN) -> list[Plot]:
-    """Return plots of some utterances of each corpus that has alignments, evenly through it."""
+    """Return plots of some utterances of each corpus that has alignments, evenly through it.
+
+    Those without a recording that can be read are left out.
+    """
     found = []
     for corpus in dict.fromkeys(t.corpus for t in times):
         ours = [t for t in times if t.corpus == corpus and t.textgrid.is_dir()]
         if not ours or not corpus.is_file():
             continue
         utterances = [
-            u for u in read_manifest(corpus) if any(t.textgrid_of(u.utt).is_file() for t in ours)
+            u
+            for u in read_manifest(corpus)
+            if u.audio.is_file() and any(_textgrid(t, u.utt).is_file() for t in ours)
         ]
         for u in utterances[:: max(1, len(utterances) // shown)][:shown]:
-            samples, rate = read_raw(u.audio)
+            if (heard := recording(u.audio)) is None:
+                continue
+            samples, rate = heard
             tiers = [tier for t in ours for tier in _tiers(t, u.utt)]
             picture = picture_uri(spectrogram(samples, rate))
             audio = audio_uri(samples, rate)
@@ -54,11 +61,15 @@ def plots(times: Sequence[Times], shown: int = SHOWN) -> list[Plot]:
     return found
 
 
+def _textgrid(times: Times, utt: str) -> Path:
+    return times.textgrid / textgrid_name(utt)
+
+
 def _tiers(times: Times, utt: str) -> list[Tier]:
     """Return the tiers of an utterance; none where the alignment has none of it."""
     from praatio.textgrid import openTextgrid
 
-    path = times.textgrid_of(utt)
+    path = _textgrid(times, utt)
     if not path.is_file():
         return []
     grid = openTextgrid(str(path), includeEmptyIntervals=False)

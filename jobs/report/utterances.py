@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.corpus.audio import read_raw
 from jobs.corpus.manifest import Utterance
-from jobs.report.media import audio_uri
+from jobs.report.media import audio_uri, recording
 from jobs.report.systems import Set
 from jobs.score.edits import Counts, Pair, count
 
@@ -57,9 +56,10 @@ def shown(of: Set, played: int = PLAYED, listed: int = LISTED) -> list[Shown]:
     for number, utt in enumerate(of.worst()[:listed]):
         utterance, words = of.utterances[utt], [s.words[utt] for s in of.systems]
         audio = None
-        seconds += utterance.duration
-        if number < played and seconds <= SECONDS and utterance.audio.is_file():
-            audio = audio_uri(*read_raw(utterance.audio))
+        fits = number < played and seconds + utterance.duration <= SECONDS
+        if fits and (heard := recording(utterance.audio)):
+            audio = audio_uri(*heard)
+            seconds += utterance.duration
         differ = any(w != words[0] for w in words)
         found.append(Shown(utterance, [*map(count, words)], lines(words), audio, differ))
     return found

@@ -23,6 +23,12 @@ def test_a_map_of_each_head(small: Evidence, tmp_path: Path) -> None:
     assert [m.head for m in maps(Attention(stage="s", weights=path))] == [1, 2]
 
 
+def test_labels_with_other_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "attention.jsonl"
+    path.write_text('{"utt": "b", "labels": ["a\u2028b"], "weights": [[[1, 0]]]}\n', "utf-8")
+    assert [m.labels for m in maps(Attention(stage="s", weights=path))] == [["a\u2028b"]]
+
+
 def test_what_is_not_there_yet(tmp_path: Path) -> None:
     assert maps(Attention(stage="s", weights=tmp_path / "none")) == []
 

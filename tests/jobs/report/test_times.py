@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 from jobs.report.evidence import Evidence, Times
@@ -38,6 +39,19 @@ def test_alignments_of_another_corpus_have_plots_of_their_own(small: Evidence) -
     copy.write_bytes(times.corpus.read_bytes())
     found = plots([times, dataclasses.replace(times, stage="other", corpus=copy)], shown=1)
     assert [[t.stage for t in p.tiers] for p in found] == [["times"] * 2, ["other"] * 2]
+
+
+def test_recordings_that_are_gone_or_cut_are_left_out(small: Evidence, tmp_path: Path) -> None:
+    (times,) = small.times
+    rows = [json.loads(line) for line in times.corpus.read_text().splitlines()]
+    rows = [{**row, "audio": str(times.corpus.parent / row["audio"])} for row in rows]
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(Path(rows[0]["audio"]).read_bytes()[:60])
+    for first in (tmp_path / "gone.wav", cut):
+        changed = [{**rows[0], "audio": str(first)}, *rows[1:]]
+        corpus = tmp_path / "corpus.jsonl"
+        corpus.write_text("".join(f"{json.dumps(row)}\n" for row in changed))
+        assert [p.utt for p in plots([dataclasses.replace(times, corpus=corpus)])] == ["c"]
 
 
 def test_what_is_not_there_yet(small: Evidence, tmp_path: Path) -> None:

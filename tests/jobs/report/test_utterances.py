@@ -70,6 +70,21 @@ def test_long_recordings_are_left_out(small: Evidence, monkeypatch: pytest.Monke
     assert [u.audio is not None for u in shown(of)] == [True, True, False, False]
 
 
+def test_seconds_of_what_is_not_played_do_not_count(
+    small: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.report.utterances.SECONDS", 2.5)
+    (of,) = read_sets(small.systems)
+    long, gone, *_ = of.worst()
+    changed = {
+        **of.utterances,
+        long: dataclasses.replace(of.utterances[long], duration=100.0),
+        gone: dataclasses.replace(of.utterances[gone], audio=Path("none")),
+    }
+    found = shown(Set("test", changed, of.systems))
+    assert [u.audio is not None for u in found] == [False, False, True, True]
+
+
 def test_a_recording_that_was_removed(small: Evidence) -> None:
     (of,) = read_sets(small.systems)
     gone = {k: dataclasses.replace(u, audio=Path("none")) for k, u in of.utterances.items()}
