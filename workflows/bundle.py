@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO
 
 from jobs.files import written
 from jobs.job import JobError
-from workflows.chain import chain
+from workflows.chain import chain, seconds_of, shards_of
 from workflows.load import shown
 from workflows.plan import make_plan
 from workflows.reasons import differences, told
@@ -40,11 +40,13 @@ def bundle(store: Path, folder: str, recipe: Path, target: Path, *, artifacts: b
     members: Members = {f"recipes/{path}": data for path, data in modules.items()}
     for known in stages:
         members |= dict(_stage(store, f"{known['job']}/{known['hash']}", known, artifacts))
+        for shard in shards_of(known, store):  # what they made is in what was put together
+            members |= dict(_stage(store, f"{shard['job']}/{shard['hash']}", shard, False))
     members["constraints.txt"] = ROOT / "constraints.txt"
     patch = _patch() if any(known["project"]["dirty"] for known in stages) else b""
     if patch:
         members["changes.patch"] = patch
-    members["README.md"] = _read_me(stages, recipe, artifacts, bool(patch)).encode()
+    members["README.md"] = _read_me(stages, recipe, store, artifacts, bool(patch)).encode()
     for name in members:
         _check(name)
     with written(target) as tmp:
@@ -112,14 +114,14 @@ def _patch() -> bytes:
 
 
 def _read_me(
-    stages: Sequence[Mapping[str, Any]], recipe: Path, artifacts: bool, patch: bool
+    stages: Sequence[Mapping[str, Any]], recipe: Path, store: Path, artifacts: bool, patch: bool
 ) -> str:
     """Return how to make the number again."""
     last = stages[-1]
     versions = {k: v for known in stages for k, v in known["versions"].items()}
     data = ["--data FOLDER"] * ("{data}" in json.dumps([known["params"] for known in stages]))
-    store = ["--store stages"] * artifacts
-    run = " ".join(["returnn-lite", "run", recipe.stem, *data, *store])
+    here = ["--store stages"] * artifacts
+    run = " ".join(["returnn-lite", "run", recipe.stem, *data, *here])
     lines = [
         f"# {last['name']}",
         "",
@@ -140,7 +142,7 @@ def _read_me(
         "",
         "## Stages",
         "",
-        *(f"- {k['name']}: {k['job']} {k['hash']}, {k['seconds']:.0f} s" for k in stages),
+        *(f"- {k['name']}: {k['job']} {k['hash']}, {seconds_of(k, store):.0f} s" for k in stages),
         "",
         "Versions: " + ", ".join(f"{name} {v}" for name, v in sorted(versions.items())),
     ]

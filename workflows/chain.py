@@ -127,6 +127,29 @@ def sources(known: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(Path(p).parent) for value in values for p in value))
 
 
+def shards_of(known: Mapping[str, Any], store: Path) -> list[dict[str, Any]]:
+    """Return the records of the shards that a stage was put together from, where they are there."""
+    found = (record(store / folder) for folder in known.get("shards", []))
+    return [shard for shard in found if shard]
+
+
+def seconds_of(known: Mapping[str, Any], store: Path) -> float:
+    """Return the seconds that a stage took, with its shards, as if one came after the other."""
+    return sum(float(part["seconds"]) for part in [known, *shards_of(known, store)])
+
+
+def memory_of(known: Mapping[str, Any], store: Path) -> int:
+    """Return the bytes of memory that a stage took at most, or one of its shards."""
+    return 2**20 * max(int(part["peak_memory_mib"]) for part in [known, *shards_of(known, store)])
+
+
+def devices_text(known: Mapping[str, Any]) -> str:
+    """Return what a stage ran on; GPUs are unknown of stages that were done long ago."""
+    gpus = known.get("gpus", 0)
+    gpus_text = f", {gpus} GPU{'s' * (gpus > 1)}" if gpus else ""
+    return f"{known['threads']} thread{'s' * (known['threads'] > 1)}{gpus_text}, {known['host']}"
+
+
 def differing(known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters of a manifest: those that differ from the defaults, and the others."""
     try:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jobs.job import CHECKPOINTS
 from jobs.report import evidence
 from recipes.recipe import Score
-from workflows.chain import differing
-from workflows.cli.overview import description, stage_state
-from workflows.cli.sizes import bytes_text, time_text
+from workflows.chain import differing, shards_of
+from workflows.cli.overview import description, measured, stage_state
 from workflows.graph import Node, Output
 from workflows.plan import Plan, report_page
-from workflows.stages import ERROR, disk_use, record
+from workflows.stages import ERROR, record
 
 LONG = 300  # characters of a parameter's value that are shown
 
@@ -91,22 +90,28 @@ def _stage(name: str, node: Node, nodes: Mapping[str, Node], store: Path) -> evi
     state = stage_state(node, store)
     known: dict[str, Any] = record(folder) or {}
     sources = {source.node.folder for source in node.sources}
-    error = folder / ERROR
-    memory = known.get("peak_memory_mib")
+    time, memory, disk = measured(node, store)
+    errors = [store / part.folder / ERROR for part in (node, *node.shards)]
+    commands = [part.get("command", "") for part in (*shards_of(known, store), known)]
     return evidence.Stage(
         name=name,
         job=node.job.NAME,
         folder=node.folder,
         state=state,
         reads=tuple(n for n, other in nodes.items() if other.folder in sources),
-        time=time_text(known["seconds"]) if "seconds" in known else "",
-        memory="" if memory is None else bytes_text(memory * 2**20),
-        disk=bytes_text(disk_use(folder)) if folder.exists() else "",
+        time=time,
+        memory=memory,
+        disk=disk,
         started=known.get("started", ""),
-        command=known.get("command", ""),
+        command="\n".join(commands),
         params={k: _shortened(v) for k, v in differing(known)[0].items()} if known else {},
-        error=error.read_text("utf-8") if state == "failed" and error.is_file() else "",
+        error="".join(_texts(errors)) if state == "failed" else "",
     )
+
+
+def _texts(paths: Iterable[Path]) -> list[str]:
+    """Return the texts of those files that are there."""
+    return [path.read_text("utf-8", "replace") for path in paths if path.is_file()]
 
 
 def _shortened(value: Any) -> str:

@@ -25,7 +25,7 @@ from jobs.job import Job, JobError, load_job, outputs_of
 from jobs.shards import Shard
 from jobs.typed_json import from_json
 from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY, USAGE
-from workflows.gpus import leased
+from workflows.gpus import devices, leased
 from workflows.lock import locked, wait_for
 from workflows.memory import peak_memory
 from workflows.provenance import write_manifest
@@ -169,7 +169,7 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
     outputs = job.Outputs(**{k: folder / path for k, path in outputs_of(job).items()})
     started, start = datetime.now(UTC), time.monotonic()
     with peak_memory() as peak:
-        _work(job, spec, folder.parent.parent, (inputs, outputs, params), log)
+        merged = _work(job, spec, folder.parent.parent, (inputs, outputs, params), log)
     if missing := _missing(folder, job):
         raise JobError(f"{job.NAME}: ended without an error, but did not make {missing}")
     run = {
@@ -179,18 +179,20 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
         "seconds": round(time.monotonic() - start, 3),
         "peak_memory_mib": peak.mib,
         "threads": options.threads,
+        "gpus": len(devices()),
     }
-    write_manifest(folder / MANIFEST, spec, run)
+    made_from = {k: v for k, v in spec.items() if k != "shards" or merged}
+    write_manifest(folder / MANIFEST, made_from, run)
     remove(folder / RELEASED)
     log.info("done in %.1f s, %d MiB", run["seconds"], peak.mib)
 
 
 def _work(
     job: Job, spec: dict[str, Any], store: Path, files: tuple[Any, Any, Any], log: logging.Logger
-) -> None:
+) -> bool:
     """Let a job do all of its work, or a shard of it, or put shards together that are all there.
 
-    files: inputs, outputs and params.
+    files: inputs, outputs and params. Returns whether shards were put together.
     """
     inputs, outputs, params = files
     split: Any = job
@@ -199,11 +201,13 @@ def _work(
         names = outputs_of(job).items()
         parts = [job.Outputs(**{k: folder / p for k, p in names}) for folder in folders]
         split.merge(inputs, parts, outputs, params, log)
-    elif "shard" in spec:
+        return True
+    if "shard" in spec:
         shard = from_json(Shard, spec["shard"], "shard")
         split.run(inputs, outputs, params, log, shard)
     else:  # also where shards were put together before, and are gone
         job.run(inputs, outputs, params, log)
+    return False
 
 
 def _finished(folder: Path, spec: dict[str, Any]) -> bool:

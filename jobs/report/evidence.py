@@ -12,8 +12,9 @@ class Stage:
     """A stage of a recipe.
 
     folder: below the store. state: finished, running, failed, ... reads: names of other stages.
-    time, memory, disk: as a user reads them. started: in UTC. command: runs it by hand. params:
-    those that are not the defaults, as JSON. error: why it failed.
+    time, memory, disk: as a user reads them, with its shards. started: in UTC. command: runs it by
+    hand, below those of its shards. params: those that are not the defaults, as JSON. error: why it
+    failed.
     """
 
     name: str

@@ -44,6 +44,41 @@ def test_shards_are_stages_of_their_own_and_the_whole_is_the_same(toy: Toy) -> N
     assert why(toy.snakemake("-n").stdout) == {}
 
 
+def test_times_and_memory_are_those_of_all_shards(toy: Toy) -> None:
+    write(toy, 3)
+    folder = toy.plan("commands")["a"]
+    toy.snakemake("results/wer.txt")
+    manifest = folder / "manifest.json"
+    known = json.loads(manifest.read_text())
+    assert known["gpus"] == 0 and known["threads"] == 1  # to put together
+    for number, name in enumerate(known["shards"]):
+        path = toy.root / "work" / name / "released.json"
+        changed = {"seconds": 100.0, "peak_memory_mib": 1000 * number, "gpus": number}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    write(toy, 5)  # it stays what was made in three
+    row = " ".join(toy.cli("recipes", "commands").stdout.splitlines()[2].split())
+    assert row.startswith("a toy.split finished 5 min 2.1 GB"), row
+    explained = toy.cli("explain", "results/wer.txt").stdout
+    assert re.search(r"shard 3: .*, 2 min, 2 threads, 2 GPUs, ", explained)
+    done = toy.python(
+        "from pathlib import Path; from workflows.plan import make_plan\n"
+        "from workflows.report import collect\n"
+        "stage = collect(make_plan(['commands']), Path('work'))[0].stages[0]\n"
+        "print(stage.time, stage.memory, stage.command.count('run_job'), sep=';')"
+    )
+    assert done.stdout == "5 min;2.1 GB;4\n", done.stderr
+    assert toy.cli("export", "results/wer.txt", "--to", "out").returncode == 0
+    read_me = (toy.root / "out" / "README.md").read_text()
+    assert re.search(r"commands/a: toy.split [0-9a-f]+, 300 s", read_me)
+    shards = [toy.root / "out" / "stages" / name for name in known["shards"]]
+    assert [sorted(p.name for p in s.iterdir()) for s in shards] == [
+        ["released.json", "stage.json"]
+    ] * 3
+    # By hand all is done in one.
+    assert toy.run(folder, "--data", "data")[0] == 0
+    assert "shards" not in json.loads(manifest.read_text())
+
+
 def test_another_number_of_shards_runs_nothing_again(toy: Toy) -> None:
     write(toy, 3)
     toy.snakemake("results/wer.txt")
@@ -58,6 +93,8 @@ def test_a_shard_that_failed_is_done_again_and_the_others_are_not(toy: Toy) -> N
     write(toy, 3, STAGES.replace("'toy.split'", "'toy.split', params={'fail': 4}"))
     first = toy.snakemake("results/wer.txt", "--keep-going")
     assert first.returncode == 1
+    states = [line.split()[2] for line in toy.cli("recipes", "commands").stdout.splitlines()[2:]]
+    assert states == ["failed", "new"]
     assert re.search(
         r"commands/a 2/3: toy.split failed.*\nfound line 4, needed another", first.stdout
     )

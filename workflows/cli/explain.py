@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflows.chain import chain, choose, differing, locate, rows
+from workflows.chain import chain, choose, devices_text, differing, locate, rows, shards_of
 from workflows.cli.sizes import bytes_text, time_text
-from workflows.stages import record
 
 WIDTH = 100
 LONG = 200  # characters of a value that are shown without --full
@@ -37,12 +36,12 @@ def main(options: argparse.Namespace) -> int:
         found = [choose(found, " ".join(options.row))]
     stages = chain(store, [row.folder for row in found] or [folder])
     lines = [f"row {row.text}: {row.folder}" for row in found]
-    shards = {known["hash"]: _shards(store, known) for known in stages}
+    shards = {known["hash"]: shards_of(known, store) for known in stages}
     lines += ["", *_common(stages, shards)]
     for number, known in enumerate(stages, 1):
         lines += ["", *_stage(number, known, _versions(stages), full=options.full)]
         for shard in shards[known["hash"]]:
-            where = f"{time_text(shard['seconds'])}, {shard['threads']} threads, {shard['host']}"
+            where = f"{time_text(shard['seconds'])}, {devices_text(shard)}"
             lines.append(f"   shard {shard['shard']['index'] + 1}: {shard['command']}, {where}")
     sys.stdout.write("\n".join(lines).lstrip("\n") + "\n")
     return 0
@@ -52,12 +51,6 @@ def _versions(stages: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what is the same in all stages: software and commit."""
     kinds = [{**known["versions"], **known["project"]} for known in stages]
     return {k: v for k, v in kinds[0].items() if all(kind.get(k) == v for kind in kinds)}
-
-
-def _shards(store: Path, known: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the records of the shards that a stage was split into, as far as they are there."""
-    found = [record(store / folder) for folder in known.get("shards", [])]
-    return [shard for shard in found if shard]
 
 
 def _common(
@@ -78,10 +71,7 @@ def _stage(
     memory = bytes_text(known["peak_memory_mib"] * 2**20)
     yield f"{number}. {known['name']}: {known['job']} (version {known['version']}), {known['hash']}"
     yield f"   {known['command']}"
-    yield (
-        f"   {known['started']}, {time_text(known['seconds'])}, {memory},"
-        f" {known['threads']} threads, {known['host']}"
-    )
+    yield (f"   {known['started']}, {time_text(known['seconds'])}, {memory}, {devices_text(known)}")
     for name, value in known["inputs"].items():
         if value:
             yield f"   reads {name}: {value if isinstance(value, str) else ', '.join(value)}"

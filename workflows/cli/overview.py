@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.job import JobError, outputs_of
+from workflows.chain import memory_of, seconds_of
 from workflows.cli import settings
 from workflows.cli.sizes import bytes_text, time_text
 from workflows.graph import Node
@@ -64,7 +65,7 @@ def _row(name: str, known: settings.Settings) -> tuple[str | Text, ...]:
     states = Counter(stage_state(node, known.store) for node in folders.values())
     words = [f"{n} {word}" for word, n in states.items() if word != "finished" and word != "new"]
     done = f"{states['finished']} of {len(folders)} finished"
-    size = sum(disk_use(known.store / folder) for folder in folders)
+    size = sum(_disk(node, known.store) for node in folders.values())
     return name, Text(about), str(len(folders)), ", ".join([done, *words]), bytes_text(size)
 
 
@@ -74,7 +75,28 @@ def stage_state(node: Node, store: Path) -> str:
     found = state(folder)
     if found == "finished" and not finished(folder, map(str, outputs_of(node.job).values())):
         return "incomplete"
-    return "new" if found in ("absent", "planned") else found
+    if found not in ("absent", "planned"):
+        return found
+    shards = {state(store / shard.folder) for shard in node.shards}
+    begun = [word for word in ("running", "failed", "stopped") if word in shards]
+    return begun[0] if begun else "new"
+
+
+def measured(node: Node, store: Path) -> tuple[str, str, str]:
+    """Return the time, the memory and the disk use of a stage, with its shards; empty for none."""
+    known = record(store / node.folder)
+    time = memory = ""
+    if known and "seconds" in known:
+        time = time_text(seconds_of(known, store))
+    if known and "peak_memory_mib" in known:
+        memory = bytes_text(memory_of(known, store))
+    return time, memory, bytes_text(size) if (size := _disk(node, store)) else ""
+
+
+def _disk(node: Node, store: Path) -> int:
+    """Return the bytes of a stage, and of the shards that it is, or will be, put together from."""
+    shards = (record(store / node.folder) or {}).get("shards") or [s.folder for s in node.shards]
+    return sum(disk_use(store / folder) for folder in (node.folder, *shards))
 
 
 def description(path: Path) -> str:
@@ -95,14 +117,5 @@ def _stages(name: str, nodes: Mapping[str, Node], store: Path) -> Table:
         title=name,
     )
     for stage, node in nodes.items():
-        folder = store / node.folder
-        known = record(folder) or {}
-        table.add_row(
-            stage,
-            node.job.NAME,
-            stage_state(node, store),
-            time_text(known["seconds"]) if "seconds" in known else "",
-            bytes_text(known["peak_memory_mib"] * 2**20) if "peak_memory_mib" in known else "",
-            bytes_text(disk_use(folder)) if folder.exists() else "",
-        )
+        table.add_row(stage, node.job.NAME, stage_state(node, store), *measured(node, store))
     return table
