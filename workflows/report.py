@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.job import CHECKPOINTS
+from jobs.job import CHECKPOINTS, outputs_of
 from jobs.report import evidence
 from recipes.recipe import Score
 from workflows.chain import differing, shards_of
@@ -26,6 +26,7 @@ def collect(plan: Plan, store: Path) -> list[evidence.Evidence]:
 
 def _recipe(plan: Plan, name: str, store: Path) -> evidence.Evidence:
     nodes = plan.stages[name]
+    records = {stage: record(store / node.folder) or {} for stage, node in nodes.items()}
 
     def stages(job: str) -> list[tuple[str, Node]]:
         return [(stage, node) for stage, node in nodes.items() if job == node.job.NAME]
@@ -34,7 +35,9 @@ def _recipe(plan: Plan, name: str, store: Path) -> evidence.Evidence:
         name=name,
         about=description(plan.files[name]),
         page=report_page(name),
-        stages=tuple(_stage(stage, node, nodes, store) for stage, node in nodes.items()),
+        stages=tuple(
+            _stage(stage, node, nodes, records[stage], store) for stage, node in nodes.items()
+        ),
         systems=tuple(
             _system(name, score, nodes[score.stage], store) for score in plan.recipes[name].scores
         ),
@@ -59,8 +62,19 @@ def _recipe(plan: Plan, name: str, store: Path) -> evidence.Evidence:
             evidence.Attention(stage=stage, weights=_output(node, "weights", store))
             for stage, node in stages("align.attention")
         ),
-        made_with=_made_with(nodes, store),
+        comparison=_comparison(plan, name, store),
+        made_with=_made_with(records.values()),
     )
+
+
+def _comparison(plan: Plan, name: str, store: Path) -> evidence.Grid | None:
+    """Return the comparison of a grid; None for other recipes."""
+    stage = plan.recipes[name].comparison
+    if stage is None:
+        return None
+    node = plan.stages[name][stage]
+    plot = _output(node, "plot", store) if "plot" in outputs_of(node.job) else None
+    return evidence.Grid(table=_output(node, "table", store), plot=plot)
 
 
 def _system(recipe: str, score: Score, node: Node, store: Path) -> evidence.System:
@@ -85,12 +99,12 @@ def _input(node: Node, name: str, store: Path) -> Path | None:
     return store / found.path if isinstance(found, Output) else None
 
 
-def _stage(name: str, node: Node, nodes: Mapping[str, Node], store: Path) -> evidence.Stage:
-    folder = store / node.folder
+def _stage(
+    name: str, node: Node, nodes: Mapping[str, Node], known: Mapping[str, Any], store: Path
+) -> evidence.Stage:
     state = stage_state(node, store)
-    known: dict[str, Any] = record(folder) or {}
     sources = {source.node.folder for source in node.sources}
-    time, memory, disk = measured(node, store)
+    time, memory, disk = measured(node, known, store)
     errors = [store / part.folder / ERROR for part in (node, *node.shards)]
     commands = [part.get("command", "") for part in (*shards_of(known, store), known)]
     return evidence.Stage(
@@ -119,11 +133,10 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= LONG else f"{text[:LONG]}... ({len(text)} characters)"
 
 
-def _made_with(nodes: Mapping[str, Node], store: Path) -> dict[str, str]:
+def _made_with(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the software and the commit of finished stages; of several values, all."""
     found: dict[str, dict[str, None]] = {}
-    for node in nodes.values():
-        known = record(store / node.folder) or {}
+    for known in records:
         project = known.get("project", {})
         commit = project.get("commit") and f"{project['commit']:.12}"
         values = {**known.get("versions", {}), "commit": commit}

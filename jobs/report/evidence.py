@@ -79,6 +79,14 @@ class Attention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The comparison of a grid. table: text. plot: SVG, of score.compare."""
+
+    table: Path
+    plot: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """All that is known of a recipe.
 
@@ -95,4 +103,5 @@ class Evidence:
     tunings: tuple[Tuning, ...] = ()
     times: tuple[Times, ...] = ()
     attention: tuple[Attention, ...] = ()
+    comparison: Grid | None = None
     made_with: Mapping[str, str] = field(default_factory=dict)

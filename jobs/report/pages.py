@@ -15,8 +15,9 @@ from jobs.job import JobError
 from jobs.report import layers
 from jobs.report.attention import maps
 from jobs.report.curves import curves, tuned
-from jobs.report.evidence import Evidence, System
-from jobs.report.systems import Set, read_scores, read_sets
+from jobs.report.evidence import Evidence, Grid, System
+from jobs.report.media import uri
+from jobs.report.systems import Reader, Set
 from jobs.report.times import plots
 from jobs.report.utterances import shown
 from jobs.score.significance import Comparison
@@ -25,17 +26,20 @@ INDEX = "index.html"
 FREQUENT = 25  # rows of a table of errors
 COMPARED = 12  # systems of a set, the best ones
 LEVEL = 0.05
+MARK = '<meta name="generator" content="returnn-lite report">'
 MINUS = "\N{MINUS SIGN}"
 
 
 def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
     """Write the index and the pages of recipes; return their paths, the index first.
 
+    Pages of other recipes, which an earlier report left there, are removed.
     Raises JobError for files that are not what stages write, and where pages cannot be written.
     """
-    pages = {INDEX: _render("index.html", index_content(found))}
+    reader = Reader()
+    pages = {INDEX: _render("index.html", index_content(found, reader))}
     for evidence in found:
-        content = recipe_content(evidence)
+        content = recipe_content(evidence, reader)
         pages[evidence.page] = _render(
             "recipe.html", content, back="../" * evidence.page.count("/")
         )
@@ -43,6 +47,7 @@ def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
         for name, text in pages.items():
             with written(folder / name) as tmp:
                 tmp.write_text(text, "utf-8")
+        _remove_others([folder / name for name in pages if name != INDEX])
     except OSError as error:
         where = error.filename or folder
         raise JobError(
@@ -51,13 +56,24 @@ def write_pages(found: Sequence[Evidence], folder: Path) -> list[Path]:
     return [folder / name for name in pages]
 
 
-def recipe_content(evidence: Evidence) -> dict[str, Any]:
+def _remove_others(ours: Sequence[Path]) -> None:
+    """Remove what other reports left beside our pages: the index leads there no more."""
+    for folder in {path.parent for path in ours}:
+        for path in folder.glob("*.html"):
+            with path.open(encoding="utf-8", errors="replace") as text:
+                left = MARK in text.read(1000)
+            if left and path not in ours:
+                path.unlink()
+
+
+def recipe_content(evidence: Evidence, reader: Reader) -> dict[str, Any]:
     """Return what the page of a recipe shows."""
-    sets = read_sets(evidence.systems)
+    sets = reader.sets(evidence.systems)
     trainings = [c for t in evidence.trainings if (c := curves(t))]
     return {
         "evidence": evidence,
-        "scores": read_scores(evidence.systems),
+        "scores": reader.scores(evidence.systems),
+        "comparison": evidence.comparison and _comparison(evidence.comparison),
         "sets": [_set_content(s) for s in sets],
         "trainings": trainings,
         "tunings": [chart for t in evidence.tunings if (chart := tuned(t))],
@@ -68,31 +84,43 @@ def recipe_content(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _set_content(of: Set) -> dict[str, Any]:
+def _comparison(of: Grid) -> dict[str, str] | None:
+    """Return the comparison of a grid, as text and as a picture; None before it is there."""
+    if not of.table.is_file():
+        return None
+    plot = of.plot if of.plot and of.plot.is_file() else None
+    picture = uri("image/svg+xml", plot.read_bytes()) if plot else ""
+    return {"text": of.table.read_text("utf-8"), "picture": picture}
+
+
+def _set_content(whole: Set) -> dict[str, Any]:
+    """Return what is shown of a set: of many systems, the best ones."""
+    of = whole if len(whole.systems) <= COMPARED else whole.best(COMPARED)
     kinds = ("substitutions", "deletions", "insertions")
     return {
         "set": of,
-        "comparisons": (of if len(of.systems) <= COMPARED else of.best(COMPARED)).comparisons(),
+        "left_out": len(whole.systems) - len(of.systems),
+        "comparisons": of.comparisons(),
         "frequent": {kind: rows for kind in kinds if (rows := of.frequent(kind, FREQUENT))},
         "shown": shown(of),
     }
 
 
-def index_content(found: Sequence[Evidence]) -> dict[str, Any]:
+def index_content(found: Sequence[Evidence], reader: Reader) -> dict[str, Any]:
     """Return what the index shows."""
     systems = [s for evidence in found for s in evidence.systems]
     return {
-        "recipes": [(evidence, _best(evidence)) for evidence in found],
+        "recipes": [(evidence, _best(evidence, reader)) for evidence in found],
         "pages": {evidence.name: evidence.page for evidence in found},
-        "scores": read_scores(systems),
-        "matrices": [_matrix(of) for of in read_sets(systems) if len(of.systems) > 1],
+        "scores": reader.scores(systems),
+        "matrices": [_matrix(of) for of in reader.sets(systems) if len(of.systems) > 1],
     }
 
 
-def _best(evidence: Evidence) -> dict[str, float]:
+def _best(evidence: Evidence, reader: Reader) -> dict[str, float]:
     """Return the lowest word error rate of each set."""
     rates: dict[str, float] = {}
-    for system, score in read_scores(evidence.systems):
+    for system, score in reader.scores(evidence.systems):
         if score is not None:
             rates[system.set] = min(score["wer"], rates.get(system.set, score["wer"]))
     return rates
@@ -120,6 +148,7 @@ def _render(template: str, content: Mapping[str, Any], back: str = "") -> str:
         lstrip_blocks=True,
     )
     environment.globals = {
+        "mark": MARK,
         "most": _most,
         "significant": lambda c: c.p is not None and c.p < LEVEL,
         "p_text": _p_text,

@@ -77,32 +77,45 @@ def _kind(pair: Pair) -> str:
     return "insertions" if reference is None else "substitutions"
 
 
-def read_scores(systems: Sequence[System]) -> list[tuple[System, Mapping[str, Any] | None]]:
-    """Return the systems with their scores; None for a score that is not there yet."""
-    return [(s, read_score(s.score) if s.score.is_file() else None) for s in systems]
+class Reader:
+    """Reads what systems scored and said, each file once, for however many pages."""
 
+    def __init__(self) -> None:
+        self._scores: dict[Path, Mapping[str, Any] | None] = {}
+        self._utterances: dict[Path, Mapping[str, Utterance]] = {}
+        self._words: dict[tuple[Path, Path], Mapping[str, list[Pair]]] = {}
 
-def read_sets(systems: Sequence[System]) -> list[Set]:
-    """Return the sets that systems were scored on, of those whose hypotheses are there."""
-    found: dict[Path, list[Scored]] = {}
-    corpora: dict[Path, dict[str, Utterance]] = {}
-    names: dict[Path, str] = {}
-    for system, score in read_scores(systems):
-        corpus, hypotheses = system.corpus, system.hypotheses
-        if score is None or not (corpus and hypotheses):
-            continue
-        if not (corpus.is_file() and hypotheses.is_file()):
-            continue
-        if corpus not in corpora:
-            corpora[corpus] = {u.utt: u for u in read_manifest(corpus)}
-            names[corpus] = system.set
-        words = _aligned(corpora[corpus], hypotheses)
-        found.setdefault(corpus, []).append(Scored(system, score, words))
-    return [Set(names[corpus], corpora[corpus], rows) for corpus, rows in found.items()]
+    def scores(self, systems: Sequence[System]) -> list[tuple[System, Mapping[str, Any] | None]]:
+        """Return the systems with their scores; None for a score that is not there yet."""
+        for path in {s.score for s in systems} - self._scores.keys():
+            self._scores[path] = read_score(path) if path.is_file() else None
+        return [(s, self._scores[s.score]) for s in systems]
 
+    def sets(self, systems: Sequence[System]) -> list[Set]:
+        """Return the sets that systems were scored on, of those whose hypotheses are there."""
+        found: dict[Path, list[Scored]] = {}
+        names: dict[Path, str] = {}
+        for system, score in self.scores(systems):
+            corpus, hypotheses = system.corpus, system.hypotheses
+            if score is None or not (corpus and hypotheses):
+                continue
+            if not (corpus.is_file() and hypotheses.is_file()):
+                continue
+            names.setdefault(corpus, system.set)
+            scored = Scored(system, score, self._aligned(corpus, hypotheses))
+            found.setdefault(corpus, []).append(scored)
+        return [
+            Set(names[corpus], self._utterances[corpus], rows) for corpus, rows in found.items()
+        ]
 
-def _aligned(utterances: Mapping[str, Utterance], path: Path) -> dict[str, list[Pair]]:
-    references = {utt: u.text for utt, u in utterances.items()}
-    hypotheses = read_hypotheses(path)
-    utts = paired(references, hypotheses, path)
-    return {utt: align(references[utt].split(), hypotheses[utt].split()) for utt in utts}
+    def _aligned(self, corpus: Path, path: Path) -> Mapping[str, list[Pair]]:
+        if corpus not in self._utterances:
+            self._utterances[corpus] = {u.utt: u for u in read_manifest(corpus)}
+        if (corpus, path) not in self._words:
+            references = {utt: u.text for utt, u in self._utterances[corpus].items()}
+            hypotheses = read_hypotheses(path)
+            self._words[corpus, path] = {
+                utt: align(references[utt].split(), hypotheses[utt].split())
+                for utt in paired(references, hypotheses, path)
+            }
+        return self._words[corpus, path]

@@ -57,6 +57,21 @@ def test_files_of_a_recipe_that_has_not_run(plan: Plan, tmp_path: Path) -> None:
     assert found.attention == ()
 
 
+def test_the_comparison_of_a_grid(plan: Plan, tmp_path: Path) -> None:
+    assert collect(plan, tmp_path)[0].comparison is None
+    recipe = tmp_path / "grown.py"
+    recipe.write_text(
+        "from recipes import tiny\nfrom recipes.grid import grid\n"
+        "RECIPE = grid('grown', lambda units: tiny.RECIPE, units=(1,))\n"
+    )
+    grown = make_plan([str(recipe)])
+    (found,) = collect(grown, tmp_path)
+    folder = tmp_path / grown.stages["grown"]["comparison"].folder
+    assert found.comparison
+    assert found.comparison.table == folder / "comparison.txt"
+    assert found.comparison.plot == folder / "comparison.svg"
+
+
 def test_files_are_those_that_stages_make(plan: Plan, tmp_path: Path) -> None:
     (found,) = collect(plan, tmp_path)
 

@@ -7,6 +7,7 @@ import ast
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -65,7 +66,10 @@ def _row(name: str, known: settings.Settings) -> tuple[str | Text, ...]:
     states = Counter(stage_state(node, known.store) for node in folders.values())
     words = [f"{n} {word}" for word, n in states.items() if word != "finished" and word != "new"]
     done = f"{states['finished']} of {len(folders)} finished"
-    size = sum(_disk(node, known.store) for node in folders.values())
+    size = sum(
+        _disk(node, record(known.store / folder) or {}, known.store)
+        for folder, node in folders.items()
+    )
     return name, Text(about), str(len(folders)), ", ".join([done, *words]), bytes_text(size)
 
 
@@ -82,20 +86,22 @@ def stage_state(node: Node, store: Path) -> str:
     return begun[0] if begun else "new"
 
 
-def measured(node: Node, store: Path) -> tuple[str, str, str]:
-    """Return the time, the memory and the disk use of a stage, with its shards; empty for none."""
-    known = record(store / node.folder)
+def measured(node: Node, known: Mapping[str, Any], store: Path) -> tuple[str, str, str]:
+    """Return time, memory and disk use of a stage, with its shards; empty for none.
+
+    known: its manifest, or nothing.
+    """
     time = memory = ""
-    if known and "seconds" in known:
+    if "seconds" in known:
         time = time_text(seconds_of(known, store))
-    if known and "peak_memory_mib" in known:
+    if "peak_memory_mib" in known:
         memory = bytes_text(memory_of(known, store))
-    return time, memory, bytes_text(size) if (size := _disk(node, store)) else ""
+    return time, memory, bytes_text(size) if (size := _disk(node, known, store)) else ""
 
 
-def _disk(node: Node, store: Path) -> int:
+def _disk(node: Node, known: Mapping[str, Any], store: Path) -> int:
     """Return the bytes of a stage, and of the shards that it is, or will be, put together from."""
-    shards = (record(store / node.folder) or {}).get("shards") or [s.folder for s in node.shards]
+    shards = known.get("shards") or [shard.folder for shard in node.shards]
     return sum(disk_use(store / folder) for folder in (node.folder, *shards))
 
 
@@ -117,5 +123,6 @@ def _stages(name: str, nodes: Mapping[str, Node], store: Path) -> Table:
         title=name,
     )
     for stage, node in nodes.items():
-        table.add_row(stage, node.job.NAME, stage_state(node, store), *measured(node, store))
+        known = record(store / node.folder) or {}
+        table.add_row(stage, node.job.NAME, stage_state(node, store), *measured(node, known, store))
     return table

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from jobs.report import pages
-from jobs.report.evidence import Evidence, Stage
+from jobs.report import pages, systems
+from jobs.report.evidence import Evidence, Grid, Stage
 from jobs.report.pages import index_content, write_pages
+from jobs.report.systems import Reader
 from tests.jobs.report.small_recipe import score_system, write_corpus
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "source"}
@@ -171,10 +172,67 @@ def test_the_best_systems_of_a_set_are_compared(
     monkeypatch.setattr(pages, "COMPARED", 2)
     third = dataclasses.replace(small.systems[1], recipe="other", name="third")
     other = dataclasses.replace(small, name="other", page="recipes/other.html", systems=(third,))
-    (matrix,) = index_content([small, other])["matrices"]
+    (matrix,) = index_content([small, other], Reader())["matrices"]
     assert len(matrix["set"].systems) == 2 and matrix["left_out"] == 1
     one, two = matrix["cells"][0, 1], matrix["cells"][1, 0]
     assert one.turned == two
+
+
+def test_of_many_systems_the_best_are_shown(
+    small: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "COMPARED", 2)
+    corpus = small.systems[0].corpus
+    assert corpus
+    bad = score_system("small", "bad", tmp_path / "bad", corpus, dict.fromkeys("abcd", "x"))
+    changed = dataclasses.replace(small, systems=(bad, *small.systems))
+    _, page = map(Page, write_pages([changed], tmp_path / "report"))
+    assert "bad" in page.text("scores")
+    for section in ("scores", "errors"):
+        assert "test: the 2 best systems; 1 others are left out." in page.text(section)
+    assert "bad" not in page.text("errors") and "bad" not in page.text("utterances")
+
+
+def test_the_comparison_of_a_grid(small: Evidence, tmp_path: Path) -> None:
+    grid = Grid(table=tmp_path / "comparison.txt", plot=tmp_path / "comparison.svg")
+    changed = dataclasses.replace(small, comparison=grid)
+    _, page = map(Page, write_pages([changed], tmp_path / "report"))
+    assert "comparison" not in page.sections
+    grid.table.write_text("system  WER%\n<a>      1.00\n")
+    _, page = map(Page, write_pages([changed], tmp_path / "report"))
+    assert page.text("comparison") == "Comparison system WER% <a> 1.00"
+    assert grid.plot
+    grid.plot.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    _, page = map(Page, write_pages([changed], tmp_path / "report"))
+    (picture,) = page.all("img", alt="plot of the comparison")
+    assert picture["src"].startswith("data:image/svg+xml;base64,")
+
+
+def test_pages_of_other_recipes_are_removed_and_files_of_others_stay(
+    small: Evidence, tmp_path: Path
+) -> None:
+    other = dataclasses.replace(small, name="other", page="recipes/other.html", systems=())
+    *_, left = write_pages([small, other], tmp_path)
+    mine = tmp_path / "recipes" / "mine.html"
+    mine.write_text("<p>notes</p>")
+    index, page = write_pages([small], tmp_path)
+    assert index.exists() and page.exists() and mine.exists() and not left.exists()
+
+
+def test_each_file_of_systems_is_read_once(
+    small: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[Path] = Counter()
+    for name in ("read_score", "read_manifest", "read_hypotheses"):
+        original = getattr(systems, name)
+
+        def counted(path: Path, original: Any = original) -> Any:
+            read[path] += 1
+            return original(path)
+
+        monkeypatch.setattr(systems, name, counted)
+    write_pages([small], tmp_path)
+    assert len(read) == 2 + 1 + 2 and set(read.values()) == {1}
 
 
 def test_a_difference_that_is_significant(small: Evidence, tmp_path: Path) -> None:
@@ -182,11 +240,11 @@ def test_a_difference_that_is_significant(small: Evidence, tmp_path: Path) -> No
     rows = {f"u{i}": "a b c" for i in range(30)}
     better = {utt: "a b c" if i % 5 else "a x c" for i, utt in enumerate(rows)}
     corpus = write_corpus(tmp_path, rows)
-    systems = tuple(
+    scored = tuple(
         score_system("small", name, tmp_path / name, corpus, hypotheses)
         for name, hypotheses in (("bad", dict.fromkeys(rows, "x b c")), ("good", better))
     )
-    changed = dataclasses.replace(small, systems=systems)
+    changed = dataclasses.replace(small, systems=scored)
     _, page = map(Page, write_pages([changed], tmp_path))
     assert re.search(r"test good bad .26\.67 .* < 0\.001 30 better", page.text("scores"))
     assert page.all("span", **{"class": "better strong"})

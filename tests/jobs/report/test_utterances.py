@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.report.evidence import Evidence
-from jobs.report.systems import Set, read_sets
+from jobs.report.systems import Reader, Set
 from jobs.report.utterances import Cell, lines, shown
 from jobs.score.edits import align
 
@@ -55,7 +55,7 @@ def test_what_a_mark_tells() -> None:
 
 
 def test_the_worst_utterances_have_their_recording(small: Evidence) -> None:
-    (of,) = read_sets(small.systems)
+    (of,) = Reader().sets(small.systems)
     found = shown(of, played=2, listed=3)
     assert [u.utterance.utt for u in found] == ["b", "a", "d"]
     assert [bool(u.audio and u.audio.startswith("data:audio/flac")) for u in found] == [1, 1, 0]
@@ -66,7 +66,7 @@ def test_the_worst_utterances_have_their_recording(small: Evidence) -> None:
 
 def test_long_recordings_are_left_out(small: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.report.utterances.SECONDS", 2.5)
-    (of,) = read_sets(small.systems)
+    (of,) = Reader().sets(small.systems)
     assert [u.audio is not None for u in shown(of)] == [True, True, False, False]
 
 
@@ -74,7 +74,7 @@ def test_seconds_of_what_is_not_played_do_not_count(
     small: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.report.utterances.SECONDS", 2.5)
-    (of,) = read_sets(small.systems)
+    (of,) = Reader().sets(small.systems)
     long, gone, *_ = of.worst()
     changed = {
         **of.utterances,
@@ -86,6 +86,6 @@ def test_seconds_of_what_is_not_played_do_not_count(
 
 
 def test_a_recording_that_was_removed(small: Evidence) -> None:
-    (of,) = read_sets(small.systems)
+    (of,) = Reader().sets(small.systems)
     gone = {k: dataclasses.replace(u, audio=Path("none")) for k, u in of.utterances.items()}
     assert [u.audio for u in shown(Set("test", gone, of.systems))] == [None] * 4
