@@ -28,6 +28,20 @@ def written(path: Path) -> Iterator[Path]:
         remove(tmp)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all; after a loss of power it may be the old one.
+
+    Makes its folder where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        tmp.write_text(text, "utf-8")
+        tmp.replace(path)
+    finally:
+        tmp.unlink(missing_ok=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder with all in it, where there is one."""
     if path.is_dir() and not path.is_symlink():

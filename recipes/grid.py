@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from recipes.recipe import Recipe, Score, Stage
+from recipes.recipe import LONGEST, Recipe, Score, Stage, split_reference
 
 COMPARISON = "comparison"  # the stage that compares the scores
 LABEL = re.compile(r"[A-Za-z0-9_.+-]+")
-LONGEST = 200  # characters of a stage's name, which is that of a link, too
 
 Axis = Iterable[Any] | Mapping[str, Any]
 Point = tuple[int, ...]  # which value of each axis
@@ -156,7 +155,9 @@ def _digests(stages: Mapping[str, Stage]) -> dict[str, str]:
         if name not in found:
             found[name] = ""  # where stages need each other, which is told later
             stage = stages[name]
-            made_from = {key: [_split(t) for t in _texts(v)] for key, v in stage.inputs.items()}
+            made_from = {
+                key: [split_reference(t) for t in _texts(v)] for key, v in stage.inputs.items()
+            }
             inputs = {k: [(digest(s), out) for s, out in v] for k, v in made_from.items()}
             parts = [stage.job, stage.params, stage.keep, stage.shards, inputs]
             text = json.dumps(parts, sort_keys=True, default=repr)
@@ -172,7 +173,7 @@ def _renamed(stage: Stage, names: Mapping[str, str]) -> dict[str, str | tuple[st
     """Return the inputs of a stage with other names of the stages that they are from."""
 
     def renamed(text: str) -> str:
-        source, output = _split(text)
+        source, output = split_reference(text)
         return f"{names.get(source, source)}.{output}" if output else text
 
     return {
@@ -183,9 +184,3 @@ def _renamed(stage: Stage, names: Mapping[str, str]) -> dict[str, str | tuple[st
 
 def _texts(value: str | tuple[str, ...]) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """Split `stage.output`; stages may have dots in their names."""
-    stage, _, output = reference.rpartition(".")
-    return (stage, output) if stage else (output, "")

@@ -14,6 +14,8 @@ Inputs = Mapping[str, "str | tuple[str, ...]"]
 Policy = Literal["always", "until_used"]
 Keep = Policy | Mapping[str, Policy]
 
+LONGEST = 200  # characters of a name, which is that of a link or a folder, too
+
 
 def _where() -> str:
     """Return `file:line` of the recipe code that is making an object, for error messages."""
@@ -119,6 +121,12 @@ class Recipe:
             changed: dict[str, Any] = {**fields, "made_at": _where()}
             stages[stage] = dataclasses.replace(self._stage(stage), **changed)
         return dataclasses.replace(self, name=name, stages=stages, made_at=_where())
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Split `stage.output`; stages may have dots in their names."""
+    stage, _, output = reference.rpartition(".")
+    return (stage, output) if stage else (output, "")
 
 
 def _merged(old: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

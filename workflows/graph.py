@@ -15,7 +15,7 @@ from typing import Any
 from jobs.job import Job, JobError, Resources, job_names, load_job, nearest, outputs_of, referring
 from jobs.shards import WHOLE, Shard
 from jobs.typed_json import from_json, to_json
-from recipes.recipe import Policy, Recipe, Stage
+from recipes.recipe import Policy, Recipe, Stage, split_reference
 from workflows.load import shown
 
 
@@ -224,7 +224,9 @@ class _Draft:
     def references(self) -> list[tuple[str, str]]:
         """Return (stage, output) of each input that is written as one."""
         values = [v if isinstance(v, tuple | list) else (v,) for v in self.stage.inputs.values()]
-        return [_split(text) for value in values for text in value if isinstance(text, str)]
+        return [
+            split_reference(text) for value in values for text in value if isinstance(text, str)
+        ]
 
     def check_references(self, drafts: Mapping[str, _Draft]) -> None:
         """Check names and kinds of the inputs, and that what they refer to exists."""
@@ -293,7 +295,7 @@ class _Draft:
         assert self.job
 
         def output(text: str) -> Output:
-            stage, name = _split(text)
+            stage, name = split_reference(text)
             return Output(node=nodes[stage], name=name)
 
         fields = dataclasses.fields(self.job.Inputs)
@@ -309,9 +311,3 @@ class _Draft:
             for s in [Shard(index=i, count=self.shards)]
         ]
         return dataclasses.replace(whole, shards=shards)
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """Split `stage.output`; stages may have dots in their names."""
-    stage, _, output = reference.rpartition(".")
-    return (stage, output) if stage else (output, "")

@@ -17,11 +17,10 @@ from types import ModuleType
 
 import recipes
 from jobs.job import JobError, nearest
-from recipes.recipe import Recipe, Score, Stage
+from recipes.recipe import LONGEST, Recipe, Score, Stage
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=+-]*")
 _SAFE = "letters, digits and _ . , = + - only"
-LONGEST = 200  # characters of a name, which is that of a link or a folder, too
 TAKEN = ("report", "wer.txt", "recipes.json")  # in results/, where a recipe has a folder
 
 

@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     folder = options.spec.parent
     try:
-        spec = json.loads(options.spec.read_text("utf-8"))
-        missing = next(key for key in [*NEEDED, ""] if key not in spec)
+        spec = dict(json.loads(options.spec.read_text("utf-8")))
+        missing = next((key for key in NEEDED if key not in spec), "")
     except (OSError, ValueError, TypeError) as error:
         sys.stderr.write(f"{options.spec}: not the specification of a stage: {error}\n")
         return USAGE

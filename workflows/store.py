@@ -11,6 +11,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobs.files import replace_text
 from jobs.job import JobError, outputs_of
 from jobs.typed_json import to_json
 from workflows import plans
@@ -153,17 +154,10 @@ def _write(path: Path, text: str) -> None:
 
     The next plan mends what a loss of power leaves of it.
     """
-    try:
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
         if path.read_text("utf-8") == text:
             return
-    except (FileNotFoundError, UnicodeDecodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        tmp.write_text(text, "utf-8")
-        tmp.replace(path)
-    finally:
-        tmp.unlink(missing_ok=True)
+    replace_text(path, text)
 
 
 def _write_links(folder: Path, targets: dict[str, Path]) -> None:

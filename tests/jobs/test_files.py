@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from jobs.files import remove, remove_leftovers, written
+from jobs.files import remove, remove_leftovers, replace_text, written
 
 
 def names(folder: Path) -> list[str]:
     """Return the names in a folder, sorted."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_small_text_is_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.json"
+    for text in ("one", "two"):
+        replace_text(path, text)
+        assert path.read_text() == text
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError):
+        replace_text(path, "three")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_appears_when_the_body_succeeds(tmp_path: Path) -> None:

@@ -223,6 +223,13 @@ def test_a_log_that_cannot_be_written_is_told_in_a_line(toy: Toy) -> None:
     assert status == 3 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text
 
 
+def test_a_key_without_a_name_in_a_specification(toy: Toy) -> None:
+    folder = stage(toy, text="x")
+    path = folder / "stage.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "": 1}))
+    assert toy.run(folder)[0] == 0
+
+
 @pytest.mark.parametrize("text", ["{}", "[1]", "7", "null", "{"])
 def test_a_foreign_file_in_the_place_of_a_specification(toy: Toy, text: str) -> None:
     folder = stage(toy)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.files import replace_text
 from workflows.batch.engine import State
 
 ATTEMPTS = "attempts.jsonl"  # in the folder of a stage
@@ -30,9 +30,8 @@ class Record:
 
     def write(self, records: Path, job: str) -> None:
         """Write it for a job."""
-        records.mkdir(parents=True, exist_ok=True)
         value = {**dataclasses.asdict(self), "folder": str(self.folder)}
-        write(records / f"{job}.json", json.dumps(value))
+        replace_text(records / f"{job}.json", json.dumps(value))
 
 
 def read_record(records: Path, job: str) -> Record:
@@ -66,7 +65,7 @@ def add_attempt(stage: Path, attempt: Attempt) -> None:
     """Note an attempt that failed, once for each job."""
     kept = [a for a in attempts(stage) if a.job != attempt.job]
     lines = [json.dumps(dataclasses.asdict(a)) for a in [*kept, attempt]]
-    write(stage / ATTEMPTS, "\n".join([*lines, ""]))
+    replace_text(stage / ATTEMPTS, "\n".join([*lines, ""]))
 
 
 def enough_memory(own: int, past: Sequence[Attempt]) -> int:
@@ -77,10 +76,3 @@ def enough_memory(own: int, past: Sequence[Attempt]) -> int:
 def enough_minutes(own: int, past: Sequence[Attempt]) -> int:
     """Return minutes for the next attempt: its own, or twice those that were too few."""
     return max([own, *(2 * a.minutes for a in past if a.state is State.OUT_OF_TIME)])
-
-
-def write(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all."""
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    tmp.write_text(text, "utf-8")
-    tmp.replace(path)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jobs.files import replace_text
 from workflows.batch.engine import Engine, Refused, Silent, State
-from workflows.batch.records import Attempt, Record, add_attempt, read_record, write
+from workflows.batch.records import Attempt, Record, add_attempt, read_record
 from workflows.batch.submit import FINISHED
 
 GRACE = 120.0  # seconds until accounts and files of other machines have come
@@ -56,7 +57,7 @@ def _states(
         except (Silent, Refused) as error:
             if old is not None:
                 log.warning("the batch system is silent; jobs count as running: %s", error)
-        write(path, json.dumps({"asked": asked, "states": states}))
+        replace_text(path, json.dumps({"asked": asked, "states": states}))
     return asked, states
 
 
@@ -90,6 +91,8 @@ def _note(record: Record, job: str, state: State) -> None:
         State.LOST: "lost its node, or the batch system lost sight of it",
     }
     if state in texts:
-        write(error, f"job {job} {texts[state]}\n")
+        replace_text(error, f"job {job} {texts[state]}\n")
     elif not error.exists():
-        write(error, f"job {job} ended without a message; see {record.folder / 'batch.txt'}\n")
+        replace_text(
+            error, f"job {job} ended without a message; see {record.folder / 'batch.txt'}\n"
+        )
