@@ -11,11 +11,12 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.choice_log_prob import ChoiceLogProb
 from returnn_lite.layers.inputs import StepInput
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
 from returnn_lite.rec.custom_scores import combined
-from returnn_lite.rec.extend import BY_SCORE, Extending, Merge, extend
+from returnn_lite.rec.extend import BY_SCORE, Extending, Merge, extend, place_of
 from returnn_lite.rec.label_ids import LabelIds, Topology
 from returnn_lite.site import Site
 
@@ -251,15 +252,23 @@ class Choice(Layer):
             base = _scaled(base, self.base_beam_score_scale)
         return base + log_probs
 
+    def _lengths(self, site: Site, parent: Beam, ended: Any) -> Any | None:
+        """Return float32 [batch, parent size]: what scores are divided by for their rank."""
+        taken = site.frame.search.taken  # type: ignore[union-attr]
+        if not self.length_normalization or taken is None:
+            return None
+        counts = taken.in_beam(parent).tensor + tf.cast(~ended, tf.int32)
+        counts = tf.cast(tf.reshape(counts, [-1, parent.size]), tf.float32)
+        return counts**self.length_normalization_exponent
+
     def _how(
         self, site: Site, x: Data, parent: Beam, ended: Any, ids: LabelIds | None
     ) -> Extending:
         """Return how extensions are chosen, besides by their scores."""
-        search, found = site.frame.search, {}  # type: ignore[union-attr]
-        if self.length_normalization and search.taken is not None:
-            taken = search.taken.in_beam(parent).tensor + tf.cast(~ended, tf.int32)
-            lengths = tf.cast(tf.reshape(taken, [-1, parent.size]), tf.float32)
-            found["lengths"] = lengths**self.length_normalization_exponent
+        found: dict[str, Any] = {}
+        lengths = self._lengths(site, parent, ended)
+        if lengths is not None:
+            found["lengths"] = lengths
         if self.random_sample_scale:
             noise = _gumbel(site.noise(x, "sample"))
             noise = tf.reshape(noise, [-1, parent.size, x.feature_size])
@@ -281,18 +290,24 @@ class Choice(Layer):
         return Extending(**found) if found else BY_SCORE
 
     def _given(self, site: Site) -> Data:
-        """Keep every hypothesis, and add the score of the target's label to its own."""
+        """Add the score of the target's label to that of every hypothesis; the best is first."""
         search = site.frame.search  # type: ignore[union-attr]
         parent: Beam = search.beam
         _, log_probs, ended = self._scored(site, parent)
         target = site.over(site.target, BATCH).in_beam(parent)
         score = tf.gather(log_probs, target.tensor, batch_dims=1)
         score = tf.reshape(tf.where(ended, 0.0, score), [-1, parent.size])
-        scores = self.base_beam_score_scale * parent.scores + self.prob_scale * score
-        source = parent.source_in(parent)
-        beam = Beam(site.node.path, parent.size, parent, source, scores, parent.truth)
+        scores = _scaled(parent.scores, self.base_beam_score_scale)
+        scores += _scaled(score, self.prob_scale)
+        lengths = self._lengths(site, parent, ended)
+        ranks = scores if lengths is None else scores / lengths
+        source = tf.math.top_k(ranks, parent.size).indices
+        scores = tf.gather(scores, source, batch_dims=1)
+        beam = Beam(site.node.path, parent.size, parent, source, scores)
+        if parent.truth is not None:
+            beam.truth = place_of(parent.truth, source)
         search.beam = beam
-        return replace(target, name=site.node.path, beam=beam)
+        return replace(target.in_beam(beam), name=site.node.path)
 
     # -- without
 
@@ -349,42 +364,3 @@ def _truth(site: Site) -> Any:
     x = x.first(time)
     index = tf.minimum(site.index, tf.shape(x.tensor)[0] - 1)
     return tf.where(site.index < site.run.lengths_of(time, None), x.tensor[index], 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChoiceLogProb(Layer):
-    """The log-probability of the label of a choice: float32 [batch]; of what is complete, 0."""
-
-    layer_class = "choice_log_prob"
-
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the choice, and what it chooses by."""
-        (choice,) = node.sources
-        yield choice
-        yield from choice.sources
-
-    def stays(self, node: Node) -> bool:
-        """Return whether hypotheses end while it runs."""
-        return node.scope.mode.search
-
-    def infer(self, site: Site) -> Data:
-        """Return the template [batch]."""
-        return Data(name=site.node.path, dims=(BATCH,))
-
-    def call(self, site: Site) -> Data:
-        """Return the log-probabilities."""
-        (choice,) = site.node.sources
-        layer: Choice = choice.layer  # type: ignore[assignment]
-        label = site.over(site.data(choice), BATCH)
-        x = site.of(choice).source.in_beam(label.beam)
-        x = x.ordered([*(d for d in label.dims if d in x.dims), x.feature])
-        x = replace(x, tensor=layer.log_probs(x))
-        for dim in label.dims:
-            x = site.over(x, dim)
-        x = x.ordered([*label.dims, x.feature])
-        found = tf.gather(x.tensor, label.tensor, batch_dims=len(label.dims))
-        search = getattr(site.frame, "search", None)
-        if search is not None:
-            found = tf.where(search.ended.in_beam(label.beam).tensor, 0.0, found)
-        out = replace(label, dtype="float32", sparse_dim=None, tensor=found)
-        return site.as_output(out)

@@ -59,9 +59,14 @@ def extend(
         index = tf.gather(index, rank, batch_dims=1)
     beam, found = _beam(parent, name, labels, index, tf.gather(flat, index, batch_dims=1))
     if truth is not None:
-        is_truth = tf.cast(index == truth[:, None], tf.int32)
-        beam.truth = tf.argmax(is_truth, axis=1, output_type=tf.int32)
+        beam.truth = place_of(truth, index)
     return beam, found
+
+
+def place_of(wanted: Any, entries: Any) -> Any:
+    """Return int32 [batch]: where in entries [batch, size] that of each row is, int32 [batch]."""
+    found = tf.cast(entries == wanted[:, None], tf.int32)
+    return tf.argmax(found, axis=1, output_type=tf.int32)
 
 
 def _padded(flat: Any, size: int) -> Any:

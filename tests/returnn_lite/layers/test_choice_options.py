@@ -13,6 +13,7 @@ from searched import Searched, frames_net
 
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
+from returnn_lite.output import Outputs
 
 LIMIT = 4
 
@@ -202,6 +203,61 @@ def test_what_is_searched_for_is_the_others() -> None:
     for b, labels in enumerate([(0, 1, 2), (1, 2)]):
         (needed,) = fixed.log_probs(DATA[b, : LENGTHS[b]], [(labels,)])
         assert found[b] == {(labels,): pytest.approx(needed, abs=1e-4)}
+
+
+AFTER = np.array([[-1.0, -9.0], [-5.0, -2.0], [-1.0, -3.0]])
+FRAMES = np.log(np.random.default_rng(0).dirichlet([1.0] * 3, (2, 3))).astype(np.float32)
+
+
+def given_after(cheating: bool, **opts: Any) -> Outputs:
+    """Search for `output`, of 3 values; what comes after it in a step is the target, by AFTER."""
+    choice: Net = {"class": "choice", "input_type": "log_prob", "beam_size": 6}
+    searched: Net = {**choice, "target": "own", "from": "data:source", "cheating": cheating}
+    unit: Net = {
+        "output": searched,
+        "q": {
+            **{
+                "class": "eval",
+                "from": "output",
+                "eval": f"tf.gather({AFTER.tolist()}, source(0))",
+            },
+            "out_type": {"dim": 2, "shape": (2,), "dtype": "float32", "sparse": False},
+        },
+        "b": {**choice, "target": "classes", "from": "q", "search": False, **opts},
+        "copy": {"class": "copy", "from": "b", "is_output_layer": True},
+    }
+    net: Net = {
+        "output": {"class": "rec", "from": "data", "unit": unit},
+        "best": {"class": "decide", "from": "output"},
+    }
+    like: Net = {"sparse": True, "same_dim_tags_as": {"t": "data"}}
+    streams: Net = {"data": {"dim": 3}, "classes": {"dim": 2, **like}, "own": {"dim": 3, **like}}
+    network = Network(net, extern_data=streams, search=True, outputs=["output", "best"])
+    batch: dict[str, Any] = {"data": (FRAMES, [3, 1])}
+    batch["classes"] = np.array([[0, 1, 0], [1, 0, 0]], np.int32), [3, 1]
+    batch["own"] = np.array([[1, 0, 1], [2, 0, 0]], np.int32), [3, 1]
+    return run(network, batch, ["output", "best", "output/copy"])
+
+
+@pytest.mark.parametrize("cheating", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_after_a_fixed_choice_the_best_is_first(scale: float, cheating: bool) -> None:
+    found = given_after(cheating, base_beam_score_scale=scale)
+    out, classes = found["output"], np.array([[0, 1, 0], [1, 0, 0]])
+    assert out.scores is not None
+    for b, (n, count) in enumerate([(3, 6), (1, 3)]):
+        rows = out.canonical()[6 * b : 6 * b + count, :n].astype(int)
+        needed = np.zeros(count)
+        for t in range(n):
+            of_b = AFTER[rows[:, t], classes[b, t]]
+            needed = scale * (needed + FRAMES[b, t, rows[:, t]]) + of_b
+        np.testing.assert_allclose(out.scores[b, :count], needed, atol=1e-4)
+        assert out.scores[b].tolist() == sorted(out.scores[b], reverse=True)
+        assert (out.scores[b, count:] == -np.inf).all()
+        np.testing.assert_array_equal(found["best"].canonical()[b, :n], rows[0])
+        fixed = found["output/copy"].canonical()[6 * b : 6 * b + count, :n]
+        np.testing.assert_array_equal(fixed, np.tile(classes[b, :n], (count, 1)))
+        assert not cheating or [[1, 0, 1], [2]][b] in rows.tolist()
 
 
 def test_numbers_are_what_they_are() -> None:
