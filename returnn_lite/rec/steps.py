@@ -273,9 +273,17 @@ class Steps:
         over = Data(name="over", dims=(BATCH,), dtype="bool", tensor=step.index >= lengths)
         if step.search is not None:
             over = step.search.ended
-        over, old = over.in_beam(new.beam), old.in_beam(new.beam).ordered(new.dims)
         shape = [-1 if d is BATCH else 1 for d in new.dims]
-        return replace(new, tensor=tf.where(tf.reshape(over.tensor, shape), old.tensor, new.tensor))
+
+        def where(chosen: Any, state: Data, other: Any) -> Any:
+            return tf.where(tf.reshape(chosen, shape), state.ordered(new.dims).tensor, other)
+
+        tensor = where(over.in_beam(new.beam).tensor, old.in_beam(new.beam), new.tensor)
+        if new.beam is not None and step.search is not None:
+            # The hypotheses of a complete sequence stay where they are, see `_done`.
+            done = tf.repeat(self._done(step.search), new.beam.size)
+            tensor = where(done, old, tensor)
+        return replace(new, tensor=tensor)
 
     def _ended(
         self,

@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eager import dense, run
-from models import ENCODER, FEATURES, Net, transducer_net
+from eager import dense, random_parameters, run
+from models import (
+    ENCODER,
+    FEATURES,
+    Net,
+    transducer_net,
+    two_choices_net,
+    two_choices_streams,
+)
 from searched import Choices, Searched, frames_net
 
 from recipes.networks import hard_attention, segmental
+from returnn_lite.network import Network
 
 LABELS = 3
 SIZES: dict[str, int] = {"labels": LABELS, "embed": 2, "units": 3, "beam_size": 200}
@@ -212,6 +220,25 @@ def test_a_forced_alignment_is_the_best_of_all(name: str) -> None:
         assert {*found[b]} == {*every}
         np.testing.assert_allclose([found[b][s] for s in every], needed, atol=1e-4)
         assert next(iter(found[b])) == every[int(np.argmax(needed))]
+
+
+# -- what is complete
+
+
+def test_states_of_a_complete_sequence_stay_with_their_hypotheses() -> None:
+    """Also where the first choice of a step has fewer hypotheses than the last one."""
+    net = two_choices_net(beams=(2, 6))
+    net["output"]["unit"]["s"] = {"class": "rec", "unit": "lstm", "n_out": 2, "from": "ez"}
+    net["output"]["unit"]["h"]["from"] = ["prev:h", "data:source", "prev:s"]
+    net["last"] = {"class": "get_last_hidden_state", "key": "h", "n_out": 2, "from": "output/s"}
+    how: Net = {"extern_data": two_choices_streams(), "search": True, "outputs": ["last"]}
+    network = Network(net, **how)
+    random_parameters(network, scale=1.0)
+    data, _ = dense([5, 2], FEATURES)
+    found = run(network, {"data": (data, [5, 2])})["last"].canonical()[6:]
+    alone = run(network, {"data": (data[1:, :2], [2])})["last"].canonical()
+    assert len(np.unique(alone, axis=0)) > 2
+    np.testing.assert_allclose(found, alone, atol=1e-6)
 
 
 # -- hypotheses with equal labels
