@@ -46,8 +46,9 @@ class Network:
     layers with a loss, and those with is_output_layer. config: what a config defines besides, which
     eval strings reach as `self.network.get_config().typed_value(name)`, `task` among it; a
     tf.Variable in it may change between runs; its `behavior_version`, by default 0, says which
-    defaults some options have. seed: of the parameters' first values and of all
-    randomness. Raises NetworkError for any mistake that can be seen without data.
+    defaults some options have. seed: of the parameters' first values and of all randomness.
+    stepwise: whether all layers of loops stay in them; the result is the same. Raises NetworkError
+    for any mistake that can be seen without data.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Network:
         outputs: Sequence[str] | None = None,
         config: Mapping[str, Any] | None = None,
         seed: int = 1,
+        stepwise: bool = False,
     ):
         # Layers ask those before them: a chain of hundreds needs more than Python's usual frames.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
@@ -75,6 +77,7 @@ class Network:
         self.scope = Scope(network, mode=self.mode)
         self.scope.default_target = self.config.typed_value("target", "classes")
         self.scope.behavior_version = self.config.behavior_version
+        self.scope.stepwise = stepwise
         for key, template in streams.templates(extern_data).items():
             layer = ExternData(template=template)
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")

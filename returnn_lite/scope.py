@@ -26,7 +26,8 @@ class Scope:
     of parameters, or the names by layer. owner: the layer whose subnetwork this is. loop: the rec
     layer's loop in which it lies. inputs: what `data:<key>` means. default_target: what a loss
     without a target is computed with. behavior_version: that of the config. named: what Dims of the
-    config mean. registered: layers that take the place of streams, by the names of these.
+    config mean. registered: layers that take the place of streams, by the names of these. stepwise:
+    whether all layers of loops stay in them.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Scope:
         self._opening: set[str] = set()
         self.default_target = "classes"
         self.behavior_version: int = 0 if parent is None else parent.behavior_version
+        self.stepwise: bool = parent is not None and parent.stepwise
         self.named: dict[Dim, Dim] = {} if parent is None else parent.named
         self.registered = _registered(layers, mode) if parent is None else {}
 

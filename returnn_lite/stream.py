@@ -13,19 +13,26 @@ from returnn_lite.checks import Batch, check_batch, readable_errors
 from returnn_lite.errors import NetworkError
 from returnn_lite.frame import carried_name
 from returnn_lite.infer import template_of
+from returnn_lite.layers.batch_norm import BatchNorm
+from returnn_lite.layers.choice import Choice
 from returnn_lite.layers.rec import Rec
 from returnn_lite.layers.rec_unit import Recurrent
 from returnn_lite.lazy import tf
 from returnn_lite.network import Network
 from returnn_lite.node import Node
 from returnn_lite.output import Array, Output, collect, output_tensors
+from returnn_lite.site import Site
 
 # Layers outside of loops that look at one frame at a time.
 _BY_FRAME = frozenset(
     {"activation", "cast", "combine", "compare", "copy", "dropout", "eval", "extern_data", "gating"}
     | {"layer_norm", "linear", "reduce_out", "reinterpret_data", "softmax", "split_dims"}
-    | {"subnetwork", "scope_input"}
+    | {"subnetwork", "scope_input", "batch_norm"}
 )
+# Layers that are functions of the number of a step, where they are in a loop.
+_BY_INDEX = frozenset({"positional_encoding", "relative_positional_encoding", "random", "rand_int"})
+# Options of choices that look at that number, or at the whole target.
+_NOT_PLAIN = ("keep_beams", "cheating", "random_sample_scale", "custom_score_combine")
 
 
 @dataclass(frozen=True)
@@ -52,20 +59,17 @@ class Stream:
     """
 
     def __init__(self, network: dict[str, Any], *, extern_data: Mapping[str, Any], **options: Any):
-        stepwise = {
-            name: {**opts, "optimize_move_layers_out": False}
-            if isinstance(opts, dict)
-            and isinstance(opts.get("unit"), dict)
-            and opts.get("class") == "rec"
-            else opts
-            for name, opts in network.items()
-        }
-        self.network = Network(stepwise, extern_data=extern_data, **options)
+        self.network = Network(network, extern_data=extern_data, stepwise=True, **options)
+        if self.network.mode.train:
+            raise NetworkError(
+                "stream: found train True, needed False: noise and statistics would be by chunk"
+            )
         for node in self.network.nodes():
             _check(node)
         self._state: dict[str, Any] = {}
         self._rows: dict[str, list[Array]] = {}
         self._batch = 0
+        self._origins: dict[str, str] = {}
         self._functions: dict[tuple[str, ...], Any] = {}
 
     def reset(self) -> None:
@@ -79,7 +83,7 @@ class Stream:
         """
         batch = check_batch(batch, self.network.streams)
         count = len(next(iter(batch.values()))[0])
-        if self._state and count != self._batch:
+        if self._rows and count != self._batch:
             raise NetworkError(
                 f"batch: found {count} sequences, needed {self._batch} as in the chunk before; "
                 "try reset"
@@ -103,7 +107,13 @@ class Stream:
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
             frame = self.network.frame(dict(zip(keys, pairs, strict=True)))
             frame.run.carried, frame.run.carry = carried, {}
-            return output_tensors(frame, self.network.outputs, {}), frame.run.carry
+            found = output_tensors(frame, self.network.outputs, {})
+            loops = {beam: loop for loop, beam in frame.run.beams.items()}
+            for node in self.network.outputs:
+                beam = frame.value(node).beam
+                if beam is not None:
+                    self._origins[node.path] = carried_name(loops[beam].node, "origin")
+            return found, frame.run.carry
 
         key = (*keys, *sorted(self._state))
         if key not in self._functions:
@@ -135,44 +145,57 @@ class Stream:
 
     def _origin(self, name: str, size: int) -> Array:
         """Return for each hypothesis the row of the one before the chunk that it continues."""
-        node = self.network.scope.get(name)
-        while not isinstance(node.layer, Rec):
-            node = node.loop.node if node.loop is not None else node.sources[0]
-        origin: Array = np.asarray(self._state[carried_name(node, "origin")])
+        origin: Array = np.asarray(self._state[self._origins[name]])
         return (origin + np.arange(len(origin))[:, None] * size).reshape(-1)
 
 
 def _check(node: Node) -> None:
     """Raise NetworkError for a layer whose output depends on how its sequences are cut."""
-    from returnn_lite.site import Site
-
     site, layer = Site(node), node.layer
+    norm = layer if isinstance(layer, BatchNorm) else node.resolved.get("batch_norm")
+    if norm is not None and norm.of_batch(train=False):
+        raise site.error(
+            "found batch_norm with the moments of a batch, needed running ones in a stream; "
+            "try update_sample_only_in_training, and no force_sample"
+        )
+    if node.common.dropout and node.common.dropout_on_forward:
+        raise site.error("found dropout_on_forward, needed none in a stream: it is by chunk")
     if node.loop is not None:
-        _check_in_loop(node)
+        _check_in_loop(site)
     elif isinstance(layer, Rec):
         if not node.sources:
             raise site.error("found a loop without a source, needed one over frames in a stream")
     elif isinstance(layer, Recurrent):
         if layer.way() != 1:
             raise site.error("found direction -1, needed 1 in a stream: later frames are not known")
-    elif layer.layer_class not in _BY_FRAME:
+    elif layer.layer_class not in _BY_FRAME or _splits_time(node):
         raise site.error(
             f"found {layer.layer_class}, needed layers of single frames or recurrent ones in a "
             "stream; try it within the loop"
         )
 
 
-def _check_in_loop(node: Node) -> None:
-    from returnn_lite.site import Site
+def _splits_time(node: Node) -> bool:
+    return node.layer.layer_class == "split_dims" and node.resolved["axis"][0].dynamic
 
-    site, layer = Site(node), node.layer
+
+def _check_in_loop(site: Site) -> None:
+    node, layer, mode = site.node, site.node.layer, site.node.scope.mode
     if layer.layer_class == "step_index":
         raise site.error("found ':i', needed none in a stream: chunks begin at any step")
-    if getattr(layer, "keep_beams", False) or getattr(layer, "cheating", False):
-        raise site.error("found keep_beams or cheating, needed a plain search in a stream")
+    if layer.layer_class in _BY_INDEX and layer.steps(node):
+        raise site.error(
+            f"found {layer.layer_class}, needed layers that do not count steps in a stream: "
+            "chunks begin at any step"
+        )
+    if isinstance(layer, Choice):
+        names = _NOT_PLAIN if mode.search else ("scheduled_sampling",) * layer.samples(mode)
+        for name in names:
+            if getattr(layer, name):
+                raise site.error(f"found {name}, needed a plain search in a stream")
     if layer.layer_class in ("step_input", "scope_input"):
         return
-    for other in node.depends(node.scope.mode):
+    for other in node.depends(mode):
         if other.loop is None and any(d.dynamic for d in template_of(other).dims):
             raise site.error(f"found whole sequences of {other.path}, needed single frames")
 

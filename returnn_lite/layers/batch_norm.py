@@ -135,12 +135,22 @@ class BatchNorm(Layer):
         plain = self.use_std and self.use_shift and self.use_sample == 0 and not self.force_sample
         return plain and self.param_version == 2 and not self.masked_time
 
+    def _updates(self, *, train: bool) -> bool:
+        return train or not (self.update_sample_only_in_training or self._unbiased)
+
+    def _share(self, *, train: bool) -> float:
+        return self.use_sample if train or self.force_sample else 1.0
+
+    def of_batch(self, *, train: bool) -> bool:
+        """Return whether what it normalises with depends on the frames of the batch."""
+        updated = self._updates(train=train) and not self.delay_sample_update
+        return self._share(train=train) != 1.0 or updated
+
     def _moments(self, site: Site, x: Data) -> tuple[Any, Any]:
         """Return the mean and the variance to normalise with: float [n]."""
         train = site.run.mode.train
         running = [self._value(site, n) for n in ("mean", "variance")]
-        updates = train or not (self.update_sample_only_in_training or self._unbiased)
-        share = self.use_sample if train or self.force_sample else 1.0
+        updates, share = self._updates(train=train), self._share(train=train)
         if not updates and share == 1.0:
             return running[0], running[1]
         if self.masked_time:

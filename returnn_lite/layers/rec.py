@@ -146,6 +146,10 @@ class Rec(Layer):
                     return dim
         raise site.error("found neither a source nor a choice with a target, needed one of them")
 
+    def optimises(self, node: Node) -> bool:
+        """Return whether layers are moved out of the loop."""
+        return self.optimize_move_layers_out and not node.scope.stepwise
+
     def placement(self, node: Node) -> Placement:
         """Return where the layers of the loop are computed."""
         loop = _loop(node)
@@ -161,7 +165,7 @@ class Rec(Layer):
             or n.common.is_output_layer
             or losses.applies(n, mode)
         ]
-        return place_nodes(loop, outputs, mode, optimise=self.optimize_move_layers_out)
+        return place_nodes(loop, outputs, mode, optimise=self.optimises(node))
 
     def call(self, site: Site) -> Data:
         """Run what needs to be run step by step, and the rest at once."""

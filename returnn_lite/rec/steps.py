@@ -170,7 +170,7 @@ class Steps:
         """Return whether products are made before the loop: in a search, where that is wanted."""
         run = self.frame.run
         rec: Rec = self.loop.node.layer  # type: ignore[assignment]
-        return bool(self.choices) and not run.mode.train and rec.optimize_move_layers_out
+        return bool(self.choices) and not run.mode.train and rec.optimises(self.loop.node)
 
     def _array(self, node: Node, steps: Any) -> Any:
         """Return the array that keeps the outputs of a layer."""

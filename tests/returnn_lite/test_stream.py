@@ -65,11 +65,28 @@ def ctc() -> Net:
     }
 
 
+def nested() -> Net:
+    """Return a loop in a subnetwork, whose output comes after a layer without hypotheses."""
+    inner = two_choices_net(beams=(3, 4))
+    inner["output"]["unit"]["h"]["from"] = ["prev:h", "data:source", "prev:ez", "prev:e"]
+    inner["output"]["unit"]["e"] = {"class": "linear", "n_out": 2, "from": "data:source"}
+    return {
+        "sub": {"class": "subnetwork", "from": "data", "subnetwork": inner},
+        "norm": {"class": "batch_norm", "from": "data", "update_sample_only_in_training": True},
+        "frame": {"class": "linear", "activation": None, "n_out": 1, "from": "norm"},
+        "label": {"class": "cast", "dtype": "float32", "from": "sub"},
+        "output": {
+            **{"class": "eval", "eval": "source(0) + source(1)", "from": ["frame", "label"]},
+        },
+    }
+
+
 NETS: dict[str, tuple[Net, Net, bool]] = {
     "recurrent": (recurrent(), {"data": {"dim": FEATURES}}, False),
     "transducer": (transducer_net(labels=3, beam_size=4), transducer_streams(3), True),
     "two_choices": (two_choices_net(beams=(3, 4)), two_choices_streams(), True),
     "ctc": (ctc(), {"data": {"dim": FEATURES}}, True),
+    "nested": (nested(), two_choices_streams(), True),
 }
 
 
@@ -146,6 +163,16 @@ def _loop(**unit: Net) -> Net:
     }
 
 
+CHOICE: Net = {"class": "choice", "from": "data:source", "target": "none", "beam_size": 2}
+LINEAR: Net = {"class": "linear", "n_out": 2, "from": "data"}
+POSITIONS: Net = {"class": "relative_positional_encoding", "n_out": 2, "from": "data:source"}
+SPLIT: Net = {"class": "split_dims", "axis": "T", "dims": (-1, 2), "from": "data"}
+
+
+def add(scores_in: Any, scores_base: Any, **_: Any) -> Any:
+    return scores_in + scores_base
+
+
 MISTAKES: dict[str, tuple[Net, str]] = {
     "backwards": (_with(bw={**LSTM, "direction": -1}), r"bw \(rec\): found direction -1, needed 1"),
     "windows": (
@@ -160,6 +187,34 @@ MISTAKES: dict[str, tuple[Net, str]] = {
         _loop(output={"class": "reduce", "mode": "mean", "axis": "T", "from": "base:e"}),
         "found whole sequences of e, needed single frames",
     ),
+    "dropout": (
+        _with(d={**LINEAR, "dropout": 0.5, "dropout_on_forward": True}),
+        r"d \(linear\): found dropout_on_forward, needed none in a stream",
+    ),
+    "moments": (
+        _with(n={"class": "batch_norm", "from": "data", "force_sample": True}),
+        r"n \(batch_norm\): found batch_norm with the moments of a batch, needed running ones",
+    ),
+    "moments of output": (
+        _with(n={**LINEAR, "batch_norm": True}),
+        r"n \(linear\): found batch_norm with the moments of a batch, needed running ones",
+    ),
+    "split": (
+        _with(s=SPLIT),
+        r"s \(split_dims\): found split_dims, needed layers of single frames",
+    ),
+    "positions": (
+        _loop(output=POSITIONS),
+        "found relative_positional_encoding, needed layers that",
+    ),
+    "sample": (
+        _loop(output={**CHOICE, "random_sample_scale": 1.0}),
+        "found random_sample_scale, needed a plain search in a stream",
+    ),
+    "scores": (
+        _loop(output={**CHOICE, "custom_score_combine": add}),
+        "found custom_score_combine, needed a plain search in a stream",
+    ),
 }
 
 
@@ -167,7 +222,19 @@ MISTAKES: dict[str, tuple[Net, str]] = {
 def test_what_does_not_stream_is_an_error(name: str) -> None:
     net, text = MISTAKES[name]
     with pytest.raises(NetworkError, match=text):
-        Stream(net, extern_data={"data": {"dim": FEATURES}})
+        Stream(net, extern_data={"data": {"dim": FEATURES}}, search="choice" in str(net))
+
+
+def test_training_does_not_stream() -> None:
+    with pytest.raises(NetworkError, match=r"^stream: found train True, needed False"):
+        Stream(recurrent(), extern_data={"data": {"dim": FEATURES}}, train=True)
+
+
+def test_samples_do_not_stream() -> None:
+    net = _loop(output={**CHOICE, "scheduled_sampling": True})
+    streams = {"data": {"dim": FEATURES}, "none": {"dim": FEATURES, "sparse": True}}
+    with pytest.raises(NetworkError, match="found scheduled_sampling, needed a plain search"):
+        Stream(net, extern_data=streams)
 
 
 def test_a_state_that_grows_does_not_stream() -> None:
@@ -183,3 +250,7 @@ def test_other_sequences_need_a_reset() -> None:
         stream.push({"data": (DATA[:2], LENGTHS[:2])})
     stream.reset()
     assert stream.push({"data": (DATA[:2], LENGTHS[:2])})["output"].values.shape[:2] == (2, 7)
+    plain = Stream({"output": LINEAR}, extern_data={"data": {"dim": FEATURES}})
+    plain.push({"data": (DATA, LENGTHS)})
+    with pytest.raises(NetworkError, match="found 2 sequences, needed 3 as in the chunk before"):
+        plain.push({"data": (DATA[:2], LENGTHS[:2])})
