@@ -78,10 +78,12 @@ def _matches(labels: Any, lengths: Any, reference: Any, reference_lengths: Any, 
 
 def _same(a: Any, a_lengths: Any, b: Any, b_lengths: Any, n: int) -> Any:
     """Return float32 [batch, time of a, time of b]: whether the n-grams that begin there agree."""
-    same = a[:, :, None] == b[:, None, :]
-    found = same
+    found = a[:, :, None] == b[:, None, :]
+    rows, columns = tf.shape(a)[1], tf.shape(b)[1]
+    # Sequences may be shorter than n.
+    same = tf.pad(found, [[0, 0], [0, n - 1], [0, n - 1]])
     for i in range(1, n):
-        found &= tf.pad(same[:, i:, i:], [[0, 0], [0, i], [0, i]])
+        found &= same[:, i : i + rows, i : i + columns]
     valid = (
         tf.range(tf.shape(x)[1])[None] + n <= k[:, None]
         for x, k in ((a, a_lengths), (b, b_lengths))

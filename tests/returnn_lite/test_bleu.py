@@ -43,6 +43,14 @@ def test_it_is_that_of_counters(max_order: int) -> None:
     assert found[0] == pytest.approx(1.0) and 0.0 < np.mean(found) < 0.9
 
 
+@pytest.mark.parametrize("labels", [[], [1], [1, 2]])
+@pytest.mark.parametrize("reference", [[1], [2, 1], [1, 2, 0]])
+def test_sequences_shorter_than_the_longest_n_gram(labels: list[int], reference: list[int]) -> None:
+    rows = ([labels], [len(labels)], [reference], [len(reference)])
+    found = sentence_bleu(*(tf.constant(x, tf.int32) for x in rows)).numpy()
+    np.testing.assert_allclose(found, [bleu(labels, reference, 4)], atol=1e-6)
+
+
 STREAMS = {"data": {"dim": 4, "sparse": True}, "other": {"dim": 4, "sparse": True}}
 
 
