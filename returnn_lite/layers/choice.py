@@ -285,6 +285,12 @@ class Choice(Layer):
                     f"found keep_beams and beam_size {self.beam_size}, needed a multiple of "
                     f"{parent.size}, the number of hypotheses before"
                 )
+            if self.beam_size > parent.size * x.feature_size:
+                raise site.error(
+                    f"found keep_beams and beam_size {self.beam_size}, needed at most "
+                    f"{parent.size * x.feature_size}, for {parent.size} hypotheses before and "
+                    f"{x.feature_size} labels"
+                )
             # There is only one hypothesis before the first step.
             found["separately"] = (site.index > 0) | (parent.parent is not None)
         return Extending(**found) if found else BY_SCORE

@@ -18,7 +18,7 @@ class Extending(NamedTuple):
     comes next in the truth, whose hypothesis is kept whatever its score. ids: int64 [batch, parent
     size, labels], equal for extensions that are merged; merge: the score of what is merged is the
     greatest, or the sum of the probabilities. separately: bool [], whether equally many extensions
-    of every hypothesis are kept, rather than the best of all.
+    of every hypothesis are kept, at most one for each label, rather than the best of all.
     """
 
     lengths: Any = None
@@ -103,16 +103,11 @@ def _chosen(order: Any, parent: Beam, size: int, labels: int, how: Extending, tr
     def separately() -> Any:
         each = tf.reshape(order[:, : parent.size * labels], [-1, parent.size, labels])
         count = size // parent.size
-        best = tf.math.top_k(_widened(each, count), count).indices
-        best = tf.minimum(best, labels - 1) + labels * tf.range(parent.size)[None, :, None]
+        best = tf.math.top_k(each, count).indices
+        best += labels * tf.range(parent.size)[None, :, None]
         return tf.reshape(best, [-1, size])
 
     return tf.cond(how.separately, separately, lambda: tf.math.top_k(order, size).indices)
-
-
-def _widened(each: Any, count: int) -> Any:
-    missing = max(count - each.shape[-1], 0)
-    return tf.pad(each, [[0, 0], [0, 0], [0, missing]], constant_values=float("-inf"))
 
 
 def _merged(flat: Any, order: Any, size: int, labels: int, how: Extending) -> tuple[Any, Any]:

@@ -301,18 +301,21 @@ def test_mistakes(name: str) -> None:
         frames_net(3, **{"beam_size": 2, **opts})
 
 
-def test_extensions_are_kept_separately_in_multiples() -> None:
+@pytest.mark.parametrize(
+    ("beam_size", "text"),
+    [(3, "needed a multiple of 2"), (8, "needed at most 6, for 2 hypotheses before and 3 labels")],
+)
+def test_extensions_are_kept_separately_in_multiples(beam_size: int, text: str) -> None:
+    choice: Net = {"class": "choice", "target": "none"}
     unit: Net = {
-        "y": {"class": "choice", "from": "data:source", "target": "none", "beam_size": 2},
-        "output": {"class": "choice", "from": "data:source", "target": "none", "beam_size": 3},
+        "x": {"class": "combine", "kind": "add", "from": ["data:source", "data:source"]},
+        "y": {**choice, "from": "x", "beam_size": 2},
+        "output": {**choice, "from": "data:source", "beam_size": beam_size, "keep_beams": True},
+        "z": {"class": "copy", "from": "y", "is_output_layer": True},
     }
-    unit["output"]["keep_beams"] = True
-    unit["x"] = {"class": "combine", "kind": "add", "from": ["data:source", "data:source"]}
-    unit["y"]["from"] = "x"
     net = {"output": {"class": "rec", "from": "data", "unit": unit}}
-    net["output"]["unit"]["z"] = {"class": "copy", "from": "y", "is_output_layer": True}
     network = Network(net, extern_data={"data": {"dim": 3}}, search=True)
-    with pytest.raises(NetworkError, match="found keep_beams and beam_size 3, needed a multiple"):
+    with pytest.raises(NetworkError, match=f"found keep_beams and beam_size {beam_size}, {text}"):
         run(network, {"data": dense([2], 3)})
 
 
