@@ -45,7 +45,7 @@ class Choice(Layer):
     that of the best, with the greatest score ("max") or that of all their paths ("sum").
 
     scheduled_sampling: without search a sample, or with gold_mixin_prob the target instead with
-    that probability (Bengio et al., 2015); there is no gradient through it.
+    that probability (Bengio et al., 2015); enable: False for none. There is no gradient through it.
 
     input_type "regression": the input itself is the output, or the target without search.
     """
@@ -83,7 +83,9 @@ class Choice(Layer):
 
     def samples(self, mode: Mode) -> bool:
         """Return whether it is a sample where nothing is searched for."""
-        return bool(self.scheduled_sampling) and not mode.search
+        opts = self.scheduled_sampling
+        enabled = opts.get("enable", True) if isinstance(opts, Mapping) else True
+        return bool(opts) and bool(enabled) and not mode.search
 
     @property
     def gold(self) -> float:
@@ -117,8 +119,30 @@ class Choice(Layer):
                 raise site.error(f"found {more[0]!r} in scheduled_sampling; try 'gold_mixin_prob'")
         if self.input_type == "regression" and (self.beam_size > 1 or self.cheating):
             raise site.error("found input_type 'regression', needed beam_size 1, not cheating")
+        self._check_scores(site)
         if node.scope.mode.search and self.searches:
             self._open_explicit(node)
+
+    def _check_scores(self, site: Site) -> None:
+        """Raise NetworkError for options of the scores of hypotheses that exclude one another."""
+        if self.search is not False and self.add_to_beam_scores is False:
+            raise site.error(
+                "found add_to_beam_scores False, needed search False: what is searched for counts"
+            )
+        if self.cheating and self.recombine is not None:
+            raise site.error(
+                "found cheating and recombine, needed one of them: the target is one of several "
+                "hypotheses with its labels"
+            )
+        if self.custom_score_combine is None:
+            return
+        if self.search is False:
+            raise site.error("found custom_score_combine with search False, needed a search")
+        for option in ("prob_scale", "base_beam_score_scale"):
+            if getattr(self, option) != 1.0:
+                raise site.error(
+                    f"found {option} with custom_score_combine, needed the factor in the function"
+                )
 
     def _open_explicit(self, node: Node) -> None:
         """Find the layers that custom_score_combine looks at."""

@@ -169,6 +169,11 @@ def test_scheduled_sampling_mixes_samples_and_the_target(gold: float | None) -> 
     np.testing.assert_array_equal(sampled(how, moved=False), labels)
 
 
+def test_scheduled_sampling_may_be_off() -> None:
+    assert (sampled({"enable": False, "gold_mixin_prob": 0.4}) == 2).all()
+    assert (sampled({"enable": True}) != 2).any()
+
+
 def test_a_sample_feeds_back_and_lets_no_gradient_through() -> None:
     unit: Net = {
         "e": {"class": "linear", "activation": None, "n_out": 2, "from": "prev:output"},
@@ -291,6 +296,23 @@ MISTAKES: dict[str, tuple[Net, str]] = {
     "type": ({"input_type": "probs"}, "option 'input_type': found 'probs', needed 'prob' or"),
     "sources": ({"from": ["data:source"] * 2}, "found 2 layers in 'from', needed one; try one"),
     "merge": ({"recombine": "mean"}, "option 'recombine': found 'mean', needed 'max' or 'sum'"),
+    "uncounted": ({"add_to_beam_scores": False}, "found add_to_beam_scores False, needed search F"),
+    "merged": (
+        {"cheating": True, "recombine": "max"},
+        "found cheating and recombine, needed one of them",
+    ),
+    "given": (
+        {"custom_score_combine": max, "search": False},
+        "found custom_score_combine with search False, needed a search",
+    ),
+    "scaled": (
+        {"custom_score_combine": max, "prob_scale": 0.5},
+        "found prob_scale with custom_score_combine, needed the factor in the function",
+    ),
+    "base": (
+        {"custom_score_combine": max, "base_beam_score_scale": 0.5},
+        "found base_beam_score_scale with custom_score_combine, needed the factor",
+    ),
 }
 
 
