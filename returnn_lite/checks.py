@@ -63,6 +63,7 @@ def check_dict(
     check_loops(scope)
     for node in scope.all_nodes():
         _check_activation(node)
+        check_choices(node)
 
 
 def _check_activation(node: Node) -> None:
@@ -88,6 +89,22 @@ def check_loops(scope: Scope) -> None:
 
     for node in scope.all_nodes():
         visit(node, [])
+
+
+def check_choices(node: Node) -> None:
+    """Raise NetworkError where some choices of a loop have the target in a search, but not all."""
+    if not node.scope.mode.search or node.inner is None or not node.inner.is_body:
+        return
+    assert node.inner.loop is not None
+    choices = [n for n in node.inner.loop.nodes if n.layer.layer_class == "choice"]
+    searching: list[Any] = [n for n in choices if n.layer.searches]  # type: ignore[attr-defined]
+    without = [n for n in searching if not n.layer.cheating]
+    if without and len(without) < len(searching):
+        having = next(n for n in searching if n.layer.cheating)
+        raise NetworkError(
+            f"{without[0]}: found no cheating, which {having.path} has, needed it in all choices "
+            "of a loop, or in none"
+        )
 
 
 def check_initial(node: Node) -> None:

@@ -11,7 +11,14 @@ import numpy as np
 
 from returnn_lite import extern_data as streams
 from returnn_lite import layers, losses
-from returnn_lite.checks import Batch, check_batch, check_initial, check_loops, readable_errors
+from returnn_lite.checks import (
+    Batch,
+    check_batch,
+    check_choices,
+    check_initial,
+    check_loops,
+    readable_errors,
+)
 from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -101,6 +108,7 @@ class Network:
             template_of(node)
         for node in self.nodes():
             check_initial(node)
+            check_choices(node)
             check_reuse(node)
         for path, spec in self.param_specs().items():
             check_initialiser(path, spec.init)

@@ -298,8 +298,6 @@ class Choice(Layer):
             noise = tf.reshape(noise, [-1, parent.size, x.feature_size])
             found["noise"] = self.random_sample_scale * noise
         if self.cheating:
-            if parent.truth is None:
-                raise site.error("found cheating after a choice without it, needed it in all")
             found["truth"] = _truth(site)
         if ids is not None:
             found |= {"ids": ids.extended(parent, ended, x.feature_size), "merge": self.recombine}

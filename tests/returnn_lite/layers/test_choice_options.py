@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eager import Array, dense, gradients, random_parameters, run, sparse
-from models import FEATURES, Net, decoder_net
+from models import FEATURES, Net, decoder_net, two_choices_net, two_choices_streams
 from searched import Searched, frames_net
 
 from returnn_lite.errors import NetworkError
@@ -112,6 +112,18 @@ def test_the_target_is_among_the_hypotheses(cheating: bool | str, beam_size: int
 def test_cheating_needs_the_target() -> None:
     with pytest.raises(NetworkError, match="found no data stream 'none', needed it in the hyp"):
         frames_net(3, beam_size=2, cheating=True)
+
+
+@pytest.mark.parametrize("cheating", ["y", "z"])
+def test_all_choices_of_a_loop_are_cheating_or_none(cheating: str) -> None:
+    net, other = two_choices_net(beams=(2, 3)), {"y": "z", "z": "y"}[cheating]
+    net["output"]["unit"][cheating]["cheating"] = True
+    text = rf"^output/{other} \(choice\): found no cheating, which output/{cheating} has, needed it"
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=two_choices_streams(), search=True)
+    Network(net, extern_data=two_choices_streams())
+    net["output"]["unit"][other]["search"] = False
+    Network(net, extern_data=two_choices_streams(), search=True)
 
 
 # -- samples
