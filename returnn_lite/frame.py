@@ -13,6 +13,7 @@ from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
+from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
 from returnn_lite.site import Site
@@ -325,7 +326,7 @@ class StepFrame(Frame):
     def compute(self, node: Node) -> Data:
         """Compute the output of a node in this step, or take it from what was computed before."""
         if node in self.before.sequences:
-            return self.sliced(self.before.sequences[node])
+            return self.sliced(node, self.before.sequences[node])
         if self.placement.place.get(node) == "before":
             assert self.parent is not None
             return self.parent.value(node)
@@ -339,11 +340,16 @@ class StepFrame(Frame):
             return self.before.sequences[node]
         return self.value(node) if self.home(node) is not self else None
 
-    def sliced(self, x: Data) -> Data:
-        """Return one step's entry of a sequence whose steps are in front; or all, without steps."""
-        assert self.loop is not None
-        if self.loop.dim not in x.dims:
+    def by_steps(self, node: Node) -> bool:
+        """Whether what is known of a node before the loop has an entry for each step, in front."""
+        x = self.before.sequences.get(node)
+        return x is not None and has_steps(node, x)
+
+    def sliced(self, node: Node, x: Data) -> Data:
+        """Return a step's entry of what is known of a node, or of what was made of it; or all."""
+        if not self.by_steps(node):
             return x
+        assert self.loop is not None
         return replace(x.without(self.loop.dim), tensor=x.tensor[self.index])
 
     def axis(self, node: Node) -> Dim | None:
@@ -353,6 +359,15 @@ class StepFrame(Frame):
     def state(self, node: Node, name: str) -> Data:
         """Return a part of the hidden state of a node after the step before."""
         return self.states_before[node, name]
+
+
+def has_steps(node: Node, x: Data) -> bool:
+    """Whether the value of a layer in a loop, computed outside of it, has those of all steps.
+
+    One that is the same in every step may have the loop's dim in each: that of the whole source.
+    """
+    assert node.loop is not None
+    return node.loop.dim in x.dims and node.loop.dim not in template_of(node).dims
 
 
 def _scope_name(path: str) -> str:

@@ -47,6 +47,11 @@ def template_for(node: Node, asker: Node) -> Data:
 
 def with_steps(x: Data, loop: Loop) -> Data:
     """Return the template of what a loop makes of a template of one step."""
+    if loop.dim in x.dims:
+        raise NetworkError(
+            f"found {x.name} {x} in a loop over {loop.dim.name!r}, needed one without that dim; "
+            "try name_axis for another one"
+        )
     return replace(x, dims=(loop.dim, *x.dims), time_dim=loop.dim, tensor=None)
 
 

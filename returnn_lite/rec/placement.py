@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from returnn_lite.infer import template_for, template_of
 from returnn_lite.loop import Loop
 from returnn_lite.node import Mode, Node
 
@@ -41,7 +42,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
     staying = _recurrent(loop, order, needs, mode)
     inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))
-    staying |= {n for n in inside if n is not None}
+    staying |= {n for n in inside if n is not None} | _meeting(loop, mode)
     company = _company(order)
     if optimise:
         length = _open(loop, mode)
@@ -60,6 +61,21 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
             place.setdefault(node, place[owner])
             beamed |= {node} if owner in beamed else set()
     return Placement(place, frozenset(beamed))
+
+
+def _meeting(loop: Loop, mode: Mode) -> set[Node]:
+    """Return the layers that differ by steps and get or make, in each of them, the loop's own dim.
+
+    Such are those over all frames of what the loop runs over: with all steps it were there twice.
+    """
+    found = set()
+    for node in loop.nodes:
+        if node.layer.layer_class == "step_input" or not loop.varies(node):
+            continue
+        seen = [template_of(node), *(template_for(n, node) for n in node.depends(mode))]
+        if any(loop.dim in x.dims for x in seen):
+            found.add(top(loop, node))
+    return {n for n in found if n is not None}
 
 
 def _open(loop: Loop, mode: Mode) -> bool:

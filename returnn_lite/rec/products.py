@@ -168,7 +168,8 @@ class _Products:
         whole = self.frame.known(node)
         if whole is None or whole.beam is not None:
             return None
-        return self.frame.sliced(self._once(("known", i), lambda: self._times(whole, i)))
+        times = self._once(("known", i), lambda: self._times(whole, i))
+        return self.frame.sliced(node, times)
 
     def _mean(self, i: int, node: Node) -> Data | None:
         """Return the product of a source that is a mean of frames known before the loop."""
@@ -178,8 +179,7 @@ class _Products:
         if mean is None or weights is None:
             return None
         base = frame.known(mean.base)
-        assert frame.loop is not None
-        if base is None or base.beam is not None or frame.loop.dim in base.dims:
+        if base is None or base.beam is not None or frame.by_steps(mean.base):
             return None
         x = self.datas[i]
         out = x.with_feature(self._out())

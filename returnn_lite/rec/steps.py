@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Before, Frame, Run, Search, StepFrame, carried_name
+from returnn_lite.frame import Before, Frame, Run, Search, StepFrame, carried_name, has_steps
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -133,9 +133,7 @@ class Steps:
     def _sequences(self) -> dict[Node, Data]:
         """Return the outputs computed before the loop, one entry a step in front."""
         found = {n: self.frame.value(n) for n in self.sliced}
-        return {
-            n: d.first(self.loop.dim) if self.loop.dim in d.dims else d for n, d in found.items()
-        }
+        return {n: d.first(self.loop.dim) if has_steps(n, d) else d for n, d in found.items()}
 
     def _first_states(self) -> dict[tuple[Node, str], Data]:
         """Return the states before the first step; what depends on a choice for a full beam."""

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from models import FEATURES, Net, transducer_net, transducer_streams
 
+from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
 SIZE = 2
@@ -287,6 +288,43 @@ def test_a_decoupled_lstm_and_all_after_it_leave_the_loop() -> None:
     assert placed(network, "in") == placed(network, "after") == set()
     search = Network(attention("prev:embed"), extern_data=streams, search=True)
     assert placed(search, "before") == {"enc_ctx"}
+
+
+def over_its_own_frames(state: list[str], *, optimise: bool = True) -> Net:
+    """Return a loop over the frames of an encoder, in each step with a mean of all of them."""
+    unit: Net = {
+        "keys": _linear(**{"from": "base:encoder"}),
+        "s": _linear(**{"from": state}),
+        "energy": {"class": "dot", "from": ["keys", "s"], "red1": "F", "red2": "F"},
+        "weights": {"class": "softmax_over_spatial", "from": "energy"},
+        "mean": {"class": "generic_attention", "weights": "weights", "base": "base:encoder"},
+        "output": _linear(**{"from": ["mean", "s"]}),
+    }
+    unit["energy"] |= {"var1": "T", "var2": "T?"}
+    rec = {"class": "rec", "from": "encoder", "unit": unit}
+    rec["optimize_move_layers_out"] = optimise
+    return {"encoder": _linear(**{"from": "data"}), "output": rec}
+
+
+@pytest.mark.parametrize("state", [["data:source"], ["data:source", "prev:mean"]])
+def test_steps_over_all_frames_of_what_the_loop_runs_over(state: list[str]) -> None:
+    streams, batch = {"data": {"dim": SIZE}}, {"data": dense(LENGTHS, SIZE)}
+    moved = Network(over_its_own_frames(state), extern_data=streams)
+    assert placed(moved, "before") == ({"keys"} if len(state) > 1 else {"keys", "s"})
+    assert placed(moved, "after") == {"output"}
+    inside = Network(over_its_own_frames(state, optimise=False), extern_data=streams)
+    params = random_parameters(moved)
+    inside.set_params(params)
+    found, needed = (run(n, batch)["output"].canonical() for n in (moved, inside))
+    np.testing.assert_allclose(found, needed, atol=1e-6)
+
+
+def test_what_has_the_dim_of_the_loop_is_no_output_of_it() -> None:
+    net = over_its_own_frames(["data:source"])
+    net["output"]["unit"]["output"] = {"class": "copy", "from": "keys"}
+    needed = "found output/output .* in a loop over 'time:.*', needed one without that dim; "
+    with pytest.raises(NetworkError, match=needed + "try name_axis"):
+        Network(net, extern_data={"data": {"dim": SIZE}})
 
 
 # The LSTM as the tutorial writes it.

@@ -138,6 +138,19 @@ def test_transducer(traced: bool, made: set[str]) -> None:
     assert_same(found, searched(net, transducer_streams(3), traced=traced))
 
 
+def test_all_frames_of_what_the_loop_runs_over_are_no_steps(made: set[str]) -> None:
+    net = transducer_net(labels=3)
+    net["output"]["unit"] |= {
+        "all": {**LINEAR, "from": ["base:encoder", "slow"], "n_out": 4},
+        "best": {"class": "reduce", "mode": "max", "axis": "T", "from": "all"},
+    }
+    net["output"]["unit"]["fast"]["from"].append("best")
+    found = searched(net, transducer_streams(3), traced=False)
+    assert "all: known" in made
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, transducer_streams(3), traced=False))
+
+
 @pytest.mark.parametrize("unit", ["basiclstm", "nativelstmlowmem", "gru"])
 def test_other_units(unit: str, made: set[str]) -> None:
     net = attention_net(16)
