@@ -94,7 +94,8 @@ def product(site: Site, weights: Callable[[], Any]) -> Data | None:
     if not isinstance(frame, StepFrame) or not frame.before.saves:
         return None
     common = site.node.common
-    changed = common.dropout or common.in_dim is not None or site.node.reuse is not None
+    dropped = common.dropout and common.dropout_on_forward  # there is no search in training here
+    changed = dropped or common.in_dim is not None or site.node.reuse is not None
     if changed or any(d.feature_dim is None for d in site.sources):
         return None
     return _Products(site, frame, weights).sum()

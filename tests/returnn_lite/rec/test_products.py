@@ -96,6 +96,18 @@ def test_attention(features: int, traced: bool, made: set[str]) -> None:
     assert_same(found, needed)
 
 
+@pytest.mark.parametrize("on_forward", [False, True])
+def test_dropout_is_in_the_way_only_where_a_search_has_it(on_forward: bool, made: set[str]) -> None:
+    net = attention_net(16)
+    how = {"dropout": 0.5, "dropout_on_forward": on_forward}
+    for name in ("s", "readout"):
+        net["output"]["unit"][name] |= how
+    found = searched(net, STREAMS, traced=False)
+    assert ({"s: known", "readout: frames"} <= made) == (not on_forward)
+    net["output"]["optimize_move_layers_out"] = False
+    assert_same(found, searched(net, STREAMS, traced=False))
+
+
 def test_a_mean_that_begins_as_something_else_is_no_mean_of_frames(made: set[str]) -> None:
     found = searched(attention_net(16, initial_output=1.0), STREAMS, traced=False)
     assert "readout: frames" in made and "s: frames" not in made
