@@ -37,7 +37,7 @@ def contract(
     small = a if len(a.dims) <= len(b.dims) else b
     masked = small
     for dim in over:
-        if dim.dynamic and small.has_batch:
+        if dim.dynamic and site.run.pads(small, dim):
             mask = site.run.mask(dim, masked)
             masked = replace(
                 masked, tensor=tf.where(mask, masked.tensor, tf.zeros_like(masked.tensor))

@@ -101,6 +101,11 @@ class Run:
     def lengths_of(self, dim: Dim, beam: Beam | None) -> Any:
         """Return int32 [batch]: the lengths of a dim, for each hypothesis of a beam."""
         lengths = self.lengths[dim]
+        if any(d.kind == "batch" and d is not BATCH for d in lengths.dims):
+            raise NetworkError(
+                f"found lengths of {dim} by chunk, needed those of sequences; "
+                "try time_unchunking before"
+            )
         if lengths.dims != (BATCH,):
             raise NetworkError(
                 f"found lengths of {dim} by step of a loop, needed those of sequences; "
@@ -122,9 +127,13 @@ class Run:
         with tf.control_dependencies([check] if check is not None else []):
             return replace(x.renamed(old, new), tensor=tf.identity(x.tensor))
 
+    def pads(self, x: Data, dim: Dim) -> bool:
+        """Whether entries of a dim of x are padding: what has the lengths is a dim of x, too."""
+        return dim.dynamic and (x.has_batch or set(self.lengths[dim].dims) <= set(x.dims))
+
     def masked(self, x: Data, dim: Dim, value: Any = 0) -> Data:
         """Return x with a number in the entries of a dim that are padding."""
-        if not dim.dynamic or not x.has_batch:
+        if not self.pads(x, dim):
             return x
         x = self.with_lengths(x, dim)
         number = tf.cast(value, x.tensor.dtype)

@@ -42,7 +42,7 @@ class SoftmaxOverSpatial(Layer):
             raise site.error(f"found source {x}, needed floats")
         if (self.window_start is None) != (self.window_size is None):
             raise site.error("needed both of 'window_start' and 'window_size', or neither")
-        if axis.dynamic and self.use_time_mask is not False and not x.has_batch:
+        if axis.dynamic and self.use_time_mask is not False and x.batch_dim is None:
             raise site.error(f"found source {x}, needed a batch dim")
         if self.use_time_mask and not axis.dynamic:
             raise site.error(f"found use_time_mask for axis {axis} of {x}, needed a dynamic one")

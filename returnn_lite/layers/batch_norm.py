@@ -104,7 +104,8 @@ class BatchNorm(Layer):
 
     def _of_all_frames(self, site: Site, x: Data) -> bool:
         """Return whether it is normalised with the moments of this batch, padding included."""
-        counts = self.masked_time and x.time_dim is not None and x.time_dim.dynamic and x.has_batch
+        time = x.time_dim
+        counts = self.masked_time and time is not None and site.run.pads(x, time)
         # TensorFlow has an operation for these, of half the passes over the frames.
         usual = site.run.mode.train and self.use_sample == 0.0 and x.dtype == "float32"
         return usual and not counts

@@ -27,9 +27,10 @@ def take(site: Site, x: Data, index: Data, axis: Dim) -> Data:
     index = index.first(*shared)
     x = x.first(*shared, axis)
     last: Any = axis.size if not axis.dynamic else tf.shape(x.tensor)[len(shared)]
-    if axis.dynamic and x.has_batch and BATCH in index.dims:
-        shape = [-1 if d is BATCH else 1 for d in index.dims]
-        last = tf.reshape(site.run.lengths_of(axis, beam), shape)
+    batch = x.batch_dim
+    if site.run.pads(x, axis) and batch in index.dims:
+        shape = [-1 if d is batch else 1 for d in index.dims]
+        last = tf.reshape(site.run.lengths_in(x, axis), shape)
     place = tf.clip_by_value(index.tensor, 0, tf.cast(tf.maximum(last - 1, 0), index.tensor.dtype))
     tensor = tf.gather(x.tensor, place, axis=len(shared), batch_dims=len(shared))
     dims = (*index.dims, *x.dims[len(shared) + 1 :])

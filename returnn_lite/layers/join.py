@@ -72,7 +72,7 @@ class Concat(Layer):
             for x, n in zip(fitting, sizes, strict=True)
         ]
         joined = replace(fitting[0], beam=beam, tensor=tf.concat(parts, axis=0))
-        if any(a.dynamic for a in axes[:-1]) and joined.has_batch:
+        if any(site.run.pads(joined, a) for a in axes[:-1]):
             joined = self._without_gaps(site, joined, axes, sizes)
         return site.as_output(joined)
 
@@ -84,10 +84,11 @@ class Concat(Layer):
         for axis, size in zip(axes[:-1], sizes[:-1], strict=True):
             own: Any = axis.size
             if axis.dynamic:
-                own = site.run.lengths_of(axis, x.beam)[:, None]
+                own = site.run.lengths_in(x, axis)[:, None]
             end, gap = end + own, gap + size - own
             index = tf.where(place >= end, place + gap, index)
-        x = x.first(BATCH, new)
+        assert x.batch_dim is not None
+        x = x.first(x.batch_dim, new)
         index = tf.minimum(index, tf.shape(x.tensor)[1] - 1)
         tensor = tf.gather(x.tensor, index, axis=1, batch_dims=1)
         return replace(x, tensor=tensor)

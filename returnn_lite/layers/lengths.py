@@ -51,10 +51,11 @@ class Length(Layer):
             if self.add_time_axis:
                 raise site.error(f"found axis {self.axis!r} of {site.source}, needed a dynamic one")
             return Data(name=name, dims=(), dtype=self.dtype)
+        batch = site.source.batch_dim or BATCH
         if not self.add_time_axis:
-            return Data(name=name, dims=(BATCH,), dtype=self.dtype)
+            return Data(name=name, dims=(batch,), dtype=self.dtype)
         one = site.node.dim("spatial", "time", 1)
-        return Data(name=name, dims=(BATCH, one), dtype=self.dtype, time_dim=one)
+        return Data(name=name, dims=(batch, one), dtype=self.dtype, time_dim=one)
 
     def call(self, site: Site) -> Data:
         """Return the lengths."""
@@ -67,7 +68,8 @@ class Length(Layer):
         lengths = replace(lengths, dtype=self.dtype, tensor=tf.cast(lengths.tensor, self.dtype))
         if self.add_time_axis:
             one = site.node.dim("spatial", "time", 1)
-            lengths = replace(lengths, dims=(BATCH, one), tensor=lengths.tensor[:, None])
+            dims = (*lengths.dims, one)
+            lengths = replace(lengths, dims=dims, tensor=lengths.tensor[:, None])
         return site.as_output(lengths)
 
 

@@ -124,7 +124,7 @@ class AccumulateMean(Layer):
 def masked_moments(site: Site, x: Data) -> tuple[Any, Any]:
     """Return mean and variance float [n] over all axes of x but the last, without padding."""
     axes = list(range(len(x.dims) - 1))
-    if x.time_dim is None or not x.time_dim.dynamic or not x.has_batch:
+    if x.time_dim is None or not site.run.pads(x, x.time_dim):
         mean, variance = tf.nn.moments(x.tensor, axes=axes)
         return mean, variance
     weights = tf.cast(site.run.mask(x.time_dim, x), x.tensor.dtype)

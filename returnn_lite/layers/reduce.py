@@ -94,7 +94,9 @@ class Reduce(Layer):
         axes = [x.axis(d) for d in dims]
         # Over the batch, what is padding in some sequences only is left out, too.
         padded = [d for d in x.dims if d.dynamic and (d in dims or BATCH in dims)]
-        if mode in ("mean", "avg") and padded and self.use_time_mask and x.has_batch:
+        if self.use_time_mask:
+            padded = [d for d in padded if site.run.pads(x, d)]
+        if mode in ("mean", "avg") and padded and self.use_time_mask:
             for dim in padded:
                 x = site.run.with_lengths(x, dim)
             tensor = self._mean(site, x, padded, axes)

@@ -56,7 +56,7 @@ class Resize(Layer):
             parts = tf.pad(tensor, paddings, constant_values=value)
         elif self.kind == "linear":
             behind = tf.concat([x.tensor[1:], x.tensor[-1:]], axis=0)
-            if axis.dynamic and x.has_batch:
+            if site.run.pads(x, axis):
                 inside = site.run.mask(axis, x)
                 inside = tf.concat([inside[1:], tf.zeros_like(inside[:1])], axis=0)
                 behind = tf.where(inside, behind, x.tensor)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -27,7 +26,7 @@ class ReverseSequence(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
         x = site.source
-        if site.axis_of(self.axis, x) is BATCH:
+        if site.axis_of(self.axis, x).kind == "batch":
             raise site.error(f"found axis {self.axis!r} of {x}, needed one of the sequences")
         return x
 
@@ -35,10 +34,11 @@ class ReverseSequence(Layer):
         """Return the entries."""
         x = site.source
         axis = site.axis_of(self.axis, x)
-        if not axis.dynamic or not x.has_batch:
+        batch = x.batch_dim
+        if batch is None or not site.run.pads(x, axis):
             return site.as_output(replace(x, tensor=tf.reverse(x.tensor, [x.axis(axis)])))
-        x = x.first(BATCH, axis)
-        lengths = site.run.lengths_of(axis, x.beam)
+        x = x.first(batch, axis)
+        lengths = site.run.lengths_in(x, axis)
         return site.as_output(
             replace(x, tensor=tf.reverse_sequence(x.tensor, lengths, seq_axis=1, batch_axis=0))
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import Dim
 from returnn_lite.errors import nearest
 from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
@@ -38,10 +38,11 @@ class Spatial(Layer):
 
     def find_spatial(self, site: Site, x: Data, number: int) -> list[Dim]:
         """Return the spatial dims of the template x; NetworkError where there are not so many."""
-        if x.feature_dim is None or not x.has_batch:
+        batch = x.batch_dim
+        if x.feature_dim is None or batch is None:
             raise site.error(f"found {x}, needed a batch, a feature and {number} spatial dims")
         if self.in_spatial_dims is None:
-            dims = [d for d in x.dims if d is not BATCH and d is not x.feature_dim]
+            dims = [d for d in x.dims if d not in (batch, x.feature_dim)]
         else:
             dims = [d for w in self.in_spatial_dims for d in resolve(w, x, str(site.node))]
         if len(dims) != number:
@@ -53,16 +54,17 @@ class Spatial(Layer):
 
     def flat(self, x: Data, spatial: list[Dim]) -> tuple[Data, Any]:
         """Return x as [batch, other dims, spatial dims, feature], and its tensor as [-1, ...]."""
-        assert x.feature_dim is not None
-        others = [d for d in x.dims if d not in (BATCH, x.feature_dim, *spatial)]
-        x = x.ordered([BATCH, *others, *spatial, x.feature_dim])
+        batch, feature = x.batch_dim, x.feature
+        assert batch is not None
+        others = [d for d in x.dims if d not in (batch, feature, *spatial)]
+        x = x.ordered([batch, *others, *spatial, feature])
         sizes = x.sizes()
         return x, tf.reshape(x.tensor, [-1, *sizes[1 + len(others) :]])
 
     def masked(self, site: Site, x: Data, value: float) -> Data:
         """Return x with a value behind the ends of its sequences."""
         for dim in x.dims:
-            if dim.dynamic and x.has_batch:
+            if site.run.pads(x, dim):
                 tensor = tf.where(site.run.mask(dim, x), x.tensor, tf.cast(value, x.tensor.dtype))
                 x = replace(x, tensor=tensor)
         return x

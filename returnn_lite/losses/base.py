@@ -134,6 +134,9 @@ class Criterion:
             lengths = lengths * size if size else run.lengths_of(of.time_dim, of.beam)
         elif not out.has_batch:
             lengths = lengths / tf.cast(run.batch, tf.float32)
+            if of.time_dim is not None and run.pads(of, of.time_dim):
+                frames = tf.reduce_sum(run.lengths[of.time_dim].tensor)
+                lengths = lengths * tf.cast(frames, tf.float32)
         return sequence_sums(run, replace(out, dims=(BATCH,), time_dim=None, tensor=lengths))
 
 
@@ -192,12 +195,12 @@ def find(name: str, opts: Mapping[str, Any]) -> Criterion:
 def hypothesis_sums(run: Run, x: Data) -> Any:
     """Return float32 [batch * beam]: the sum over all valid entries of each hypothesis."""
     tensor = tf.cast(x.tensor, tf.float32)
+    for dim in x.dims:
+        if run.pads(x, dim):
+            tensor = tf.where(run.mask(dim, x), tensor, 0.0)
     if not x.has_batch:
         share = tf.reduce_sum(tensor) / tf.cast(run.batch, tf.float32)
         return tf.fill([run.batch], share)
-    for dim in x.dims:
-        if dim.dynamic:
-            tensor = tf.where(run.mask(dim, x), tensor, 0.0)
     batch = x.axis(BATCH)
     return tf.reduce_sum(tensor, axis=[i for i in range(len(x.dims)) if i != batch])
 
