@@ -21,10 +21,10 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     and "spatial_except_time" (neither has the batch), "except_feature", "all" (*). With ":<n>", one
     of a group, from 0 or, below 0, from its end. "dim:<size>": the one of that size.
     "stag:<name>": the one spatial dim whose name contains this; "stag-single:<n>:<name>": one of
-    several such; "tag:<name>": of all dims. "<word>+<n>": the n-th dim behind that of a word.
-    "<word>|<word>": the first of several words that means a dim. None and the empty word mean
-    nothing, a word with "?" may. A position counts the dims with the batch in front. Raises
-    NetworkError where x has no such axis.
+    several such; "tag:<name>": of all dims. "<word>+<n>": the n-th dim behind that of a word other
+    than these, since a name may end so. "<word>|<word>": the first of several words that means a
+    dim. None and the empty word mean nothing, a word with "?" may. A position counts the dims with
+    the batch in front. Raises NetworkError where x has no such axis.
     """
     if word is None or word == "":
         return []
@@ -56,7 +56,7 @@ def _find(word: Any, x: Data) -> list[Dim]:
         return []
     if "|" in word:
         return next((found for w in word.split("|") if (found := _find(w, x))), [])
-    if behind := re.fullmatch(r"(.+)\+(\d+)", word):
+    if behind := re.fullmatch(r"([^:]+(?::-?\d+)?)\+(\d+)", word):
         return _behind(_find(behind[1], x), int(behind[2]), x)
     name, _, rest = word.lower().partition(":")
     if name in _GROUPS:

@@ -75,6 +75,14 @@ def test_words(word: Any, dims: list[Dim]) -> None:
     assert resolve(word, X, "x") == dims
 
 
+def test_a_name_may_end_as_a_place_behind_a_word_does() -> None:
+    longer = Dim("spatial", "time+1")
+    x = Data(name="x", dims=(BATCH, longer, W, F), feature_dim=F, time_dim=longer)
+    for word in ("stag:time+1", "tag:time+1", "stag-single:0:time+1"):
+        assert resolve(word, x, "x") == [longer]
+    assert resolve("spatial:0+1", x, "x") == [W]
+
+
 def test_positions_count_the_batch_first() -> None:
     x = Data(name="x", dims=(T, BATCH, F), feature_dim=F, time_dim=T)
     assert resolve([0, 1, -1], x, "x") == [BATCH, T, F]
