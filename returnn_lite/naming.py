@@ -49,6 +49,17 @@ def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequen
             let_mean(site, name, dim)
 
 
+def meant(site: Site, shape: Sequence[int | Dim], *options: str) -> list[int | Dim]:
+    """Return a shape with the dims that Dims of a config mean.
+
+    options: they name layers that make some of them, which therefore come first.
+    """
+    for node in (n for option in options for n in site.node.refs.get(option, ())):
+        site.data(node)
+    named = site.node.scope.named
+    return [named.get(d, d) if isinstance(d, Dim) else d for d in shape]
+
+
 def let_mean(site: Site, name: Dim, dim: Dim) -> None:
     """Let a Dim of a config mean a dim, wherever the network has it."""
     name.made.add(dim)

@@ -10,6 +10,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.naming import meant
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
@@ -18,13 +19,13 @@ from returnn_lite.site import Site
 class Drawn(Layer):
     """What layers of random numbers share.
 
-    shape: numbers or dims, BATCH among them. seed: another one gives other numbers. In a loop every
-    step draws anew.
+    shape: numbers or Dims, BATCH among them. shape_deps: layers that make some of the Dims. seed:
+    another one gives other numbers. In a loop every step draws anew.
     """
 
     default_from = ()
-    numbers = ()  # options that are numbers, or layers of one
     shape: tuple[Any, ...]
+    shape_deps: tuple[str, ...] = ()
     seed: int | None = None
 
     def steps(self, node: Node) -> bool:
@@ -36,10 +37,10 @@ class Drawn(Layer):
         if site.node.sources:
             raise site.error("found sources in 'from', needed none")
         for option in site.node.refs:
-            if site.ref(option).dims:
+            if option != "shape_deps" and site.ref(option).dims:
                 raise site.error(f"found {option} {site.ref(option)}, needed one number")
         dims: list[Dim] = []
-        for i, d in enumerate(self.shape):
+        for i, d in enumerate(meant(site, self.shape, "shape_deps")):
             if not isinstance(d, Dim) and (not isinstance(d, int) or d < 1):
                 raise site.error(f"found {d!r} in shape, needed numbers from 1 on, or dims")
             dims.append(d if isinstance(d, Dim) else site.node.dim("spatial", f"dim{i}", d))
@@ -56,6 +57,7 @@ class Drawn(Layer):
         """Return numbers in [0, 1), for a step or, out of a loop, for all of them."""
         out = site.node.out
         assert out is not None
+        meant(site, self.shape, "shape_deps")  # their lengths
         axis = site.axis if site.node.loop is not None else None
         dims = out.dims if axis is None else (axis, *out.dims)
         zeros = replace(out, dims=dims, tensor=tf.zeros([site.size(d) for d in dims]))
@@ -75,7 +77,7 @@ class Random(Drawn):
     seed, step and place alone.
     """
 
-    refs = ("minval", "maxval", "bound", "mean", "stddev")
+    refs = ("minval", "maxval", "bound", "mean", "stddev", "shape_deps")
     distribution: Literal["uniform", "normal", "truncated_normal"]
     minval: float | str | None = None
     maxval: float | str | None = None
@@ -86,7 +88,7 @@ class Random(Drawn):
     static: bool = False
 
     def _given(self) -> set[str]:
-        return {o for o in self.refs if getattr(self, o) is not None}
+        return {o for o in self.refs if o != "shape_deps" and getattr(self, o) is not None}
 
     def infer(self, site: Site) -> Data:
         """Return the template with the dims of `shape`."""
@@ -141,7 +143,7 @@ class Random(Drawn):
 class RandInt(Drawn):
     """Whole random numbers from minval to before maxval, each as likely: numbers, or layers."""
 
-    refs = ("minval", "maxval")
+    refs = ("minval", "maxval", "shape_deps")
     maxval: int | str
     minval: int | str = 0
     dtype: str = "int32"

@@ -10,6 +10,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.naming import meant
 from returnn_lite.site import Site
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "bool")
@@ -27,7 +28,7 @@ class Constant(Layer):
 
     shape: sizes or Dims, the last features. dtype: by default that of the number: bool, int32 or
     float32. with_batch_dim: for each sequence. sparse_dim: the classes of a whole number, a Dim or
-    how many. shape_deps: layers whose dims are among `shape`.
+    how many. shape_deps: layers that make Dims of `shape`.
     """
 
     default_from = ()
@@ -51,7 +52,7 @@ class Constant(Layer):
             n
             if isinstance(n, Dim)
             else site.node.dim("feature" if i == last else "spatial", f"static:{i}", n)
-            for i, n in enumerate(self.shape)
+            for i, n in enumerate(meant(site, self.shape, "shape_deps"))
         )
         batch = (BATCH,) if self.with_batch_dim else ()
         out = Data(name=site.node.path, dims=(*batch, *dims), dtype=dtype)
@@ -68,6 +69,7 @@ class Constant(Layer):
         """Return the number in every place."""
         out = site.node.out
         assert out is not None
+        meant(site, self.shape, "shape_deps")  # their lengths
         number = tf.constant(bool(self.value) if out.dtype == "bool" else self.value, out.dtype)
         return replace(out, tensor=tf.fill([site.size(d) for d in out.dims], number))
 

@@ -108,6 +108,20 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
 }
+# The constant is built before the layer that makes its dim.
+PAIRS["a constant for each of the windows"] = (
+    {
+        "p": {**POOL, "from": "data"},
+        "output": {"class": "eval", "eval": "source(0) + 2", "from": "sum"},
+        "sum": {**SUM, "axis": "F", "from": "p"},
+    },
+    {
+        "c": {"class": "constant", "value": 2.0, "shape": (WINDOWS,), "shape_deps": ["p"]},
+        "p": {**POOL, "from": "data", "out_spatial_dims": [WINDOWS]},
+        "output": {"class": "combine", "kind": "add", "from": ["c", "sum"]},
+        "sum": {**SUM, "axis": "F", "from": "p"},
+    },
+)
 PAIRS["a repeated dim"][1]["output"]["from"] = "r"
 
 

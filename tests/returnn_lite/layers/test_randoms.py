@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from eager import Array, dense, run
 
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -44,6 +44,21 @@ def test_distributions(
     assert x.mean() == pytest.approx(mean, abs=0.03 * deviation)
     assert x.std() == pytest.approx(deviation, rel=0.03)
     assert ends[0] <= x.min() < x.max() <= ends[1]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"class": "rand_int", "maxval": 3}, {"class": "random", "distribution": "normal"}],
+)
+def test_a_dim_of_a_layer_that_is_built_later(layer: dict[str, Any]) -> None:
+    short = SpatialDim("short")
+    net: dict[str, Any] = {
+        "output": {**layer, "shape": [BATCH, short], "shape_deps": ["half"]},
+        "half": {"class": "slice", "axis": "T", "slice_step": 2, "from": "data"},
+    }
+    net["half"]["out_dim"] = short
+    network = Network(net, extern_data=STREAMS)
+    assert run(network, {"data": dense([5, 2], 2)})["output"].values.shape == (2, 3)
 
 
 def test_whole_numbers_are_as_likely() -> None:
