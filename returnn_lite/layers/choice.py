@@ -185,6 +185,9 @@ class Choice(Layer):
                 raise site.error(f"found no data stream {self.target!r}, needed it for the labels")
             if target.sparse_dim is None and self.input_type != "regression":
                 raise site.error(f"found target {target}, needed sparse data")
+            known = site.node.sources[0].out
+            if self.chooses(mode) and known is not None and known.feature_dim is not None:
+                self._check_truth(site, target, known)
             return target
         x = site.source
         if self.input_type == "regression":

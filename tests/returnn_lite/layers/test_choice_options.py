@@ -277,6 +277,18 @@ def test_after_a_fixed_choice_the_best_is_first(scale: float, cheating: bool) ->
         assert not cheating or [[1, 0, 1], [2]][b] in rows.tolist()
 
 
+def test_a_fixed_choice_needs_the_classes_of_its_source() -> None:
+    net, streams = two_choices_net(beams=(2, 3)), two_choices_streams()
+    net["output"]["unit"]["z"]["search"] = False
+    streams["true_z"]["dim"] = 5
+    with pytest.raises(
+        NetworkError, match=r"output/z \(choice\): found target .*, needed 3 classes"
+    ):
+        Network(net, extern_data=streams, search=True)
+    net["output"]["unit"]["z"]["add_to_beam_scores"] = False
+    Network(net, extern_data=streams, search=True)
+
+
 def test_numbers_are_what_they_are() -> None:
     """A regression has no hypotheses: the input in a search, and the target in training."""
     unit: Net = {
