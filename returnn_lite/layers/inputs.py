@@ -79,10 +79,16 @@ class StepInput(Layer):
     def call(self, site: Site) -> Data:
         """Return the whole sequence, with the loop's dim in place of its own."""
         x = site.sources[0]
-        assert site.node.loop is not None
+        loop = site.node.loop
+        assert loop is not None
         dims = site.axes_of(self.axis, x)
         if not dims:
             return x
+        if "max_len" in loop.node.resolved:
+            raise site.error(
+                f"found a sequence in the search of {loop.node}, which 'end' ends, needed as many "
+                "steps as it is long; try size_target"
+            )
         return site.as_loop_dim(x.first(dims[0]), dims[0])
 
 
