@@ -12,6 +12,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.choice_log_prob import ChoiceLogProb
+from returnn_lite.layers.choice_options import check_options
 from returnn_lite.layers.inputs import StepInput
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
@@ -102,47 +103,9 @@ class Choice(Layer):
         site = Site(node)
         if node.loop is None:
             raise site.error("found it outside of the unit of a rec layer; move it there")
-        if self.beam_size < 1:
-            raise site.error(f"found beam_size {self.beam_size}, needed at least 1")
-        if len(node.sources) != 1:
-            raise site.error(
-                f"found {len(node.sources)} layers in 'from', needed one; "
-                "try one choice for each, or a copy layer that joins them"
-            )
-        if self.search and not node.scope.mode.search:
-            raise site.error(
-                "found search True in a network without search; try Network(search=True)"
-            )
-        if isinstance(self.scheduled_sampling, Mapping):
-            more = sorted(set(self.scheduled_sampling) - {"gold_mixin_prob", "enable"})
-            if more:
-                raise site.error(f"found {more[0]!r} in scheduled_sampling; try 'gold_mixin_prob'")
-        if self.input_type == "regression" and (self.beam_size > 1 or self.cheating):
-            raise site.error("found input_type 'regression', needed beam_size 1, not cheating")
-        self._check_scores(site)
+        check_options(site)
         if node.scope.mode.search and self.searches:
             self._open_explicit(node)
-
-    def _check_scores(self, site: Site) -> None:
-        """Raise NetworkError for options of the scores of hypotheses that exclude one another."""
-        if self.search is not False and self.add_to_beam_scores is False:
-            raise site.error(
-                "found add_to_beam_scores False, needed search False: what is searched for counts"
-            )
-        if self.cheating and self.recombine is not None:
-            raise site.error(
-                "found cheating and recombine, needed one of them: the target is one of several "
-                "hypotheses with its labels"
-            )
-        if self.custom_score_combine is None:
-            return
-        if self.search is False:
-            raise site.error("found custom_score_combine with search False, needed a search")
-        for option in ("prob_scale", "base_beam_score_scale"):
-            if getattr(self, option) != 1.0:
-                raise site.error(
-                    f"found {option} with custom_score_combine, needed the factor in the function"
-                )
 
     def _open_explicit(self, node: Node) -> None:
         """Find the layers that custom_score_combine looks at."""
@@ -198,6 +161,8 @@ class Choice(Layer):
             raise site.error(f"found source {x}, needed [batch, labels] in each step")
         if self.cheating or (self.samples(mode) and self.gold):
             self._check_truth(site, target, x)
+        if not -x.feature_size <= self.blank_idx < x.feature_size:
+            raise site.error(f"found blank_idx {self.blank_idx}, needed one of the labels of {x}")
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
 
     def _check_truth(self, site: Site, target: Data | None, x: Data) -> None:

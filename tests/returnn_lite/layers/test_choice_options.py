@@ -327,6 +327,15 @@ MISTAKES: dict[str, tuple[Net, str]] = {
     "type": ({"input_type": "probs"}, "option 'input_type': found 'probs', needed 'prob' or"),
     "sources": ({"from": ["data:source"] * 2}, "found 2 layers in 'from', needed one; try one"),
     "merge": ({"recombine": "mean"}, "option 'recombine': found 'mean', needed 'max' or 'sum'"),
+    "beam": ({"beam_size": 0}, "found beam_size 0, needed at least 1"),
+    "gold": (
+        {"scheduled_sampling": {"gold_mixin_prob": 1.5}},
+        "found gold_mixin_prob 1.5, needed 0 to 1",
+    ),
+    "blank": (
+        {"recombine": "max", "blank_idx": 3},
+        r"found blank_idx 3, needed one of the labels of \[B,F\|3\]",
+    ),
     "uncounted": ({"add_to_beam_scores": False}, "found add_to_beam_scores False, needed search F"),
     "merged": (
         {"cheating": True, "recombine": "max"},
