@@ -121,7 +121,7 @@ class Run:
         """Return x with another dim in place of one, whose lengths must be the same."""
         if old is new:
             return x
-        found, needed = self.lengths[old].tensor, self.lengths[new].tensor
+        found, needed = (self.lengths[d].tensor if d.dynamic else d.size for d in (old, new))
         text = f"{where}: found lengths of {old.name}, needed those of {new.name}"
         check = tf.debugging.assert_equal(found, needed, message=text)
         with tf.control_dependencies([check] if check is not None else []):

@@ -52,6 +52,11 @@ class Rec(Layer):
 
     def open(self, node: Node) -> None:
         """Build the layers that the loop needs."""
+        if self.axis is not None and not node.sources:
+            raise Site(node).error(
+                f"found axis {self.axis!r} without a source, needed one in 'from'; "
+                "try a rec_unstack with that axis"
+            )
         loop = Loop(node)
         scope = Scope(
             self.unit,
@@ -118,6 +123,8 @@ class Rec(Layer):
                 raise site.error(f"found source {x}, needed a time dim")
             over = x.time_dim if self.axis is None else site.axis_of(self.axis, x)
             assert over is not None
+            if over.kind == "batch":
+                raise site.error(f"found axis {self.axis!r} in {x}, needed one of the sequences")
             loop.dim = over
         elif "length" in node.refs:
             x = site.ref("length")

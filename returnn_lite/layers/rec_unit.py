@@ -310,7 +310,10 @@ class RecUnit(Recurrent):
 
     def over(self, site: Site, x: Data) -> Dim | None:
         """Return the dim of the input that it runs over."""
-        return x.time_dim if self.axis is None else site.axis_of(self.axis, x)
+        axis = x.time_dim if self.axis is None else site.axis_of(self.axis, x)
+        if axis is not None and (axis.kind == "batch" or axis is x.feature_dim):
+            raise site.error(f"found axis {self.axis!r} in {x}, needed neither batch nor features")
+        return axis
 
 
 @register("rnn_cell")

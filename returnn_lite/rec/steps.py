@@ -73,7 +73,11 @@ class Steps:
     def run(self) -> None:
         """Run the loop and give its outputs to the frame."""
         run = self.frame.run
-        lengths = run.lengths[self.loop.dim].tensor if self.limit is None else self.limit
+        lengths = self.limit
+        if lengths is None and self.loop.dim.dynamic:
+            lengths = run.lengths[self.loop.dim].tensor
+        elif lengths is None:
+            lengths = tf.fill([run.batch], run.entries(self.loop.dim))
         steps = tf.maximum(tf.reduce_max(lengths), 1)
         before = Before(self.frame, self._sequences(), saves=self._saves(), steps=steps)
         first = self._first_states()

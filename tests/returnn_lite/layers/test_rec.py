@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from eager import dense, gradients, random_parameters, run, sparse
 
 from returnn_lite.errors import NetworkError
@@ -94,8 +95,35 @@ def test_without_back_prop_there_is_no_gradient_through_the_loop() -> None:
         ({"size_target": "othr"}, r"output \(rec\): no data stream 'othr'; did you mean 'other'"),
         ({"size_target": "layer:count"}, r"output \(rec\): found target .*, needed a time dim"),
         ({"size_target": "other", "n_out": 2}, r"output \(rec\): found n_out 2, needed that of"),
+        ({"axis": "T"}, r"output \(rec\): found axis 'T' without a source, .*; try a rec_unstack"),
+        (
+            {"axis": "B", "from": "data"},
+            r"output \(rec\): found axis 'B' in .*, needed one of the sequences",
+        ),
     ],
 )
 def test_mistakes(opts: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network(counter(**opts), extern_data=STREAMS)
+
+
+def test_a_loop_over_a_fixed_dim() -> None:
+    add: Net = {"class": "combine", "kind": "add", "from": ["prev:output", "data:source"]}
+    net: Net = {"output": {"class": "rec", "from": "data", "axis": "F", "unit": {"output": add}}}
+    x, lengths = dense(LENGTHS, 2)
+    out = run(Network(net, extern_data=STREAMS), {"data": (x, lengths)})["output"]
+    assert [d.size for d in out.dims] == [2, None, None]
+    for i, n in enumerate(lengths):
+        needed = np.cumsum(x[i, :n], axis=1).T
+        np.testing.assert_allclose(out.values[:, i, :n], needed, rtol=1e-6)
+
+
+def test_a_fixed_dim_that_is_not_as_long_as_the_loop() -> None:
+    net = counter(target="other")
+    net["output"]["unit"] = {
+        "x": {"class": "rec_unstack", "axis": "F", "from": "base:data"},
+        "output": {"class": "combine", "kind": "add", "from": ["prev:output", "x"]},
+    }
+    batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 1, 3], 3)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="found lengths of feature:extern"):
+        run(Network(net, extern_data=STREAMS), batch)

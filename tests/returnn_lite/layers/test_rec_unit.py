@@ -198,6 +198,10 @@ def grid(**more: Any) -> dict[str, Any]:
             layer(unit="gru", unit_opts={"activation": "tahn"}),
             r"unknown activation 'tahn'; did you",
         ),
+        (
+            layer(axis="F"),
+            r"output \(rec\): found axis 'F' in .*, needed neither batch nor features",
+        ),
         (layer(direction=2), r"option 'direction': found 2, needed 1 or -1"),
         (
             {**layer(**{"from": "last"}), "last": {"class": "gather", "from": "data"}},
