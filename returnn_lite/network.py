@@ -135,10 +135,10 @@ class Network:
         specs: dict[str, ParamSpec] = {}
         for node in self.nodes():
             for name, spec in node.params.items():
-                if specs.setdefault(name, spec).shape != spec.shape:
+                if found := spec.unlike(specs.setdefault(name, spec)):
                     raise NetworkError(
-                        f"{node}: found parameter {name} of {spec.shape}, which another layer has "
-                        f"of {specs[name].shape}; try another name_scope"
+                        f"{node}: found parameter {name} with {found}, needed the same; "
+                        "try another name_scope"
                     )
         return dict(sorted(specs.items()))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim, Kind
@@ -36,6 +38,14 @@ class ParamSpec:
     trainable: bool = True
     dtype: str = "float32"
     device: str | None = None
+
+    def unlike(self, other: ParamSpec) -> str | None:
+        """Return what another layer that shares the parameter says otherwise about it."""
+        for field_ in fields(self):
+            one, two = getattr(self, field_.name), getattr(other, field_.name)
+            if not (one is two or np.array_equal(one, two)):
+                return f"{field_.name} {one!r}, which another layer has with {two!r}"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -286,6 +286,12 @@ def test_layers_of_one_name_scope_share_parameters() -> None:
     linear = {**LINEAR, "n_out": 3, "name_scope": "both"}
     net = {"a": {**linear, "from": "data"}, "output": {**linear, "from": "a"}}
     assert Network(net, extern_data=STREAMS).param_shapes() == {"both/W": (3, 3), "both/b": (3,)}
-    net["output"]["n_out"] = 2
-    with pytest.raises(NetworkError, match=r"found parameter both/W of .*; try another name_scope"):
-        Network(net, extern_data=STREAMS).param_specs()
+    for key, value, text in (
+        ("n_out", 2, r"both/W with shape \(3, 3\), which another layer has with \(3, 2\)"),
+        ("trainable", False, "both/W with trainable True, which another layer has with False"),
+        ("forward_weights_init", 0.5, "both/W with init 'glorot_.*, which another layer has with 0.5"),
+        ("param_device", "CPU", "both/W with device None, which another layer has with 'CPU'"),
+    ):
+        other = {**net, "output": {**net["output"], key: value}}
+        with pytest.raises(NetworkError, match=f"{text}.*, needed the same; try another name_"):
+            Network(other, extern_data=STREAMS)
