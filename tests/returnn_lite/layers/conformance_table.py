@@ -101,7 +101,7 @@ CASES: dict[str, Net] = {
     "rec": LSTM,
     "rec_back": {**LSTM, "direction": -1},
     "rec_sparse": {**LSTM, "from": "data:classes"},
-    "rec_norm": {**LSTM, "unit": "LayerNormVariantsLSTM", "unit_opts": NORM},
+    "rec_norm": {**LSTM, "unit": "LayerNormVariantsLSTM", "unit_opts": NORM, "n_out": 8},
     "rec_zoneout": {**LSTM, "unit": "zoneoutlstm", "unit_opts": ZONEOUT, "direction": -1},
     "rec_highway": {**LSTM, "unit": "rhn", "unit_opts": {"depth": 2, "dropout": 0.3}},
     "rnn_cell": {"class": "rnn_cell", "unit": "gru", "n_out": 3, "from": "in"},
