@@ -71,7 +71,9 @@ LAYERS: dict[str, Net] = {
     "dims_of_heads": {
         "_q": {"class": "linear", "activation": None, "n_out": 6, "from": "data"},
         "_h": {"class": "split_dims", "axis": "F", "dims": [HEAD, KEY], "from": "_q"},
-        "_k": {**PLAIN, "n_out": 6, "from": "data:labels"},
+        # The labels of a sequence are all the same here, so that only places make a difference.
+        "_l": {**PLAIN, "n_out": 6, "from": "data:labels"},
+        "_k": {"class": "positional_encoding", "add_to_input": True, "from": "_l"},
         "_j": {"class": "split_dims", "axis": "F", "dims": [HEAD, KEY], "from": "_k"},
         "_e": {
             **{"class": "dot", "reduce": KEY, "from": ["_h", "_j"]},
