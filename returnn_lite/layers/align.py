@@ -101,6 +101,8 @@ class ForcedAlign(Layer):
             raise site.error(f"found {x} for topology 'rnnt', needed a transducer's output")
         if not transducer:
             return x.time_dim
+        if len(site.node.sources) != 1:
+            raise site.error(f"found {len(site.node.sources)} sources, needed one")
         try:
             time, _ = places(x, labels)
         except NetworkError as error:

@@ -49,6 +49,13 @@ class Transducer(Criterion):
         places(out, target)
         if not -out.feature_size <= self.blank_idx < out.feature_size:
             raise NetworkError(f"found blank_idx {self.blank_idx} for {out}, needed one of it")
+        assert target.sparse_dim is not None
+        last = self.blank_idx in (-1, out.feature_size - 1)
+        if not last and target.sparse_dim.size != out.feature_size:
+            raise NetworkError(
+                f"found blank_idx {self.blank_idx} for target {target}, needed the last, -1, or a "
+                "target whose labels count the blank"
+            )
 
     def parts(self, given: Given) -> Parts:
         """Return the value of every sequence; no error."""

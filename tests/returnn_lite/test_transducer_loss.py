@@ -158,6 +158,10 @@ def test_sequences_without_a_path_are_left_out_if_told() -> None:
     [
         ({"loss_opts": {"topology": "hmm"}}, "option 'topology' of the loss .*: found 'hmm', need"),
         ({"loss_opts": {"blank_idx": 7}}, "found blank_idx 7 for .*, needed one of it"),
+        (
+            {"loss_opts": {"blank_idx": 0}},
+            "found blank_idx 0 for target .*, needed the last, -1, or",
+        ),
         ({"n_out": 9}, "found 9 outputs for target .*, needed 4, the last one for the blank"),
         ({"from": "encoder"}, r"found .* for labels .*, needed \[batch, time, labels \+ 1, feat"),
         ({"from": "twice"}, r"found .*, needed \[batch, .*; try prefix_in_time for the labels"),

@@ -23,6 +23,7 @@ TRANSDUCER = {
     "scores": {"class": "linear", "from": "pairs", "activation": "log_softmax", "n_out": 3},
     "pairs": PAIRS,
     "unshifted": {**PAIRS, "from": ["data", "embedding"]},
+    "none": {"class": "slice", "from": "scores", "axis": "F", "slice_end": 0},
 }
 
 
