@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from snakemake.logging import DefaultFormatter
 from snakemake.logging import logger as snakemake_logger
 
-from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY
+from workflows.exit_status import FAILED, MACHINE, MISTAKE, OUT_OF_MEMORY
 from workflows.graph import Node
 
 CHATTER = (
@@ -37,7 +37,9 @@ class Shown(NamedTuple):
 
 
 # Of the runner, which says why in error.txt.
-SAID = re.compile(rf"returned non-zero exit status ({MISTAKE}|{FAILED}|{OUT_OF_MEMORY})\.$")
+SAID = re.compile(
+    rf"returned non-zero exit status ({MISTAKE}|{FAILED}|{OUT_OF_MEMORY}|{MACHINE})\.$"
+)
 
 
 class ShortFormatter(DefaultFormatter):

@@ -18,23 +18,25 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from jobs.files import remove, remove_leftovers
 from jobs.job import Job, JobError, load_job, outputs_of
 from jobs.shards import Shard
 from jobs.typed_json import from_json
-from workflows.exit_status import FAILED, MISTAKE, OUT_OF_MEMORY, USAGE
+from workflows.exit_status import FAILED, MACHINE, MISTAKE, OUT_OF_MEMORY, USAGE
 from workflows.gpus import devices, leased
 from workflows.lock import locked, wait_for
+from workflows.machine_errors import note_machine, of_machine, this_machine
 from workflows.memory import peak_memory
 from workflows.provenance import write_manifest
 from workflows.release import release
 from workflows.stage_log import message, report, stage_log
-from workflows.stages import ERROR, LOCK, MANIFEST, RELEASED, finished
+from workflows.stages import ERROR, LOCK, MACHINES, MANIFEST, RELEASED, finished
 from workflows.store import share
 
 NEEDED = ("name", "job", "version", "params", "inputs")  # in a stage.json
+PAUSE = 5.0  # seconds before a stage begins again on the machine that failed
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -46,7 +48,8 @@ THREAD_VARIABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; return its exit status: 0, or one of workflows/exit_status.py."""
-    options = _options(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _options(words)
     set_threads(options.threads)
     signal.signal(signal.SIGTERM, _stop)
     faulthandler.enable()
@@ -65,10 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not os.access(folder, os.W_OK):
             return _leave_to_owner(folder, spec)
         with stage_log(folder, spec["name"], options.in_workflow) as log:
-            return _run_alone(spec, options, log)
+            status = _run_alone(spec, options, log)
     except OSError as error:  # not even the log can be written
         sys.stderr.write(f"{spec['name']}: {message(error, folder)}\n")
         return FAILED
+    if status == MACHINE and options.restarts:
+        _start_again(words, options.restarts - 1)
+    return status
+
+
+def _start_again(words: Sequence[str], restarts: int) -> NoReturn:
+    """Become a new process that does the same: only that gets rid of a GPU's error."""
+    time.sleep(PAUSE)
+    program = [sys.executable, "-m", "workflows.run_job"]
+    os.execv(sys.executable, [*program, *words, "--restarts", str(restarts)])
 
 
 def _run_alone(spec: dict[str, Any], options: argparse.Namespace, log: logging.Logger) -> int:
@@ -87,6 +100,11 @@ def _run_alone(spec: dict[str, Any], options: argparse.Namespace, log: logging.L
         return 0
     except (Exception, KeyboardInterrupt) as error:
         report(error, folder / ERROR, log)
+        if not isinstance(error, JobError) and of_machine(error, folder.parent.parent):
+            log.warning("%s: its GPU or its disk failed", this_machine())
+            with contextlib.suppress(OSError):
+                note_machine(folder)
+            return MACHINE
         kinds = {JobError: MISTAKE, MemoryError: OUT_OF_MEMORY}
         return next((code for kind, code in kinds.items() if isinstance(error, kind)), FAILED)
 
@@ -115,7 +133,7 @@ def _newer(folder: Path, planned: float | None) -> bool:
     return planned is not None and manifest.exists() and manifest.stat().st_mtime > planned
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workflows.run_job", description=__doc__)
     parser.add_argument("spec", type=Path, help="stage.json in the folder of the stage")
     parser.add_argument("--data", help="the folder that {data} stands for in parameters")
@@ -126,6 +144,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--in-workflow", action="store_true", help="one of several on a terminal: say little"
+    )
+    parser.add_argument(
+        "--restarts", type=int, default=0, help="how often to begin again where a GPU or disk fails"
     )
     parser.add_argument(
         "--planned", type=float, metavar="SECONDS", help="do nothing where it was done after that"
@@ -184,6 +205,7 @@ def run_stage(spec: dict[str, Any], options: argparse.Namespace, log: logging.Lo
     made_from = {k: v for k, v in spec.items() if k != "shards" or merged}
     write_manifest(folder / MANIFEST, made_from, run)
     remove(folder / RELEASED)
+    remove(folder / MACHINES)
     log.info("done in %.1f s, %d MiB", run["seconds"], peak.mib)
 
 

@@ -35,6 +35,7 @@ from workflows.store import write_plan
 
 PLANNED = "RETURNN_LITE_PLANNED"
 
+RESTARTS = 2  # on this machine, where its GPU or its disk fails
 NESTED = 300  # MiB of the Snakemake that runs within each job of the official plugin for Slurm
 
 
@@ -91,10 +92,13 @@ class Workflow:
 
     @property
     def shell(self) -> str:
-        """The command of all rules; within a job of a batch system, which has chosen the GPUs."""
+        """The command of all rules; within a job of a batch system, that has chosen the GPUs.
+
+        Such a system may have another machine for what a machine failed at.
+        """
         command = f"{{params.command}} --planned {self.begun} --threads {{threads}}"
-        gpus = " --allocated" if self._snakemake.remote_exec else ""
-        return f"{command} --gpus {{resources.gpu}}{gpus}"
+        here = " --allocated" if self._snakemake.remote_exec else f" --restarts {RESTARTS}"
+        return f"{command} --gpus {{resources.gpu}}{here}"
 
     @property
     def executor(self) -> str:

@@ -13,7 +13,8 @@ from workflows.lock import held
 
 SPEC, MANIFEST, LOCK, LOG, ERROR = "stage.json", "manifest.json", ".lock", "log.txt", "error.txt"
 RELEASED = "released.json"  # what the manifest becomes where outputs were removed after their use
-BATCH = {"batch.txt", "attempts.jsonl"}  # of jobs that a batch system runs
+MACHINES = "machines.txt"  # those whose GPU or disk failed
+BATCH = {"batch.txt", "attempts.jsonl", MACHINES}  # of attempts
 RESERVED = {SPEC, MANIFEST, RELEASED, LOCK, LOG, ERROR, CHECKPOINTS} | BATCH  # no outputs of jobs
 RECORDED = {"name", "job", "version", "hash", "params", "inputs"}  # in each manifest, at least
 HASH = re.compile(r"[0-9a-f]{16}")

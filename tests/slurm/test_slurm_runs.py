@@ -85,6 +85,24 @@ def test_a_mistake_is_not_tried_again(project: Project) -> None:
     assert len(project.jobs("a")) == 1
 
 
+def test_a_node_whose_gpu_failed_is_left_out(project: Project) -> None:
+    stages = project.toy.stages.replace("'text': 'A'", "'text': '2', 'fail': 'gpu'")
+    project.toy.recipe("commands", stages, project.toy.score)
+    text = project.finish(project.start())
+    first, second = project.jobs("a")
+    assert (first.state, second.state) == ("FAILED", "COMPLETED") and first.node != second.node
+    assert f"commands/a: not on {first.node}, which failed" in text
+
+
+def test_where_all_nodes_failed_any_may_be_taken(project: Project) -> None:
+    stages = project.toy.stages.replace("'text': 'A'", "'text': '3', 'fail': 'gpu'")
+    project.toy.recipe("commands", stages, project.toy.score)
+    text = project.finish(project.start())
+    first, second, third = (job for job in project.jobs("a") if job.node)  # one was refused
+    assert first.node != second.node and third.state == "COMPLETED"
+    assert "commands/a: no other machine: " in text
+
+
 def test_a_node_goes_down_and_comes_up(blocked: Project) -> None:
     run = blocked.start()
     (job,) = blocked.wait_for_jobs("a", "RUNNING")

@@ -58,6 +58,12 @@ def run(inputs, outputs, params, log):
         raise JobError("corpus: found no utterances\\nneeded one; try another")
     if params.fail == "full":
         raise OSError(28, "No space left on device", "text.txt")
+    if params.fail == "gpu":
+        tries = outputs.text.parent / "tries"
+        with tries.open("a") as out:
+            out.write("x")
+        if tries.stat().st_size < int(params.text):
+            raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error")
     if params.fail == "bug":
         raise RuntimeError("a bug")
     parts = "".join(p.read_text() for p in inputs.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shlex
 import signal
@@ -221,6 +222,23 @@ def test_a_log_that_cannot_be_written_is_told_in_a_line(toy: Toy) -> None:
     (folder / "log.txt").mkdir()
     status, text = toy.run(folder)
     assert status == 3 and len(text.splitlines()) == 1 and "log.txt: Is a directory" in text
+
+
+@pytest.mark.parametrize(("restarts", "status"), [(0, 5), (1, 5), (2, 0)])
+def test_where_a_gpu_fails_a_stage_begins_again(toy: Toy, restarts: int, status: int) -> None:
+    folder = stage(toy, fail="gpu", text="3")
+    path = toy.root / "workflows" / "run_job.py"
+    path.write_text(path.read_text().replace("PAUSE = 5.0", "PAUSE = 0.0"))
+    found, text = toy.run(folder, "--restarts", str(restarts), "--threads", "2")
+    assert found == status, text
+    assert text.count("its GPU or its disk failed") == min(restarts + 1, 2)
+    assert (folder / "tries").read_text() == "x" * (restarts + 1)
+    noted = folder / "machines.txt"
+    assert noted.exists() == (status != 0) == (folder / "error.txt").exists()
+    if status:
+        assert noted.read_text().split() == [platform.node()]
+    else:
+        assert json.loads((folder / "manifest.json").read_text())["threads"] == 2
 
 
 def test_a_key_without_a_name_in_a_specification(toy: Toy) -> None:

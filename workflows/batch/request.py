@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.job import JobError
+from workflows.machine_errors import machines
 
 MARK = "# properties = "  # Snakemake writes them into its job script, in a line of JSON
 
@@ -21,7 +22,8 @@ class Request:
 
     folder: of the stage. title: `recipe/stage`. command: for a shell. memory: MiB. minutes: wall
     time. attempt: which one this is, from 1. unfinished: whether the stage was not done yet when
-    the run was planned. resources: all that Snakemake knows of the job.
+    the run was planned. exclude: machines that failed at it. resources: all that Snakemake knows of
+    the job.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Request:
     gpus: int = 0
     attempt: int = 1
     unfinished: bool = True
+    exclude: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,5 +86,6 @@ def read_request(jobscript: Path) -> Request:
         gpus=resources["gpu"],
         attempt=resources["attempt"],
         unfinished=params["unfinished"],
+        exclude=machines(folder),
         resources=resources,
     )

@@ -90,6 +90,8 @@ def options(request: Request) -> list[str]:
         found += ["-pe", given.get("sge_pe", "smp"), str(request.threads)]
     if given.get("sge_queue"):
         found += ["-q", given["sge_queue"]]
+    if request.exclude:  # as a wish: there may be no other machine
+        found += ["-soft", "-l", f"hostname=!({'|'.join(request.exclude)})", "-hard"]
     return found + request.extra("sge_extra")
 
 

@@ -106,6 +106,8 @@ def options(request: Request) -> list[str]:
     if request.gpus:
         model = request.resources.get("gpu_model")
         found.append(":".join(["--gres=gpu", *([model] if model else []), str(request.gpus)]))
+    if request.exclude:
+        found.append(f"--exclude={','.join(request.exclude)}")
     given = request.resources
     found += [f"{option}={given[key]}" for key, option in OPTIONS.items() if given.get(key)]
     return found + request.extra("slurm_extra")

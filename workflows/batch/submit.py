@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import logging
 import time
@@ -53,7 +54,7 @@ def _attach_or_submit(request: Request, engine: Engine, log: logging.Logger) -> 
             if request.unfinished and (request.folder / "manifest.json").exists():
                 log.info("%s: a job of an earlier run has finished it meanwhile", request.title)
                 return FINISHED
-            return engine.submit(request)
+            return _submit(request, engine, log)
         except Refused as error:
             _note_refusal(request)
             raise JobError(f"{request.title}: not submitted: {error}") from None
@@ -64,6 +65,17 @@ def _attach_or_submit(request: Request, engine: Engine, log: logging.Logger) -> 
                 log.warning("%s: the batch system is silent; waiting: %s", request.title, error)
             told = True
             time.sleep(PAUSE)
+
+
+def _submit(request: Request, engine: Engine, log: logging.Logger) -> str:
+    """Submit a job, to machines that have not failed at it where there are any."""
+    if request.exclude:
+        log.info("%s: not on %s, which failed", request.title, ", ".join(request.exclude))
+        try:
+            return engine.submit(request)
+        except Refused as error:
+            log.warning("%s: no other machine: %s", request.title, error)
+    return engine.submit(dataclasses.replace(request, exclude=()))
 
 
 def _note_refusal(request: Request) -> None:

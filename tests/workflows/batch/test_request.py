@@ -28,6 +28,7 @@ def write(path: Path, **properties: Any) -> Path:
 def test_a_job_script_of_one_stage(stage: Path, tmp_path: Path) -> None:
     resources = {"mem_mb": 300, "runtime": 5, "gpu": 1, "attempt": 2, "slurm_partition": "p"}
     params = {"command": "python x", "folder": str(stage), "unfinished": False}
+    (stage / "machines.txt").write_text("n1\n")
     script = write(tmp_path / "x.sh", type="single", threads=2, params=params, resources=resources)
     assert read_request(script) == Request(
         folder=stage,
@@ -39,6 +40,7 @@ def test_a_job_script_of_one_stage(stage: Path, tmp_path: Path) -> None:
         gpus=1,
         attempt=2,
         unfinished=False,
+        exclude=("n1",),
         resources=resources,
     )
 

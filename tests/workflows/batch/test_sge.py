@@ -59,6 +59,12 @@ def test_what_a_site_calls_its_resources(make_request: Make) -> None:
     assert found[-7:] == ["-pe", "mpi", "4", "-q", "long", "-P", "the project"]
 
 
+def test_machines_that_failed(make_request: Make) -> None:
+    assert "-soft" not in options(make_request())
+    found = options(make_request(exclude=("n1", "n2")))
+    assert found[-4:] == ["-soft", "-l", "hostname=!(n1|n2)", "-hard"]
+
+
 def test_jobs_that_have_not_ended(programs: Programs) -> None:
     programs.make("qstat", out=qstat(("16", "x", "qw"), ("17", "y", "r"), ("18", "z", "Eqw")))
     assert Sge().states() == {"16": State.ACTIVE, "17": State.ACTIVE, "18": State.LOST}

@@ -50,6 +50,11 @@ def test_gpus_and_what_a_site_needs(make_request: Make) -> None:
     ]
 
 
+def test_machines_that_failed(make_request: Make) -> None:
+    assert not any("--exclude" in option for option in options(make_request()))
+    assert "--exclude=n1,n2" in options(make_request(exclude=("n1", "n2")))
+
+
 def test_a_folder_with_a_percent_sign(make_request: Make, tmp_path: Path) -> None:
     found = options(make_request(folder=tmp_path / "50%j" / "x"))
     assert f"--output={tmp_path}/50%%j/x/batch.txt" in found

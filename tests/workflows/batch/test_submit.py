@@ -105,3 +105,18 @@ def test_a_refusal_is_a_mistake(
     with pytest.raises(JobError, match=r"^x/a: not submitted: sbatch: error: invalid account$"):
         submit(request, engine, log, records)
     assert [a.state for a in attempts(request.folder)] == [State.MISTAKE]
+
+
+def test_a_machine_that_failed_is_left_out_where_there_is_another(
+    engine: FakeEngine, make_request: Make, records: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    request = make_request(exclude=("n1",))
+    engine.ids = ["17", Refused("not available"), "18"]
+    assert submit(request, engine, logging.getLogger(), records) == "17"
+    assert submit(request, engine, logging.getLogger(), records) == "18"
+    assert [r.exclude for r in engine.submitted] == [("n1",), ("n1",), ()]
+    title = request.title
+    assert caplog.messages[0] == f"{title}: not on n1, which failed"
+    assert caplog.messages[-1] == f"{title}: no other machine: not available"
+    assert attempts(request.folder) == []
