@@ -8,6 +8,7 @@ from typing import Any
 
 from returnn_lite import losses
 from returnn_lite.data import Data
+from returnn_lite.dim import BATCH
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of, with_steps
 from returnn_lite.layers.base import Layer, register
@@ -139,9 +140,23 @@ class Rec(Layer):
         infer_loop(loop)
         assert loop.scope is not None
         out = template_of(loop.scope.get("output"))
+        if "max_len" in node.resolved:
+            self._check_end(site)
         if self.n_out is not None and (out.classes is None or out.classes.size != self.n_out):
             raise site.error(f"found n_out {self.n_out}, needed that of {out}")
         return with_steps(out, loop)
+
+    def _check_end(self, site: Site) -> None:
+        """Check what says when a search ends."""
+        node = site.node
+        end = template_of(_loop(node).scope.get("end"))  # type: ignore[union-attr]
+        if end.dtype != "bool" or not {*end.dims} <= {BATCH}:
+            raise site.error(f"found layer 'end' {end}, needed bool [batch]; try compare")
+        text, nodes = node.resolved["max_len"]
+        for name, other in nodes.items():
+            x = site.data(other)
+            if x.time_dim is None:
+                raise site.error(f"found {name!r} {x} in max_seq_len {text!r}, needed a time dim")
 
     def _target_dim(self, site: Site) -> Any:
         """Return the time dim of the target of the loop's first choice."""
@@ -195,9 +210,7 @@ class Rec(Layer):
         text, nodes = site.node.resolved["max_len"]
 
         def max_len_from(name: str) -> Any:
-            x = site.data(nodes[name])
-            assert x.time_dim is not None
-            return site.run.lengths[x.time_dim].tensor
+            return site.run.lengths[site.data(nodes[name]).time_dim].tensor
 
         try:
             value = eval(text, {"max_len_from": max_len_from})  # noqa: S307 - networks are code

@@ -52,6 +52,29 @@ def test_a_loop_is_as_long_as_a_stream(search: bool, opts: Net) -> None:
     assert out[..., 0].tolist() == needed
 
 
+@pytest.mark.parametrize(
+    ("end", "limit", "text"),
+    [
+        ({"class": "copy", "from": "output"}, "3", r"found layer 'end' .*, needed bool \[batch\]"),
+        (
+            {"class": "compare", "from": "zero", "value": 0.5},
+            "3",
+            r"found layer 'end' \[B,F\|1\], bool, needed bool \[batch\]; try compare",
+        ),
+        (
+            {"class": "compare", "from": ":i", "value": 1},
+            "max_len_from('base:last') * 2",
+            r"found 'base:last' \[B,F\|2\] in max_seq_len .*, needed a time dim",
+        ),
+    ],
+)
+def test_what_ends_a_search_is_checked(end: Net, limit: str, text: str) -> None:
+    net = counter(max_seq_len=limit)
+    net["output"]["unit"]["end"] = end
+    with pytest.raises(NetworkError, match=rf"^output \(rec\): {text}"):
+        Network(net, extern_data=STREAMS, search=True)
+
+
 def test_a_search_ends_without_an_end_layer_where_its_length_is_known() -> None:
     unit: Net = {
         "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
