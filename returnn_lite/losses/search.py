@@ -29,7 +29,7 @@ def _of_batch(given: Given, value: Any) -> Data:
 @register("search_score")
 @dataclass(frozen=True, kw_only=True)
 class SearchScore(Criterion):
-    """The sum of the hypotheses' scores, negated."""
+    """The sum of the hypotheses' scores, negated; without those that are none, of score -inf."""
 
     needs_target = False
     needs_search = True
@@ -38,7 +38,9 @@ class SearchScore(Criterion):
 
     def parts(self, given: Given) -> Parts:
         """Return the value of every sequence."""
-        return Parts(_of_batch(given, -tf.reduce_sum(_scores(given), axis=1)))
+        scores = _scores(given)
+        scores = tf.where(scores == float("-inf"), 0.0, scores)
+        return Parts(_of_batch(given, -tf.reduce_sum(scores, axis=1)))
 
 
 @register("expected_loss")

@@ -57,6 +57,17 @@ def improves(model: Network, loss: str) -> None:
     assert run(model, BATCH).losses[loss].value.sum() < before
 
 
+@pytest.mark.parametrize("beam_size", [2, 40])
+def test_the_score_of_a_search_is_that_of_its_hypotheses(beam_size: int) -> None:
+    """A beam with more room than there are hypotheses gives no infinite loss."""
+    net = decoder(beam_size)
+    net["score"] = {"class": "copy", "from": "output", "loss": "search_score"}
+    model = network(net, search=True)
+    needed = [-sum(s for _, s in row) for row in n_best(net)]
+    np.testing.assert_allclose(run(model, BATCH).losses["score"].value, needed, rtol=1e-5)
+    improves(model, "score")
+
+
 def test_mutual_information_is_that_of_the_list() -> None:
     for beam_size in (2, 40):
         net = training.mutual_information(decoder(beam_size))
