@@ -58,10 +58,20 @@ def _shaped(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
     if x.sparse_dim is None and dims and dims[-1].size is not None:
         feature = dims[-1]
     if "time_dim_axis" in opts:
-        time = None if opts["time_dim_axis"] is None else dims[opts["time_dim_axis"]]
+        time = _at(site, dims, opts, "time_dim_axis")
     if "feature_dim_axis" in opts:
-        feature = None if opts["feature_dim_axis"] is None else dims[opts["feature_dim_axis"]]
+        feature = _at(site, dims, opts, "feature_dim_axis")
     return replace(x, dims=tuple(dims), time_dim=time, feature_dim=feature)
+
+
+def _at(site: Site, dims: list[Dim], opts: Mapping[str, Any], key: str) -> Dim | None:
+    """Return the dim at a place that out_type says."""
+    place = opts[key]
+    if place is None:
+        return None
+    if not isinstance(place, int) or not -len(dims) <= place < len(dims):
+        raise site.error(f"found {key} {place!r} in out_type, needed one of {len(dims)} axes")
+    return dims[place]
 
 
 def _dims(site: Site, x: Data, shape: list[int | None]) -> list[Dim]:

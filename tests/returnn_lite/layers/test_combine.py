@@ -122,6 +122,10 @@ def test_out_type_with_a_shape_orders_the_axes() -> None:
             {"kind": "add", "out_type": {"shape": (None, None)}},
             r"found shape \[None, None\] in out_type, needed the dynamic dims of \[B,",
         ),
+        (
+            {"kind": "add", "out_type": {"feature_dim_axis": 3}},
+            "found feature_dim_axis 3 in out_type, needed one of 3 axes",
+        ),
         ({"kind": "add", "out_type": {"shape": 1}}, r"found shape 1 in out_type, needed a list"),
     ],
 )
