@@ -183,6 +183,7 @@ class Frame:
     """The values of the layers that are computed at once for whole sequences.
 
     loop: the loop whose layers these are, None for the network itself. parent: the frame around.
+    index, search: the step of a loop, int32, and the search in it; None for whole sequences.
     """
 
     def __init__(self, run: Run, loop: Loop | None = None, parent: Frame | None = None):
@@ -194,6 +195,7 @@ class Frame:
         self.inside: dict[Loop, Frame] = {}
         self.before_activation: dict[Node, tuple[str, Data]] = {}
         self.index: Any = None
+        self.search: Search | None = None
         self.graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
     def inside_graph(self) -> Any:

@@ -15,7 +15,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.node import Node, ParamSpec
 
 if TYPE_CHECKING:
-    from returnn_lite.frame import Frame
+    from returnn_lite.frame import Frame, Search
 
 
 class Site:
@@ -206,7 +206,14 @@ class Site:
     @property
     def index(self) -> Any:
         """The number of the step: int32 []."""
-        return self.frame.index  # type: ignore[union-attr]
+        assert self.frame is not None
+        return self.frame.index
+
+    @property
+    def search(self) -> Search:
+        """The search that a choice in a loop goes on with."""
+        assert self.frame is not None and self.frame.search is not None
+        return self.frame.search
 
     def check_size(self, out: Data, n_out: int | None) -> None:
         """Raise NetworkError where the template has a feature dim of another size than n_out."""

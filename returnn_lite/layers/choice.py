@@ -203,13 +203,14 @@ class Choice(Layer):
         """Return the source, its log-probabilities, and which hypotheses are complete, [batch]."""
         x = site.source.in_beam(parent)
         x = x.ordered([BATCH, x.feature])
-        ended = site.frame.search.ended.in_beam(parent).tensor  # type: ignore[union-attr]
+        ended = site.search.ended.in_beam(parent).tensor
         return x, self.log_probs(x), ended
 
     def _search(self, site: Site) -> Data:
         """Extend every hypothesis by every label and keep the best."""
-        search = site.frame.search  # type: ignore[union-attr]
-        parent: Beam = search.beam
+        search = site.search
+        parent = search.beam
+        assert parent is not None
         x, log_probs, ended = self._scored(site, parent)
         log_probs = tf.where(ended[:, None], _stay(x.feature), log_probs)
         log_probs = tf.reshape(log_probs, [-1, parent.size, x.feature_size])
@@ -246,7 +247,7 @@ class Choice(Layer):
 
     def _lengths(self, site: Site, parent: Beam, ended: Any) -> Any | None:
         """Return float32 [batch, parent size]: what scores are divided by for their rank."""
-        taken = site.frame.search.taken  # type: ignore[union-attr]
+        taken = site.search.taken
         if not self.length_normalization or taken is None:
             return None
         counts = taken.in_beam(parent).tensor + tf.cast(~ended, tf.int32)
@@ -287,8 +288,9 @@ class Choice(Layer):
 
     def _given(self, site: Site) -> Data:
         """Add the score of the target's label to that of every hypothesis; the best is first."""
-        search = site.frame.search  # type: ignore[union-attr]
-        parent: Beam = search.beam
+        search = site.search
+        parent = search.beam
+        assert parent is not None
         _, log_probs, ended = self._scored(site, parent)
         target = site.over(site.target, BATCH).in_beam(parent)
         score = tf.gather(log_probs, target.tensor, batch_dims=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from returnn_lite.data import Data
+from returnn_lite.data import Data, with_hypotheses
 from returnn_lite.dim import BATCH, HYPOTHESES
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -165,8 +165,8 @@ class SplitBatchBeam(Layer):
             raise site.error(f"found source {x}, needed one without time")
         if not x.has_batch:
             raise site.error(f"found source {x}, needed a batch dim")
-        dims = [y for d in x.dims for y in ((d, beam) if d is BATCH else (d,))]
-        return replace(x, dims=tuple(dims), beam=None)
+        dims = tuple(beam if d is HYPOTHESES else d for d in with_hypotheses(x.dims))
+        return replace(x, dims=dims, beam=None)
 
     def call(self, site: Site) -> Data:
         """Return the hypotheses."""

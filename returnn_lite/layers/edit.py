@@ -9,7 +9,6 @@ from returnn_lite import native
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -204,7 +203,6 @@ class OptimalCompletions(AgainstTarget):
 
 def _ended(site: Site, beam: Any) -> Any:
     """Return bool [batch]: which hypotheses are complete before this step."""
-    frame = site.frame
-    if isinstance(frame, StepFrame) and frame.search is not None:
-        return frame.search.ended.in_beam(beam).tensor
+    if site.frame is not None and site.frame.search is not None:
+        return site.search.ended.in_beam(beam).tensor
     return tf.zeros([site.run.batch * (beam.size if beam is not None else 1)], tf.bool)

@@ -117,14 +117,17 @@ class Split(Layer):
     def sizes(self, site: Site, x: Data) -> list[int]:
         """Return the sizes of the parts."""
         size = site.axis_of(self.axis, x).size
-        given = (self.num_splits, self.size_splits, self.out_dims)
-        if (self.num_splits is not None and self.size_splits is not None) or not any(given):
-            raise site.error("found both or none of num_splits and size_splits, needed one")
-        number = self.num_splits or 1
         named = [d.size or 0 for d in self.out_dims or ()]
-        sizes = list(self.size_splits or [(size or 0) // number] * number)
-        if not (self.num_splits or self.size_splits):
-            sizes = named
+        given = [x for x in (self.num_splits, self.size_splits) if x]
+        if len(given) > 1 or not (given or named):
+            raise site.error(
+                f"found num_splits {self.num_splits} and size_splits {self.size_splits}, needed "
+                "one of them, or out_dims"
+            )
+        if self.num_splits:
+            sizes = [(size or 0) // self.num_splits] * self.num_splits
+        else:
+            sizes = list(self.size_splits or named)
         if named not in ([], sizes):
             raise site.error(f"found out_dims {self.out_dims} for parts {sizes}, needed their dims")
         if size is None or sum(sizes) != size or min(sizes) < 1:

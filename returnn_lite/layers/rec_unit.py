@@ -173,18 +173,9 @@ class Recurrent(Layer):
     def _projected(self, site: Site) -> Any:
         """Return what enters a step, where a part of it is made before the loop; else None."""
         cell = cell_of(site.node)
-        if cell.input_weights(self._params(site)) is None:
-            return None
-
-        def part(i: int) -> Any:
-            found = cell.input_weights(self._params(site))
-            assert found is not None
-            return found[i]
-
-        y = product(site, lambda: part(0))
-        if y is None:
-            return None
-        return y.first(BATCH).tensor + once(site, "bias", lambda: part(1))
+        made = once(site, "input", lambda: cell.input_weights(self._params(site)))
+        y = None if made is None else product(site, lambda: made[0])
+        return None if y is None else y.first(BATCH).tensor + made[1]
 
     def _sequence(self, site: Site, x: Data, out: Data, over: Dim) -> Data:
         """Run over a dim, which comes first, then the batch; other dims count as sequences, too."""

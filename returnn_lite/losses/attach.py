@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from returnn_lite.errors import NetworkError
@@ -114,24 +114,23 @@ def _criterion(node: Node) -> Criterion:
     return node.criterion
 
 
-def objective(losses: dict[str, Loss]) -> Any:
+def objective(losses: Mapping[str, Loss]) -> Any:
     """Return the scalar that training minimises: the sum of the losses, each per label."""
-    terms = [
-        x.scale * tf.reduce_sum(x.value) / tf.maximum(tf.reduce_sum(x.weight), 1.0)
-        for x in losses.values()
-        # As in RETURNN, a loss of scale 0 is only reported.
-        if x.scale
-    ]
-    return tf.add_n(terms) if terms else tf.constant(0.0)
+    return _total(losses, lambda x: tf.maximum(tf.reduce_sum(x.weight), 1.0))
 
 
 def summed(losses: Mapping[str, Loss]) -> Any:
     """Return the scalar sum of the losses of all sequences, each times its scale."""
-    terms = [
-        x.scale * tf.reduce_sum(x.value) / (tf.reduce_sum(x.weight) if x.normalized else 1.0)
-        for x in losses.values()
-        if x.scale
-    ]
+    return _total(losses, lambda x: tf.reduce_sum(x.weight) if x.normalized else 1.0)
+
+
+def _total(losses: Mapping[str, Loss], divisor: Callable[[Loss], Any]) -> Any:
+    # As in RETURNN, a loss of scale 0 is only reported.
+    found = [x for x in losses.values() if x.scale]
+    return _sum([x.scale * tf.reduce_sum(x.value) / divisor(x) for x in found])
+
+
+def _sum(terms: list[Any]) -> Any:
     return tf.add_n(terms) if terms else tf.constant(0.0)
 
 
@@ -144,4 +143,4 @@ def penalty(nodes: Iterable[Node], params: Mapping[str, Any]) -> Any:
         for name, spec in node.params.items()
         if spec.trainable
     ]
-    return tf.add_n(terms) if terms else tf.constant(0.0)
+    return _sum(terms)

@@ -98,12 +98,14 @@ def lstm_layer(
         return kernels.lstm_layer_backward(dy, dc, saved, y, x, w, *state, **how)
 
     def lean_forward(*arrays: Any) -> Any:
-        y, c_final, states = kernels.lstm_low_memory_forward(*arrays, **options)
+        how = _worth(options, arrays[0], arrays[3:])
+        y, c_final, states = kernels.lstm_low_memory_forward(*arrays, **how)
         return y, c_final, *states
 
     def lean_backward(dy: Any, dc: Any, outputs: Any, cells: Any, y: Any, *arrays: Any) -> Any:
         states = kernels.LstmStates(outputs, cells)
-        return kernels.lstm_low_memory_backward(dy, dc, states, *arrays, **options)
+        how = _worth(options, dy, arrays[3:])
+        return kernels.lstm_low_memory_backward(dy, dc, states, *arrays, **how)
 
     pair: tuple[Any, Any] = (lean_forward, lean_backward) if low_memory else (forward, backward)
     return _lstm(*pair, [x, w, bias], w_re, lengths, initial, again=True)

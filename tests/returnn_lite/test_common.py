@@ -289,7 +289,11 @@ def test_layers_of_one_name_scope_share_parameters() -> None:
     for key, value, text in (
         ("n_out", 2, r"both/W with shape \(3, 3\), which another layer has with \(3, 2\)"),
         ("trainable", False, "both/W with trainable True, which another layer has with False"),
-        ("forward_weights_init", 0.5, "both/W with init 'glorot_.*, which another layer has with 0.5"),
+        (
+            "forward_weights_init",
+            0.5,
+            "both/W with init 'glorot_.*, which another layer has with 0.5",
+        ),
         ("param_device", "CPU", "both/W with device None, which another layer has with 'CPU'"),
     ):
         other = {**net, "output": {**net["output"], key: value}}

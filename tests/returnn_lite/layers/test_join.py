@@ -45,7 +45,11 @@ def test_parts_of_the_features() -> None:
     needed = [x.reshape(-1, 2, 2)[:, :1] for x in sequences()]
     same(rows({"class": "copy", "from": "split/0"}, split=split), needed)
     fails({**split, "num_splits": 3}, r"found parts \[0, 0, 0\] of axis 'static:0' in .*, needed")
-    fails({"class": "split", "from": "data"}, r"found both or none of num_splits and size_splits")
+    fails(
+        {"class": "split", "from": "data"}, "found num_splits None and size_splits None, needed one"
+    )
+    fails({**split, "size_splits": [1, 1]}, r"found num_splits 2 and size_splits \[1, 1\], needed")
+    fails({**split, "num_splits": 0}, "found num_splits 0 and .*, needed one of them, or out_dims")
 
 
 def test_entries_several_times() -> None:
