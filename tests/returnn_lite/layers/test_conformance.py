@@ -7,22 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance_table import (
-    CASES,
-    CLASSES,
-    COMMON,
-    DIM,
-    INPUTS,
-    LENGTHS,
-    OF_A_SEQUENCE,
-    OF_A_STEP,
-    SHIFT,
-    STAYING,
-    STREAMS,
-    WHOLE_NUMBERS,
-    WITHOUT_BATCH,
-    Net,
-)
+from conformance_kinds import OF_A_SEQUENCE, OF_A_STEP, STAYING, WHOLE_NUMBERS, WITHOUT_BATCH
+from conformance_table import CASES, CLASSES, COMMON, DIM, INPUTS, LENGTHS, SHIFT, STREAMS, Net
 from eager import Array, dense, frame_of, random_parameters, run, sparse, weighted_gradients
 
 from returnn_lite import layers
