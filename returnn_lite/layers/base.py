@@ -96,7 +96,11 @@ _LIBRARIES = {
     "align_target 'hmm'",
 }
 # Older names.
-_ALIASES = {"forward": "linear", "hidden": "linear"}
+_ALIASES = {
+    "forward": "linear",
+    "hidden": "linear",
+    "self_attention_share_kv": "self_attention",
+}
 
 
 def register(name: str, when: Condition | None = None) -> Callable[[L], L]:

@@ -27,8 +27,10 @@ class SelfAttention(Layer):
     attend to later ones; needed in a loop. key_shift: a layer [queries, keys, key_dim] whose
     product with the query is added to the energies (Shaw et al., 2018, equation 5).
     attention_dropout: of the weights. num_heads: with total_key_dim / num_heads and n_out /
-    num_heads features each. Parameter QKV [in, 2 total_key_dim + n_out]; its columns are,
-    for one head after the other, query, key and value.
+    num_heads features each. share_kv, also of the class self_attention_share_kv: the values are the
+    keys, so that a search keeps half as much (Irie et al., 2020). Parameter QKV [in, 2
+    total_key_dim + n_out], with share_kv [in, 2 total_key_dim]; its columns are, for one head after
+    the other, query, key and, without share_kv, value.
     """
 
     refs = ("key_shift",)
@@ -38,6 +40,7 @@ class SelfAttention(Layer):
     attention_left_only: bool = False
     attention_dropout: float = 0.0
     key_shift: str | None = None
+    share_kv: bool = False
     forward_weights_init: Any = "glorot_uniform"
 
     def open(self, node: Node) -> None:
@@ -47,6 +50,11 @@ class SelfAttention(Layer):
                 f"found total_key_dim {self.total_key_dim} and n_out {self.n_out}, "
                 f"needed multiples of num_heads {self.num_heads}"
             )
+        if self.share_kv and self.total_key_dim != self.n_out:
+            raise Site(node).error(
+                f"found total_key_dim {self.total_key_dim} and n_out {self.n_out} with share_kv, "
+                "needed equal ones"
+            )
         if not 0.0 <= self.attention_dropout < 1.0:
             found = self.attention_dropout
             raise Site(node).error(f"found attention_dropout {found}, needed 0 or more, below 1")
@@ -55,6 +63,12 @@ class SelfAttention(Layer):
     def _sizes(self) -> tuple[int, int]:
         """The sizes of the keys and of the values of one head."""
         return self.total_key_dim // self.num_heads, self.n_out // self.num_heads
+
+    @property
+    def _columns(self) -> list[int]:
+        """The sizes of what is computed of a frame for one head: query, key and value."""
+        key, value = self._sizes
+        return [key, key] if self.share_kv else [key, key, value]
 
     def steps(self, node: Node) -> bool:
         """Return whether it runs over the loop, rather than over a dim of its input."""
@@ -83,7 +97,7 @@ class SelfAttention(Layer):
                     f"found key_shift {shift}, needed [queries, keys, {self._sizes[0]}]"
                 )
         site.node.resolved["over"] = x.time_dim
-        shape = (x.classes.size, 2 * self.total_key_dim + self.n_out)
+        shape = (x.classes.size, self.num_heads * sum(self._columns))
         site.param("QKV", shape, self.forward_weights_init)
         out = x.with_feature(site.feature(self.n_out))
         front = [BATCH] if x.time_dim is None else [BATCH, x.time_dim]
@@ -95,11 +109,9 @@ class SelfAttention(Layer):
             return {}
         history = site.node.dim("spatial", "history")
         key, value = self._sizes
-        return {
-            "k": self._empty(site, history, key, "float32"),
-            "v": self._empty(site, history, value, "float32"),
-            "valid": self._empty(site, history, None, "bool"),
-        }
+        states = {"k": key} if self.share_kv else {"k": key, "v": value}
+        found = {n: self._empty(site, history, size, "float32") for n, size in states.items()}
+        return {**found, "valid": self._empty(site, history, None, "bool")}
 
     def _empty(self, site: Site, history: Dim, size: int | None, dtype: str) -> Data:
         """Return data without any entry of the history."""
@@ -143,32 +155,31 @@ class SelfAttention(Layer):
 
         Heads are put in front once, for all products, rather than by each of them.
         """
-        key, value = self._sizes
+        columns = self._columns
         y = affine(x, site.param("QKV", (), None), None)
         sizes = tf.unstack(tf.shape(y)[:-1])
-        y = tf.reshape(y, [*sizes, self.num_heads, 2 * key + value])
+        y = tf.reshape(y, [*sizes, self.num_heads, sum(columns)])
         if len(sizes) > 1:
             y = tf.transpose(y, [0, 2, 1, 3])
-        q, k, v = tf.split(y, [key, key, value], axis=-1)
-        return [q * key**-0.5, k, v]
+        q, k, *rest = tf.split(y, columns, axis=-1)
+        return [q * columns[0] ** -0.5, k, rest[0] if rest else k]
 
     def _step(self, site: Site, x: Data) -> Data:
         """Attend to this step and those before; keep their keys and values."""
-        before = {n: site.state(n) for n in ("k", "v", "valid")}
+        before = {n: site.state(n) for n in (*("k", "v")[: len(self._columns) - 1], "valid")}
         beam = latest([x.beam, before["k"].beam])
         x = x.in_beam(beam).first(BATCH)
         new = self._projected(site, x)
         before = {n: data.in_beam(beam) for n, data in before.items()}
         ones = tf.ones([tf.shape(new[0])[0]], tf.bool)
         entries = {"k": new[1], "v": new[2], "valid": ones}
-        for name, entry in entries.items():
-            data = before[name]
-            tensor = tf.concat([data.tensor, entry[:, None]], axis=1)
-            before[name] = data = replace(data, tensor=tensor)
-            site.set_state(name, data)
-        k, v, valid = (before[n].tensor for n in ("k", "v", "valid"))
-        mask = valid[:, None, None, :]
-        k, v = (tf.transpose(t, [0, 2, 1, 3]) for t in (k, v))
+        for name, data in before.items():
+            tensor = tf.concat([data.tensor, entries[name][:, None]], axis=1)
+            site.set_state(name, replace(data, tensor=tensor))
+            entries[name] = tensor
+        mask = entries["valid"][:, None, None, :]
+        k = tf.transpose(entries["k"], [0, 2, 1, 3])
+        v = k if self.share_kv else tf.transpose(entries["v"], [0, 2, 1, 3])
         y = self._attended(site, x, None, (new[0][:, :, None], k, v), mask)
         out = x.with_feature(site.feature(self.n_out))
         return replace(out, tensor=tf.reshape(y, [-1, self.n_out]))

@@ -47,6 +47,30 @@ def test_self_attention_is_its_formula(left: bool) -> None:
     check(network, {"data": dense(LENGTHS, 4)}, formula)
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_keys_that_are_the_values(moved: bool) -> None:
+    layer = {**ATTENTION, "class": "self_attention_share_kv", "n_out": 4, "share_kv": True}
+    unit = {"output": {**layer, "attention_left_only": True, "from": "data:source"}}
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    network = make({"output": rec})
+    assert network.param_shapes() == {"output/rec/output/QKV": (4, 8)}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        result = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            found = []
+            for y in np.split(x[:n] @ p["output/rec/output/QKV"], 2, axis=-1):
+                q, k = np.split(y, 2, axis=-1)
+                energy = np.where(np.tri(n, dtype=bool), q @ k.T / np.sqrt(2), -np.inf)
+                found.append(softmax(energy) @ k)
+            result.append(np.concatenate(found, axis=-1))
+        return result
+
+    check(network, {"data": dense(LENGTHS, 4)}, formula)
+    with pytest.raises(NetworkError, match="found total_key_dim 4 and n_out 6 with share_kv, need"):
+        make({"output": {**layer, "n_out": 6, "from": "data"}})
+
+
 def test_additive_attention_is_its_formula() -> None:
     net = {
         "energy": {**LINEAR, "n_out": 2, "from": "data"},
