@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.layers.base import Layer, register, split_options
 from returnn_lite.layers.normalise import masked_moments
@@ -25,8 +26,9 @@ class BatchNorm(Layer):
     training changes the parameters. delay_sample_update: what is normalised with is the running
     value as it is before this batch. use_sample: share of the running values in training;
     force_sample: and otherwise. use_std, use_shift: gamma and beta, whose first values are
-    gamma_init and beta_init. fused, fused_bn: a kernel, which changes no result and is chosen by
-    the device here. Ioffe and Szegedy (2015).
+    gamma_init and beta_init. axes: whose entries have statistics of their own: the features. fused,
+    fused_bn: a kernel, which changes no result and is chosen by the device here. Ioffe and Szegedy
+    (2015).
 
     Parameters mean, variance, gamma, beta, with the names and shapes of param_version. As in
     RETURNN, version 2 with masked_time False takes the unbiased variance for the running one.
@@ -50,6 +52,7 @@ class BatchNorm(Layer):
     gamma_init: Any = 1.0
     beta_init: Any = 0.0
     param_version: Literal[0, 1, 2] = 0
+    axes: Any = None
     fused: bool = False
     fused_bn: bool = False
 
@@ -61,6 +64,8 @@ class BatchNorm(Layer):
         """Return the template, and declare the parameters."""
         if x.feature_dim is None or x.feature_dim.size is None:
             raise site.error(f"found {x}, needed a feature dim of fixed size")
+        if self.axes is not None and resolve(self.axes, x, str(site.node)) != [x.feature_dim]:
+            raise site.error(f"found axes {self.axes!r} of {x}, needed the features")
         if site.node.loop is not None:
             raise site.error(
                 "found batch_norm in the unit of a rec layer, where every step has statistics of "

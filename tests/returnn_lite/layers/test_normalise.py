@@ -171,6 +171,10 @@ def test_a_running_mean_of_probabilities() -> None:
         ({"class": "gating", "activation": None, "n_out": 3}, "found n_out 3, needed half of"),
         ({"class": "layer_norm", "from": "n"}, r"found source \[B\], int32, needed a feature dim"),
         ({"class": "batch_norm", "from": "n"}, r"found \[B\], int32, needed a feature dim"),
+        (
+            {"class": "batch_norm", "axes": ["f", "t"]},
+            r"found axes \['f', 't'\] of .*, needed the fea",
+        ),
         ({"class": "accumulate_mean", "exp_average": 0.1, "axes": "t"}, "found axes 't' of"),
         (
             {"class": "copy", "batch_norm": {"momentun": 0.1}},
