@@ -14,7 +14,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
-from returnn_lite.losses.hmm import Topology
+from returnn_lite.losses.hmm import NEEDS_RASR, Topology
 from returnn_lite.losses.sequence import check_ctc, ctc
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -190,7 +190,8 @@ class FastBaumWelch(Layer):
     hidden Markov model with hmm_opts, see `losses.hmm.Topology`; tdp_scale: of its costs.
     align_target_key: the data stream of the labels, else the option target. ctc_opts: blank_idx,
     the last by default; label_loop or ctc_merge_repeated. am_scale: factor of the scores. min_prob:
-    the least probability. The loss via_layer makes a loss of it.
+    the least probability. sprint_opts: for RASR, an error here. The loss via_layer makes a loss of
+    it.
     """
 
     align_target: Literal["ctc", "hmm"]
@@ -201,9 +202,12 @@ class FastBaumWelch(Layer):
     min_prob: float = 0.0
     hmm_opts: dict[str, Any] | None = None
     tdp_scale: float = 1.0
+    sprint_opts: Any = None
 
     def open(self, node: Node) -> None:
-        """Find the labels."""
+        """Find the labels. Raises NetworkError for what only RASR can do."""
+        if self.sprint_opts is not None:
+            raise Site(node).error(f"found {NEEDS_RASR}; try align_target 'hmm' with hmm_opts")
         key = self.align_target_key or node.common.target
         if key is None:
             raise Site(node).error("missing option 'align_target_key'")

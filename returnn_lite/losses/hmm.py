@@ -106,21 +106,28 @@ class Topology:
         return x, run.lengths_of(time, None), automaton, y
 
 
+NEEDS_RASR = "automata of the decoder RASR (sprint_opts), needed those of this project"
+
+
 @register("fast_bw")
 @dataclass(frozen=True, kw_only=True)
 class FullSum(Criterion):
     """-log of the sum over all paths of a hidden Markov model (Baum, 1972), of log softmax.
 
     RETURNN's automata come from RASR (sprint_opts); here they are those of hmm_opts, see Topology.
-    tdp_scale: of the costs. A sequence without a path counts as 0.
+    sprint_opts are an error, therefore. tdp_scale: of the costs. A sequence without a path counts
+    as 0.
     """
 
     by_frame = False
     hmm_opts: dict[str, Any] = field(default_factory=dict)
     tdp_scale: float = 1.0
+    sprint_opts: Any = None
 
     def check(self) -> None:
         """Check hmm_opts."""
+        if self.sprint_opts is not None:
+            raise NetworkError(f"found {NEEDS_RASR}; try hmm_opts")
         Topology.of(self.hmm_opts)
 
     def check_target(self, out: Data, target: Data) -> None:

@@ -67,6 +67,19 @@ def test_posteriors(silence: int | None) -> None:
         np.testing.assert_allclose(out[b, :n], needed, atol=1e-5)
 
 
+def test_automata_of_rasr() -> None:
+    needed = (
+        r"output .*: found automata of the decoder RASR \(sprint_opts\), needed those of this pr"
+    )
+    layer = {"class": "fast_bw", "align_target_key": "labels", "from": "data"}
+    layer |= {"align_target": "hmm", "sprint_opts": {}}
+    with pytest.raises(NetworkError, match=needed + ".*; try align_target 'hmm' with hmm_opts"):
+        Network({"output": layer}, extern_data=STREAMS)
+    layer = {"class": "softmax", "from": "data", "n_out": 6, "target": "labels", "loss": "fast_bw"}
+    with pytest.raises(NetworkError, match=needed + ".*; try hmm_opts"):
+        Network({"output": {**layer, "loss_opts": {"sprint_opts": {}}}}, extern_data=STREAMS)
+
+
 def test_the_gradient_of_the_loss_is_softmax_minus_posteriors() -> None:
     net = {
         "output": {
