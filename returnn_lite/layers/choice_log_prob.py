@@ -49,8 +49,7 @@ class ChoiceLogProb(Layer):
             x = site.over(x, dim)
         x = x.ordered([*label.dims, x.feature])
         found = tf.gather(x.tensor, label.tensor, batch_dims=len(label.dims))
-        search = getattr(site.frame, "search", None)
-        if search is not None:
-            found = tf.where(search.ended.in_beam(label.beam).tensor, 0.0, found)
+        if site.frame is not None and site.frame.search is not None:
+            found = tf.where(site.search.ended.in_beam(label.beam).tensor, 0.0, found)
         out = replace(label, dtype="float32", sparse_dim=None, tensor=found)
         return site.as_output(out)
