@@ -29,9 +29,9 @@ class Transducer(Criterion):
     """-log of the sum over all paths that give the labels (Graves, 2012); an own addition.
 
     The output is [batch, time, labels + 1, classes], of a frame where so many labels are out:
-    probabilities or, with input_type "log_prob", their logarithms. topology: "rnnt"; "rna", in
-    which a label takes one frame; "ctc", in which it may take several. blank_idx: from the end
-    where it is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
+    probabilities, or with input_type "log_prob" their logarithms. topology: "rnnt"; "rna", in which
+    a label takes one frame; "ctc", in which it may take several. blank_idx: from the end where it
+    is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
     Where the output is a softmax of a linear layer of a sum of two layers, of frames and of labels,
     through tanh, relu, sigmoid, swish, maxout of two pieces, or nothing, and without dropout
     between, the output is made slice by slice, so that its size is no limit.
@@ -39,8 +39,8 @@ class Transducer(Criterion):
 
     by_frame = False
     topology: Literal["rnnt", "rna", "ctc"] = "rnnt"
+    input_type: Literal["log_prob", "prob"]
     blank_idx: int = -1
-    input_type: Literal["log_prob", "prob"] = "prob"
     zero_infinity: bool = False
 
     def check_target(self, out: Data, target: Data) -> None:

@@ -40,7 +40,7 @@ def transducer(joint: dict[str, Any], **loss_opts: Any) -> dict[str, Any]:
             "n_out": 4,
             "target": "labels",
             "loss": "transducer",
-            "loss_opts": loss_opts,
+            "loss_opts": {"input_type": "prob", **loss_opts},
         },
     }
 
@@ -156,10 +156,17 @@ def test_sequences_without_a_path_are_left_out_if_told() -> None:
 @pytest.mark.parametrize(
     ("opts", "text"),
     [
-        ({"loss_opts": {"topology": "hmm"}}, "option 'topology' of the loss .*: found 'hmm', need"),
-        ({"loss_opts": {"blank_idx": 7}}, "found blank_idx 7 for .*, needed one of it"),
+        ({"loss_opts": {}}, "missing option .input_type. of the loss"),
         (
-            {"loss_opts": {"blank_idx": 0}},
+            {"loss_opts": {"topology": "hmm", "input_type": "prob"}},
+            "option 'topology' of the loss .*: found 'hmm', need",
+        ),
+        (
+            {"loss_opts": {"blank_idx": 7, "input_type": "prob"}},
+            "found blank_idx 7 for .*, needed one of it",
+        ),
+        (
+            {"loss_opts": {"blank_idx": 0, "input_type": "prob"}},
             "found blank_idx 0 for target .*, needed the last, -1, or",
         ),
         ({"n_out": 9}, "found 9 outputs for target .*, needed 4, the last one for the blank"),

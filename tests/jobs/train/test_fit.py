@@ -148,7 +148,7 @@ def test_targets_that_are_too_long_for_a_transducer(
 ) -> None:
     encoder = {**CTC, "encoder": {"class": "copy", "from": "lstm"}}
     net = full_sum(encoder, labels=LABELS, embed=2, slow=2, readout=4, dropout=0.0)
-    net["output"]["loss_opts"] = {"topology": topology}
+    net["output"]["loss_opts"] = {"topology": topology, "input_type": "prob"}
     others = {"train_targets": with_long_targets(task, tmp_path, 2)}
     if needed is None:
         train(task, tmp_path, others, network=net)
