@@ -1,11 +1,13 @@
 """Run recipes up to their table of scores: Snakemake, with the recipes.
 
-Further options are Snakemake's: `returnn-lite run commands --cores 8 -n`.
+RECIPE is a name or a path; without any, those of config.yaml run. Further options are Snakemake's:
+`returnn-lite run commands --cores 8 -n`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -18,7 +20,6 @@ from workflows.load import load_recipes, recipe_files, recipe_names
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.usage = "returnn-lite run RECIPE ... [--all] [--store FOLDER] [--data FOLDER] [...]"
-    parser.add_argument("recipe", nargs="*", help="names or paths; else those of config.yaml")
     parser.add_argument(
         "--all",
         action="store_true",
@@ -36,8 +37,11 @@ def main(options: argparse.Namespace) -> int:
 
 def command_line(options: argparse.Namespace, known: settings.Settings) -> list[str]:
     """Return Snakemake's command line; what --config says of other keys stays."""
-    names = recipe_names(options.recipe) or list(known.recipes)
-    late = [word for word in options.rest if word in recipe_files()]
+    # Not told apart by argparse, which takes the value of Snakemake's first option for a recipe.
+    asked = list(itertools.takewhile(lambda word: not word.startswith("-"), options.rest))
+    names = recipe_names(asked) or list(known.recipes)
+    rest = options.rest[len(asked) :]
+    late = [word for word in rest if word in recipe_files()]
     if late:
         raise JobError(f"found {late[0]!r} behind an option, needed recipes before all options")
     recipes = load_recipes(names).values()
@@ -46,7 +50,10 @@ def command_line(options: argparse.Namespace, known: settings.Settings) -> list[
         values.append(f"store={_quoted(str(known.store))}")
     if options.data:
         values.append(f"data={_quoted(known.data)}")
-    rest = list(options.rest)
+    ways = {"recipes": "recipes as words", "store": "--store alone", "data": "--data alone"}
+    for key in (value.partition("=")[0] for value in values):
+        if twice := next((word for word in rest if word.startswith(f"{key}=")), None):
+            raise JobError(f"found --config {twice} beside our own, needed {ways[key]}")
     if "--config" in rest:
         at = rest.index("--config") + 1
         rest[at:at] = values

@@ -15,6 +15,8 @@ from workflows.cli.settings import settings
 if TYPE_CHECKING:
     from conftest import Toy
 
+COMMANDS = 'recipes=["commands"]'  # as config.yaml says
+
 
 def command(*arguments: str) -> list[str]:
     """Return the options of Snakemake for a command line."""
@@ -36,6 +38,8 @@ def command(*arguments: str) -> list[str]:
             ("tiny", "--store", "x", "--config", "a=b", "-n"),
             ["results/wer.txt", "--config", 'recipes=["tiny"]', 'store= "x" ', "a=b", "-n"],
         ),
+        (("--cores", "4"), ["results/wer.txt", "--cores", "4", "--config", COMMANDS]),
+        (("--all", "--config", "a=b"), ["all", "--config", COMMANDS, "a=b"]),
         (("tiny", "--all"), ["all", "--config", 'recipes=["tiny"]']),
     ],
 )
@@ -48,6 +52,19 @@ def test_options_that_are_not_ours_are_snakemakes(
 def test_a_recipe_behind_an_option_is_told() -> None:
     with pytest.raises(JobError, match="found 'fsdd' behind an option, needed recipes before"):
         command("tiny", "--cores", "4", "fsdd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tiny", "--config", "recipes=fsdd"), r"recipes=fsdd beside our own, needed recipes as w"),
+        (("--config", "recipes=fsdd"), r"recipes=fsdd beside our own, needed recipes as words"),
+        (("tiny", "--store", "a", "--config", "store=b"), r"store=b beside .*, needed --store alo"),
+    ],
+)
+def test_what_is_asked_for_in_two_ways_is_told(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(JobError, match=f"found --config {message}"):
+        command(*arguments)
 
 
 def test_a_run_from_another_folder(toy: Toy) -> None:
