@@ -47,12 +47,15 @@ class Beam:
         return self is other or (self.parent is not None and self.parent.descends_from(other))
 
     def source_in(self, ancestor: Beam) -> Any:
-        """Return int32 [batch, size]: the entry of an ancestor that each hypothesis continues."""
+        """Return int32 [batch, size]: the entry of an ancestor that each hypothesis continues.
+
+        Raises NetworkError where the other beam is none: it is that of another search.
+        """
         if self is ancestor:
             batch = tf.shape(self.scores)[0]
             return tf.tile(tf.range(self.size)[None, :], [batch, 1])
         if self.parent is None:
-            raise AssertionError(f"{self} does not descend from {ancestor}")
+            raise _of_two_searches(ancestor, self)
         if self.parent is ancestor:
             return self.source
         return tf.gather(self.parent.source_in(ancestor), self.source, batch_dims=1)
@@ -68,5 +71,9 @@ def latest(beams: list[Beam | None]) -> Beam | None:
     for beam in known:
         assert last is not None
         if not last.descends_from(beam):
-            raise NetworkError(f"found {beam} and {last}, needed those of one search; try 'decide'")
+            raise _of_two_searches(beam, last)
     return last
+
+
+def _of_two_searches(one: Beam, other: Beam) -> NetworkError:
+    return NetworkError(f"found {one} and {other}, needed those of one search; try 'decide'")

@@ -251,7 +251,12 @@ class Scope:
     def external(self, mode: Mode) -> list[Node]:
         """Return the layers outside of this scope that layers in it need."""
         found: dict[Node, None] = {}
-        for node in self.all_nodes():
+        nodes = list(self.all_nodes())
+        needed = {m for n in nodes for m in n.layer.needs(n, mode)}
+        for node in nodes:
+            # In a search, a target that nothing looks at need not be in the batch.
+            if mode.search and isinstance(node.layer, StepInput) and node not in needed:
+                continue
             for other in node.layer.needs(node, mode):
                 if not self.contains(other):
                     found[other] = None

@@ -209,8 +209,7 @@ class Steps:
         for node, name in first:
             new["states"][node, name] = self._new_state(step, node, name, beam, first, lengths)
         for node, value in values.items():
-            value = value.in_beam(beam if node in self.placement.beamed else None)
-            value = value.ordered(template_of(node).dims)
+            value = self._at_end(node, value, beam).ordered(template_of(node).dims)
             new["arrays"][node] = state["arrays"][node].write(index, value.tensor)
         if self.choices:
             assert beam is not None and start is not None and search is not None
@@ -224,6 +223,17 @@ class Steps:
             assert search is not None
             new.update(self._ended(step, state, search, start, beam))
         return new
+
+    def _at_end(self, node: Node, value: Data, beam: Beam | None) -> Data:
+        """Return an output or a state for the hypotheses at the end of the step."""
+        if node in self.placement.beamed:
+            return value.in_beam(beam)
+        if value.beam is not None:
+            raise Site(node).error(
+                f"found {value.beam} of another search in the steps of {self.loop.node}, needed "
+                "none; try 'decide' before that loop, and no search in it"
+            )
+        return value
 
     def _done(self, search: Search) -> Any:
         """Return bool [batch]: which sequences are complete in all hypotheses before the step.
@@ -264,7 +274,7 @@ class Steps:
             same = name not in ("output", BEFORE)
             value = step.state(node, name) if same else step.value(node)
         like = first[node, name]
-        value = value.in_beam(beam if node in self.placement.beamed else None)
+        value = self._at_end(node, value, beam)
         if self.streams or (name != "output" and "final_state" in node.resolved):
             value = self._held(step, value, step.state(node, name), lengths)
         tensor = value.ordered(like.dims).tensor

@@ -20,6 +20,7 @@ from models import (
 from searched import Choices, Searched, frames_net
 
 from recipes.networks import hard_attention, segmental
+from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
 LABELS = 3
@@ -239,6 +240,60 @@ def test_states_of_a_complete_sequence_stay_with_their_hypotheses() -> None:
     alone = run(network, {"data": (data[1:, :2], [2])})["last"].canonical()
     assert len(np.unique(alone, axis=0)) > 2
     np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+# -- a search in the loop of another
+
+
+def _nested(source: str = "base:scores", **more: Net) -> Network:
+    """Return a decoder that searches for `inner` besides, which has the same target."""
+    net, unit = _attention()[0], _attention()[0]["output"]["unit"]
+    inner = frames_net(LABELS, beam_size=2).scope.layers["output"]
+    unit["inner"] = {**inner, "from": source}
+    unit["inner"]["unit"]["output"]["target"] = "classes"
+    net["scores"] = {**SCORES, "from": "encoder", "n_out": LABELS}
+    net["output"]["unit"] = unit | more
+    streams = {"data": {"dim": FEATURES}, "classes": {"dim": LABELS, "sparse": True}}
+    network = Network(net, extern_data=streams, search=True, outputs=["output", "output/x"])
+    random_parameters(network)
+    return network
+
+
+def test_a_search_in_the_loop_of_another_needs_a_decision() -> None:
+    batch = {"data": dense([3, 2], FEATURES)}
+    x: Net = {"class": "length", "is_output_layer": True}
+    decided = {"best": {"class": "decide", "from": "inner"}, "x": {**x, "from": "best"}}
+    # What both have as a target need not be there.
+    out = run(_nested(**decided), batch, with_losses=False)
+    assert out["output/x"].canonical().reshape(2, -1)[:, 0].tolist() == [3, 2]
+    text = "found beam .*, needed those of one search; try 'decide'"
+    with pytest.raises(NetworkError, match=text):
+        both = {"class": "combine", "kind": "add", "from": ["inner", "output"]}
+        run(_nested(x={**both, "is_output_layer": True}), batch, with_losses=False)
+    now: Net = {"class": "eval", "from": ["base:scores", ":i"]}
+    now["eval"] = "source(0) - tf.cast(source(1), tf.float32)"
+    with pytest.raises(
+        NetworkError, match=r"found beam .* of another search in the steps of output"
+    ):
+        run(_nested("now", **decided, now=now), batch, with_losses=False)
+
+
+def test_a_loop_over_hypotheses_needs_a_decision() -> None:
+    net = _rna()[0]
+    unit: Net = {
+        "output": {"class": "linear", "n_out": 2, "from": ["data:source", "prev:output"]},
+    }
+    net["e"] = {"class": "linear", "activation": None, "n_out": 2, "from": "output"}
+    net["loop"] = {"class": "rec", "from": "e", "unit": unit}
+    streams = {"data": {"dim": FEATURES}, "alignment": {"dim": 3, "sparse": True}}
+    batch = {"data": dense([3, 2], FEATURES)}
+    network = Network(net, extern_data=streams, search=True, outputs=["loop"])
+    with pytest.raises(NetworkError, match=r"found beam .* of another search .*; try 'decide' be"):
+        run(network, batch, with_losses=False)
+    net["best"] = {"class": "decide", "from": "output"}
+    net["e"]["from"] = "best"
+    network = Network(net, extern_data=streams, search=True, outputs=["loop"])
+    assert run(network, batch, with_losses=False)["loop"].canonical().shape == (2, 3, 2)
 
 
 # -- hypotheses with equal labels
