@@ -48,12 +48,13 @@ def typed(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
 
 def _shaped(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
     """Return the template with the dims that shape and the axes say."""
-    dims = [d for d in x.dims if d is not BATCH]
+    dims = [d for d in x.dims if d.kind != "batch"]
     if "shape" in opts:
         dims = _dims(site, x, list(opts["shape"]))
-    batch = opts.get("batch_dim_axis", 0 if x.has_batch else None)
+    # The frames of all sequences, or chunks of them, may take the place of the batch.
+    batch = opts.get("batch_dim_axis", 0 if x.batch_dim is not None else None)
     if batch is not None:
-        dims.insert(batch, BATCH)
+        dims.insert(batch, x.batch_dim or BATCH)
     time, feature = next_time(dims), None
     if x.sparse_dim is None and dims and dims[-1].size is not None:
         feature = dims[-1]
@@ -76,7 +77,7 @@ def _at(site: Site, dims: list[Dim], opts: Mapping[str, Any], key: str) -> Dim |
 
 def _dims(site: Site, x: Data, shape: list[int | None]) -> list[Dim]:
     """Return a dim for each size: one of x that is not taken yet, else a new one."""
-    free = [d for d in x.dims if d is not BATCH]
+    free = [d for d in x.dims if d.kind != "batch"]
     found: list[Dim] = []
     for place, size in enumerate(shape):
         same = next((d for d in free if d.size == size), None)

@@ -134,10 +134,15 @@ class Criterion:
             lengths = lengths * size if size else run.lengths_of(of.time_dim, of.beam)
         elif not out.has_batch:
             lengths = lengths / tf.cast(run.batch, tf.float32)
-            if of.time_dim is not None and run.pads(of, of.time_dim):
-                frames = tf.reduce_sum(run.lengths[of.time_dim].tensor)
-                lengths = lengths * tf.cast(frames, tf.float32)
+            lengths = lengths * tf.cast(self._entries(run, of), tf.float32)
         return sequence_sums(run, replace(out, dims=(BATCH,), time_dim=None, tensor=lengths))
+
+    def _entries(self, run: Run, of: Data) -> Any:
+        """Return how many entries data have in what takes the place of the batch, or 1."""
+        if of.time_dim is not None and run.pads(of, of.time_dim):
+            return tf.reduce_sum(run.lengths[of.time_dim].tensor)
+        batch = of.batch_dim
+        return 1 if batch is None else tf.shape(of.tensor)[of.axis(batch)]
 
 
 _registry: dict[str, type[Criterion]] = {}
