@@ -255,17 +255,59 @@ class PostfixInTime(Layer):
         new = axis.padded(0, self.repeat)
         number = 0 if isinstance(self.postfix, str) else self.postfix
         y = lengthened(site, x, axis, new, 0, self.repeat, number)
-        if not isinstance(self.postfix, str):
-            return site.as_output(y)
-        postfix, y = common([site.ref("postfix"), y])
-        behind = tf.range(tf.shape(y.tensor)[y.axis(new)])
-        shape = [-1 if d is new else 1 for d in y.dims]
-        end: Any = axis.size
-        if axis.dynamic:
-            end = site.run.lengths_of(axis, y.beam)
-            end = tf.reshape(end, [-1 if d is BATCH else 1 for d in y.dims])
-        tensor = tf.where(tf.reshape(behind, shape) >= end, postfix.tensor, y.tensor)
-        return site.as_output(replace(y, tensor=tensor))
+        if isinstance(self.postfix, str):
+            y = _ending(site, y, axis, new, site.ref("postfix"))
+        return site.as_output(y)
+
+
+def _ending(site: Site, y: Data, axis: Dim, new: Dim, postfix: Data) -> Data:
+    """Return y, whose longer dim is a new one, with other data behind the ends of the old one."""
+    postfix, y = common([postfix, y])
+    behind = tf.range(tf.shape(y.tensor)[y.axis(new)])
+    shape = [-1 if d is new else 1 for d in y.dims]
+    end: Any = axis.size
+    if axis.dynamic:
+        end = site.run.lengths_of(axis, y.beam)
+        end = tf.reshape(end, [-1 if d is BATCH else 1 for d in y.dims])
+    tensor = tf.where(tf.reshape(behind, shape) >= end, postfix.tensor, y.tensor)
+    return replace(y, tensor=tensor)
+
+
+@register("addonehot")
+@dataclass(frozen=True, kw_only=True)
+class AddOneHot(Layer):
+    """The vector of a class behind the end of each sequence: one at its position, zero elsewhere.
+
+    in: float [batch, time, vocab_size], such as probabilities. repeat: how many of them. A layer of
+    published configs; it is not in RETURNN.
+    """
+
+    vocab_size: int = 30000
+    position: int = 0
+    repeat: int = 1
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the longer time dim."""
+        x = site.source
+        axis = site.axis_of("T", x)
+        if x.feature_dim is None or x.feature_size != self.vocab_size:
+            raise site.error(f"found source {x}, needed vocab_size {self.vocab_size} features")
+        if self.repeat < 0 or not 0 <= self.position < self.vocab_size:
+            raise site.error(
+                f"found position {self.position} and repeat {self.repeat}, needed one of "
+                f"{self.vocab_size} classes, and 0 or more"
+            )
+        return x.renamed(axis, axis.padded(0, self.repeat))
+
+    def call(self, site: Site) -> Data:
+        """Return the longer sequences."""
+        x = site.source
+        axis = site.axis_of("T", x)
+        new = axis.padded(0, self.repeat)
+        y = lengthened(site, x, axis, new, 0, self.repeat, 0)
+        vector = tf.one_hot(self.position, self.vocab_size, dtype=x.tensor.dtype)
+        vector = Data(name="one", dims=(x.feature,), feature_dim=x.feature, tensor=vector)
+        return site.as_output(_ending(site, y, axis, new, vector))
 
 
 @register("shift_axis")

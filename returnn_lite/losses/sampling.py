@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import numpy as np
+from typing import Any, ClassVar
 
 from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError
@@ -13,6 +11,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.losses.base import Criterion, Given, Parts, register
 from returnn_lite.losses.framewise import aligned, check_sizes, frames_of, wrong_labels
 from returnn_lite.random import uniform
+from returnn_lite.sampling import Sampler, draw, noise_size, sampled_scores
 from returnn_lite.site import Site
 
 
@@ -31,7 +30,7 @@ class SamplingLoss(Criterion):
 
     of_input: ClassVar[bool] = True
     num_sampled: int = 128
-    sampler: Literal["uniform", "log_uniform"] = "log_uniform"
+    sampler: Sampler = "log_uniform"
     nce_loss: bool = False
     use_full_softmax: bool = False
     remove_accidental_hits: bool | None = None
@@ -71,47 +70,24 @@ class SamplingLoss(Criterion):
         size = out.feature_size
         flat = tf.reshape(x.tensor, [-1, x.feature_size])
         labels = tf.cast(tf.reshape(target.tensor, [-1]), tf.int32)
-        classes, expected = self._draw(given, size)
-        log_q = tf.math.log(expected)
-        of_label = tf.reduce_sum(flat * tf.gather(weights, labels), axis=1)
-        of_label += tf.gather(bias - log_q, labels)
-        of_samples = tf.matmul(flat, tf.gather(weights, classes), transpose_b=True)
-        of_samples += tf.gather(bias - log_q, classes)
+        drawn = self._draw(given, size)
         remove = self.remove_accidental_hits
-        if remove if remove is not None else not self.nce_loss:
-            hits = labels[:, None] == classes[None, :]
-            of_samples = tf.where(hits, of_samples.dtype.min, of_samples)
+        remove = remove if remove is not None else not self.nce_loss
+        scores = sampled_scores(flat, labels, (weights, bias), drawn, without_hits=remove)
         if self.nce_loss:
-            scores = tf.concat([of_label[:, None], of_samples], axis=1) - self.nce_log_norm_term
             true = tf.one_hot(tf.zeros_like(labels), self.num_sampled + 1)
+            scores -= self.nce_log_norm_term
             value = tf.nn.sigmoid_cross_entropy_with_logits(true, scores)
             value = tf.reduce_sum(value, axis=1)
         else:
-            scores = tf.concat([of_label[:, None], of_samples], axis=1)
-            value = tf.reduce_logsumexp(scores, axis=1) - of_label
+            value = tf.reduce_logsumexp(scores, axis=1) - scores[:, 0]
         return tf.reshape(value, tf.shape(target.tensor))
 
     def _draw(self, given: Given, size: int) -> tuple[Any, Any]:
-        """Return int32 [num_sampled] classes; [size], how often each is expected among them.
-
-        Those are the first different ones in a row of draws: each class comes after a time with an
-        exponential distribution, of mean one over its share. Between two new classes old ones are
-        drawn, how many of them has a geometric distribution.
-        """
-        count, shares = self.num_sampled, np.full(size, 1.0 / size)
-        if self.sampler == "log_uniform":
-            shares = np.diff(np.log(np.arange(1, size + 2))) / np.log(size + 1)
-        noise = uniform([size + count], given.run.rng(f"{given.node.path}/sampling"))
-        # In the middle of the intervals of a float32 in [0, 1), so that no logarithm is infinite.
-        waits = -tf.math.log(tf.cast(noise, tf.float64) + 2.0**-24)
-        _, classes = tf.math.top_k(-waits[:size] / shares, count)
-        known = tf.cumsum(tf.gather(shares, classes))[:-1]
-        old = tf.floor(waits[size + 1 :] / -tf.math.log(known))
-        draws = tf.reduce_sum(old) + count
-        expected = tf.where(
-            draws > count, -tf.math.expm1(draws * np.log1p(-shares)), count * shares
-        )
-        return classes, tf.cast(expected, tf.float32)
+        """Return int32 [num_sampled] classes; [size], how often each is expected among them."""
+        seed = given.run.rng(f"{given.node.path}/sampling")
+        noise = uniform([noise_size(size, self.num_sampled)], seed)
+        return draw(self.sampler, size, self.num_sampled, noise)
 
 
 def _affine(given: Given, out: Data) -> tuple[Any, Any, Data]:

@@ -8,12 +8,20 @@ WHOLE_NUMBERS = (
     *("range_in_axis", "range_from_length", "search_sorted", "train_flag", "constant"),
     # Complex numbers: what has a real output is made of them.
     *("stft", "stft_channels", "stft_resolutions"),
-    *("choice_beams", "beam_scores", "edit_distance", "optimal_completions", "forced_align"),
+    *(
+        "sampling",
+        "choice_beams",
+        "beam_scores",
+        "edit_distance",
+        "optimal_completions",
+        "forced_align",
+    ),
     *("align_scores", "pixels", "ranked", "beamed", "split_beam"),
 )
 WITHOUT_BATCH = (
     *("accumulate_mean", "relative_encoding", "random", "rand_int"),
     *("flatten_batch", "flatten_time", "merge_batch", "time_chunking", "chunked"),
+    *("sampling", "sampled_logits"),
 )
 # In a loop: layers of one step, and layers over a sequence that differs from step to step.
 OF_A_STEP = (
@@ -46,7 +54,8 @@ OF_A_SEQUENCE = (
     *("gather_fixed", "gather_nd", "slice_nd", "slice_nd_open", "split_dims", "split_time"),
     *("search_sorted", "merge_dims", "merge_time", "merge_order", "combine_dims", "squeeze"),
     *("expand_dims", "swap_axes", "transpose", "slice", "slice_time", "pad", "pad_time"),
-    *("pad_mirror", "prefix_in_time", "postfix_in_time", "shift_axis", "window", "window_stride"),
+    *("pad_mirror", "prefix_in_time", "postfix_in_time", "addonehot", "shift_axis", "window"),
+    *("window_stride", "hmm_factorization"),
     *("cumsum", "cumsum_features", "reduce", "reduce_max", "reduce_arg", "reduce_keep", "top_k"),
     *("scaled_grad", "tile", "name_axis", "reverse_sequence"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),

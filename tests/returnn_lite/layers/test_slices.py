@@ -126,6 +126,14 @@ def test_derived_dims_are_the_same_for_the_same_operation() -> None:
     assert [time.padded(1, 0).name, time.padded(0, -2).name] == ["1+time", "time-2"]
 
 
+def test_a_class_behind_the_end() -> None:
+    layer = {"class": "addonehot", "vocab_size": 4, "position": 2, "repeat": 2, "from": "data"}
+    end = np.array([[0.0, 0.0, 1.0, 0.0]] * 2)
+    same(rows(layer), [np.concatenate([x, end]) for x in sequences()])
+    fails({**layer, "vocab_size": 5}, "found source .*, needed vocab_size 5 features")
+    fails({**layer, "position": 4}, "found position 4 and repeat 2, needed one of 4 classes")
+
+
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
