@@ -220,3 +220,44 @@ class DotAttention(Layer):
         weights = replace(energy, tensor=tf.nn.softmax(scaled, axis=energy.axis(time)))
         names = {base_time: time}
         return contract(site, weights, base, names=names, over=[time], out=site.node.out)
+
+
+@register("gauss_weighting")
+@dataclass(frozen=True, kw_only=True)
+class GaussWeighting(Layer):
+    """exp(-(t - p)^2 / (2 std^2)) of window_size frames t, around a position p.
+
+    They are the frames that slice_nd has of that size, with the start max(p - window_size // 2, 0)
+    (Luong et al., 2015, equation 10). in: float [..., 1], the position; out: float [...,
+    window_size, 1]. n_out: 1, for the reader. A layer of published configs; it is not in RETURNN.
+    """
+
+    window_size: int
+    std: float
+    n_out: int = 1
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the window."""
+        x = site.source
+        if x.feature_dim is None or x.feature_size != 1 or self.n_out != 1:
+            raise site.error(f"found source {x} and n_out {self.n_out}, needed one feature, and 1")
+        if self.window_size < 1 or self.std <= 0:
+            raise site.error(
+                f"found window_size {self.window_size} and std {self.std}, needed 1 or more, and "
+                "more than 0"
+            )
+        return self._out(site, x)
+
+    def _out(self, site: Site, x: Data) -> Data:
+        window = site.node.dim("spatial", "window", self.window_size)
+        rest = [d for d in x.dims if d is not x.feature_dim]
+        return replace(x, dims=(*rest, window, x.feature), time_dim=window, tensor=None)
+
+    def call(self, site: Site) -> Data:
+        """Return the weights."""
+        x = site.source
+        x = x.last(x.feature)
+        start = tf.floor(tf.maximum(x.tensor - float(self.window_size // 2), 0.0))
+        frames = start + tf.range(self.window_size, dtype=x.tensor.dtype)
+        tensor = tf.exp(tf.square(frames - x.tensor) / (-2.0 * self.std**2))
+        return site.as_output(replace(self._out(site, x), tensor=tensor[..., None]))

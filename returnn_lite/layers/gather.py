@@ -194,12 +194,26 @@ class ScatterNd(Layer):
         return site.as_output(replace(x, dims=dims, beam=beam, tensor=tensor))
 
 
+def _position(x: Data) -> Data:
+    """Return whole numbers; of floats those towards zero, without a dim of one feature."""
+    if not x.dtype.startswith("float"):
+        return x
+    feature, tensor = x.feature_dim, x.tensor
+    dims = tuple(d for d in x.dims if d is not feature or d.size != 1)
+    if tensor is not None:
+        axes = [x.axis(d) for d in x.dims if d not in dims]
+        tensor = tf.cast(tf.squeeze(tensor, axes) if axes else tensor, tf.int32)
+    feature = feature if feature in dims else None
+    return replace(x, dims=dims, feature_dim=feature, dtype="int32", tensor=tensor)
+
+
 @register("slice_nd")
 @dataclass(frozen=True, kw_only=True)
 class SliceNd(Layer):
     """Consecutive entries of a dim from a start on, 0 where there are none.
 
-    start: a number, or a layer of whole numbers, whose dims the output has, too. size: how many: a
+    start: a number, or a layer of whole numbers, whose dims the output has, too; floats, as of a
+    position that a layer predicts, may have one feature, and are cut to whole numbers. size: a
     number, a layer [batch], or None for all to the end, but at least min_size. out_spatial_dim: a
     Dim by which others may name the new dim.
     """
@@ -236,10 +250,12 @@ class SliceNd(Layer):
         before = max(x.axis(axis) - len(shared), 0)
         dims = (*shared, *own[:before], *(d for d in start.dims if d not in shared), new)
         dims = (*dims, *own[before:])
-        # As gather: what replaces time is the time of the start, else the new dim.
+        # As gather: what replaces time is the time of the start, else the new dim; also one of fixed
+        # size, as published networks of local attention need it, but not RETURNN as it is now.
         time = x.time_dim
         if time is axis or time is None:
-            time = start.time_dim or (new if new.dynamic or time is None else next_time(dims))
+            dynamic = None if new.dynamic or time is None else next_time(dims)
+            time = start.time_dim or dynamic or new
         feature = x.feature_dim
         if feature is axis:
             feature = next_feature(dims, time)
@@ -247,7 +263,7 @@ class SliceNd(Layer):
 
     def _start(self, site: Site) -> Data:
         if isinstance(self.start, str):
-            return site.ref("start")
+            return _position(site.ref("start"))
         tensor = None if site.frame is None else tf.constant(self.start or 0)
         return Data(name="start", dims=(), dtype="int32", tensor=tensor)
 

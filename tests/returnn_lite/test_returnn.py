@@ -164,7 +164,9 @@ def sums_and_gradients(network: Network, data: Batch, *, train: bool) -> dict[st
 WITHOUT_RETURNN = {
     **dict.fromkeys(["name_axis", "reverse_sequence"], "was in a setup's own RETURNN"),
     **dict.fromkeys(["hmm_factorization", "addonehot"], "was in a setup's own RETURNN"),
-    **dict.fromkeys(["sampling", "sampled_logits"], "was in a setup's own RETURNN"),
+    **dict.fromkeys(
+        ["sampling", "sampled_logits", "gauss_weighting"], "was in a setup's own RETURNN"
+    ),
     **dict.fromkeys(["random", "rand_int", "spec_augment", "vtlp"], "draws other numbers"),
     "dynamic_depthwise_conv": "is not in RETURNN",
     "get_beamed_layer": "was in a setup's own RETURNN",

@@ -298,6 +298,7 @@ CASES: dict[str, Net] = {
         "prev_outputs": "mean",
         "n_out": 3,
     },
+    "gauss_weighting": {"class": "gauss_weighting", "window_size": 3, "std": 1.5, "from": "column"},
     "sampling": {"class": "sampling", "num_sampled": 2, "from": "data:classes"},
     "sampled_logits": {
         "class": "sampled_logits",

@@ -71,6 +71,34 @@ def test_keys_that_are_the_values(moved: bool) -> None:
         make({"output": {**layer, "n_out": 6, "from": "data"}})
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_window_around_a_predicted_position(moved: bool) -> None:
+    # As in the published configs of local attention.
+    unit: dict[str, Any] = {
+        "step": {**LINEAR, "activation": "softplus", "n_out": 1, "from": "data:source"},
+        "p": {"class": "combine", "kind": "add", "from": ["step", "prev:p"]},
+        "start": {"class": "eval", "from": "p", "eval": "tf.maximum(0.0, source(0) - 1)"},
+        "gauss": {"class": "gauss_weighting", "window_size": 3, "std": 2.0, "from": "p"},
+        "frames": {"class": "slice_nd", "from": "base:data", "start": "start", "size": 3},
+        "output": {"class": "generic_attention", "weights": "gauss", "base": "frames"},
+    }
+    unit["gauss"]["n_out"] = 1
+    rec = {"class": "rec", "from": "data:other", "unit": unit, "optimize_move_layers_out": moved}
+    network = make({"output": rec})
+    random_parameters(network)
+    p = network.get_params()
+    data, other = dense(LENGTHS, 4), dense([3, 2], 3, seed=1)
+    found = run(network, {"data": data, "other": other})["output"].canonical()
+    for x, n, words, steps, y in zip(*data, *other, found, strict=True):
+        jumps = words @ p["output/rec/step/W"] + p["output/rec/step/b"]
+        places = np.cumsum(np.log1p(np.exp(jumps[:, 0])))
+        for place, out in zip(places[:steps], y, strict=False):
+            frames = int(max(place - 1, 0)) + np.arange(3)
+            weights = np.exp(-((frames - place) ** 2) / 8.0)
+            needed = sum((w * x[t] for w, t in zip(weights, frames, strict=True) if t < n), 0.0)
+            np.testing.assert_allclose(out, needed * np.ones(4), rtol=1e-4, atol=1e-6)
+
+
 def test_additive_attention_is_its_formula() -> None:
     net = {
         "energy": {**LINEAR, "n_out": 2, "from": "data"},
