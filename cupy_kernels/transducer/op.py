@@ -74,9 +74,9 @@ def transducer_loss(
     workers = thread_count(threads)
     if use_reference(targets):
         options: dict[str, Any] = {"blank": blank, "topology": topology}
-        loss, grad = reference.transducer_loss(log_probs, *targets.arrays, **options)
-        loss = loss.astype(np.float32)
-        return check.settled(np, loss, infeasible), grad.astype(np.float32)
+        found = reference.transducer_loss(log_probs, *targets.arrays, **options)
+        loss, grad = (x.astype(np.float32) for x in found)
+        return check.settled(np, loss, infeasible), grad
     scores = pick(targets, log_probs, blank, workers)
     loss, grads = full_sum(targets, scores, workers)
     grad = targets.xp.zeros(log_probs.shape, np.float32)  # of numpy: no page is touched yet

@@ -250,8 +250,8 @@ class SliceNd(Layer):
         before = max(x.axis(axis) - len(shared), 0)
         dims = (*shared, *own[:before], *(d for d in start.dims if d not in shared), new)
         dims = (*dims, *own[before:])
-        # As gather: what replaces time is the time of the start, else the new dim; also one of fixed
-        # size, as published networks of local attention need it, but not RETURNN as it is now.
+        # As gather: what replaces time is the time of the start, else the new dim; also one of a
+        # fixed size, as published networks of local attention need it, but not RETURNN as it is.
         time = x.time_dim
         if time is axis or time is None:
             dynamic = None if new.dynamic or time is None else next_time(dims)
