@@ -180,9 +180,12 @@ class Combine(_Combined):
 
     kind: add, sub, mul, truediv, floordiv, mod, pow, average, maximum, minimum, logical_and,
     logical_or, logical_xor, squared_difference, logaddexp, or eval with an expression, see `Eval`.
+    eval_for_output_loss: whether the sources, such as fast_bw, have losses, of which the expression
+    makes that of this layer, for the loss via_layer.
     """
 
     kind: str
+    eval_for_output_loss: bool = False
 
     @property
     def _name(self) -> str:
@@ -197,6 +200,30 @@ class Combine(_Combined):
             raise Site(node).error(
                 f"found kind {self.kind!r}, needed 'eval' and an expression in 'eval', or neither"
             )
+
+        if self.eval_for_output_loss:
+            self._check_losses(node)
+
+    def _check_losses(self, node: Any) -> None:
+        """Raise NetworkError where there are not the losses of all sources, and an expression."""
+        if self.kind != "eval":
+            raise Site(node).error(f"found eval_for_output_loss for kind {self.kind!r}, not 'eval'")
+        for source in node.sources:
+            given = getattr(source.layer, "eval_for_output_loss", False)
+            if source.layer.layer_class != "fast_bw" and not given:
+                raise Site(node).error(
+                    f"found eval_for_output_loss for {source}, which has no loss, needed fast_bw"
+                )
+
+    def call(self, site: Site) -> Data:
+        """Return the result, and keep the loss where there is one."""
+        if self.eval_for_output_loss:
+            frame, sources = site.frame, site.node.sources
+            assert frame is not None
+            losses = [frame.hidden(n, n, "loss") for n in sources]
+            tensor = evaluated(site, self.eval, self.eval_locals, losses, losses[0])
+            site.set_state("loss", replace(losses[0], tensor=tensor))
+        return super().call(site)
 
     def combined(self, site: Site, datas: list[Data], out: Data) -> Any:
         """Return the tensor, with the dims of out."""

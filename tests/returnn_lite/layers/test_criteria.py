@@ -69,6 +69,34 @@ def test_a_loss_via_posteriors_has_their_gradient() -> None:
         np.testing.assert_allclose(8 * found[key.replace("output", "probs")], 4 * g, atol=1e-5)
 
 
+def test_a_loss_via_combined_posteriors_is_that_combination() -> None:
+    mean = "0.25 * source(0) + 0.75 * source(1)"
+    combine: Net = {"class": "combine", "kind": "eval", "eval": mean, "from": ["one", "other"]}
+    net: Net = {
+        "probs": {"class": "softmax", "from": "data", "n_out": 3},
+        "one": {**BW, "from": "probs", "input_type": "prob"},
+        "other": {**BW, "from": "probs", "input_type": "prob", "am_scale": 0.5},
+        "bw": {**combine, "eval_for_output_loss": True},
+        "output": {"class": "copy", "from": "probs", "loss": "via_layer"},
+    }
+    batch, values = {"data": dense(LENGTHS, 3), "labels": LABELS}, {}
+    for layer in ("one", "other", "bw"):
+        net["output"]["loss_opts"] = {"align_layer": layer}
+        network = Network(net, extern_data=STREAMS)
+        if not values:
+            params = random_parameters(network)
+        network.set_params(params)
+        values[layer] = run(network, batch).losses["output"].value
+    needed = 0.25 * values["one"] + 0.75 * values["other"]
+    np.testing.assert_allclose(values["bw"], needed, rtol=1e-5)
+    for opts, text in (
+        ({"kind": "add", "eval": None}, "found eval_for_output_loss for kind 'add', not 'eval'"),
+        ({"from": ["one", "probs"]}, r"for probs \(softmax\), which has no loss, needed fast_bw"),
+    ):
+        with pytest.raises(NetworkError, match=text):
+            Network({**net, "bw": {**net["bw"], **opts}}, extern_data=STREAMS)
+
+
 def test_losses_by_frame_and_by_sequence() -> None:
     net: Net = {
         "probs": {"class": "softmax", "from": "data", "n_out": 3},
