@@ -67,14 +67,13 @@ def transducer_loss(
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
-    targets = check_log_probs(
-        "transducer_loss", log_probs, frames, labels, label_lengths, blank, topology
-    )
-    check.infeasible_option("transducer_loss", infeasible)
+    where = "transducer_loss"
+    targets = check_log_probs(where, log_probs, frames, labels, label_lengths, blank, topology)
+    check.infeasible_option(where, infeasible)
     workers = thread_count(threads)
     if use_reference(targets):
-        options: dict[str, Any] = {"blank": blank, "topology": topology}
-        found = reference.transducer_loss(log_probs, *targets.arrays, **options)
+        arrays = (log_probs, *targets.arrays)
+        found = reference.transducer_loss(*arrays, blank=blank, topology=topology)
         loss, grad = (x.astype(np.float32) for x in found)
         return check.settled(np, loss, infeasible), grad
     scores = pick(targets, log_probs, blank, workers)
