@@ -65,7 +65,8 @@ def _lengths(batch: int, longest: int, step: int, *, ragged: bool) -> Any:
 def parameters(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Return parameters that depend on their names alone.
 
-    Distributions of labels have some entropy, as after training, and nothing ends a search early.
+    Distributions of labels have some entropy, and a transducer emits a label in one of some frames,
+    as after training; nothing ends a search early.
     """
     found = {}
     for path, shape in shapes.items():
@@ -79,7 +80,7 @@ def parameters(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         if name == "output_prob/b":
             values[0] = -100
         if name == "emit_prob0/b":
-            values += 2
+            values -= 1
         found[path] = values.astype(np.float32)
     return found
 
