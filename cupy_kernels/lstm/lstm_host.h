@@ -40,9 +40,9 @@ struct Active {
   index_t size() const { return (index_t)sequence.size(); }
 };
 
-// Frames that a product with the input's weights takes at once, so that these are not fetched
-// anew for the few rows of a small batch.
-DEVICE index_t frames_at_once(index_t batch) { return batch && batch < 30 ? 30 / batch : 1; }
+// Frames that a product with the input's weights takes at once: these do not stay in the nearer
+// caches, so that for fewer rows they would be fetched anew too often.
+DEVICE index_t frames_at_once(index_t batch) { return batch && batch < 240 ? 240 / batch : 1; }
 
 DEVICE void fill_zero(float* x, index_t count) { memset(x, 0, count * sizeof(float)); }
 
