@@ -76,6 +76,10 @@ class Layer:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}
 
+    def product_size(self, site: Site) -> int | None:
+        """Return the size of the product of the sources with weights, see `rec.products`."""
+        return None
+
     def begins_as(self, node: Node) -> Node:
         """Return the layer whose initial_output is that of this one: of a network, its output."""
         return node

@@ -67,6 +67,10 @@ class Linear(Layer):
     def _bias(self, site: Site) -> Any:
         return site.param("b", (), None) if self.with_bias else None
 
+    def product_size(self, site: Site) -> int:
+        """Return n_out."""
+        return int(site.node.shapes["W"][0 if self.use_transposed_weights else 1])
+
     def vectors(self, site: Site) -> Any:
         """Return float [in, n_out]: the output for every label of sparse input."""
         w, bias = self._weights(site), self._bias(site)
@@ -74,12 +78,11 @@ class Linear(Layer):
 
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
-        size = site.node.shapes["W"][0 if self.use_transposed_weights else 1]
         bias = self._bias(site)
         y = product(site, lambda: self._weights(site))
         if y is None:
             x = site.source
-            out = x.with_feature(site.feature(size))
+            out = x.with_feature(site.feature(self.product_size(site)))
             y = replace(out, tensor=affine_of_rows(site, x, self._weights(site), bias))
         elif bias is not None:
             y = replace(y, tensor=y.tensor + bias)

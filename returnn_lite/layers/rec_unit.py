@@ -170,6 +170,11 @@ class Recurrent(Layer):
         """Return how many weights there are."""
         return sum(math.prod(shape) for shape in site.node.shapes.values())
 
+    def product_size(self, site: Site) -> int | None:
+        """Return how much enters a step, where that is a product."""
+        made = cell_of(site.node).input_weights(self._params(site))
+        return int(made[0].shape[-1]) if made is not None and self.steps(site.node) else None
+
     def _projected(self, site: Site) -> Any:
         """Return what enters a step, where a part of it is made before the loop; else None."""
         cell = cell_of(site.node)

@@ -62,7 +62,12 @@ def masked_rows(site: Site, x: Data, weights: int) -> MaskedRows | None:
     mask = frame.value(owner.refs["mask"][0])
     if mask.dims != (BATCH,) or latest([mask.beam, x.beam]) is not x.beam:
         return None
-    return MaskedRows(tf.cast(tf.where(mask.in_beam(x.beam).tensor), tf.int32))
+    return true_rows(mask.in_beam(x.beam).tensor)
+
+
+def true_rows(mask: Any) -> MaskedRows:
+    """Return the rows for which a mask, bool [batch], is true."""
+    return MaskedRows(tf.cast(tf.where(mask), tf.int32))
 
 
 def affine_of_rows(site: Site, x: Data, weights: Any, bias: Any | None) -> Any:

@@ -3,8 +3,9 @@
 A linear layer of several inputs is a sum of products, one for each of them. In a search most of
 them need not be made for each hypothesis in each step: what is known before the loop is multiplied
 there, for all steps at once and without hypotheses; a mean of frames, as of attention, times
-weights is the mean of the frames times weights, which are made before the loop, too; and vectors of
-labels times weights are rows of a table of all labels.
+weights is the mean of the frames times weights, which are made before the loop, too; vectors of
+labels times weights are rows of a table of all labels; and of the output of a masked_computation,
+the product is held as the output is, and made anew for the hypotheses alone whose mask is true.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from returnn_lite.layers.attention import GenericAttention, attended
 from returnn_lite.layers.split_merge import MergeDims
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.masked_rows import affine_of_rows
+from returnn_lite.rec import masked_rows
+from returnn_lite.rec.masked_rows import affine_of_rows, true_rows
 
 if TYPE_CHECKING:
+    from returnn_lite.rec.placement import Placement
     from returnn_lite.site import Site
 
 # The state with the output of a layer after the step before: the weights of a mean, or labels.
@@ -85,6 +88,32 @@ def made_of(node: Node) -> tuple[Node, Any] | None:
     return labels, _classes(template_of(labels))
 
 
+def held_products(node: Node) -> dict[str, Node]:
+    """Return the sources of a layer in a loop whose products it holds, by the name of the state."""
+    scope = node.loop.scope if node.loop is not None else None
+    sources = node.sources if node.scope is scope else []
+    return {
+        _held_name(i): n
+        for i, n in enumerate(sources)
+        if n.scope is scope and "mask" in n.refs and n.layer.steps(n)
+    }
+
+
+def first_products(site: Site, placement: Placement) -> dict[str, Data]:
+    """Return zeros for the products that a layer of a search holds; the first step makes them."""
+    size = site.node.layer.product_size(site)
+    if size is None or not _in_parts(site.node):
+        return {}
+    found = {}
+    for name, source in held_products(site.node).items():
+        like, mask = template_of(source), template_of(source.refs["mask"][0])
+        vectors = like.dims == (BATCH, like.feature_dim) and mask.dims == (BATCH,)
+        worth = vectors and like.feature_size * size >= masked_rows.WORTH
+        if worth and source in placement.beamed:
+            found[name] = site.constant(0, like.with_feature(site.feature(size)))
+    return found
+
+
 def product(site: Site, weights: Callable[[], Any]) -> Data | None:
     """Return x W for the joined sources of a layer, float [..., out], in a step of a search.
 
@@ -93,12 +122,16 @@ def product(site: Site, weights: Callable[[], Any]) -> Data | None:
     frame = site.frame
     if not isinstance(frame, StepFrame) or not frame.before.saves:
         return None
-    common = site.node.common
-    dropped = common.dropout and common.dropout_on_forward  # there is no search in training here
-    changed = dropped or common.in_dim is not None or site.node.reuse is not None
-    if changed or any(d.feature_dim is None for d in site.sources):
+    if not _in_parts(site.node) or any(d.feature_dim is None for d in site.sources):
         return None
     return _Products(site, frame, weights).sum()
+
+
+def _in_parts(node: Node) -> bool:
+    """Whether the sources of a layer may be multiplied one by one, in a search."""
+    common = node.common
+    dropped = common.dropout and common.dropout_on_forward  # there is no search in training here
+    return not (dropped or common.in_dim is not None or node.reuse is not None)
 
 
 def once(site: Site, name: Any, make: Callable[[], Any]) -> Any:
@@ -134,7 +167,8 @@ class _Products:
         """Return the sum of all products."""
         rest, parts = [], []
         for i, node in enumerate(self.site.node.sources):
-            part = self._known(i, node) or self._mean(i, node) or self._label(i, node)
+            part = self._known(i, node) or self._held(i, node) or self._mean(i, node)
+            part = part or self._label(i, node)
             if part is None:
                 rest.append(i)
             else:
@@ -171,6 +205,21 @@ class _Products:
             return None
         times = self._once(("known", i), lambda: self._times(whole, i))
         return self.frame.sliced(node, times)
+
+    def _held(self, i: int, node: Node) -> Data | None:
+        """Return the product of the output of a masked_computation, held as that is."""
+        frame, consumer, name = self.frame, self.site.node, _held_name(i)
+        if (consumer, name) not in frame.states_before:
+            return None
+        x = self.datas[i]
+        x = x.last(x.feature)
+        before = frame.state(consumer, name).in_beam(x.beam)
+        mask = frame.value(node.refs["mask"][0]).in_beam(x.beam)
+        rows = true_rows(tf.logical_or(mask.tensor, frame.index == 0))
+        y = rows.put(tf.matmul(rows.of(x.tensor), self.weights(i)), before.tensor)
+        held = replace(x.with_feature(self._out()), tensor=y)
+        frame.set_state(consumer, name, held)
+        return held
 
     def _mean(self, i: int, node: Node) -> Data | None:
         """Return the product of a source that is a mean of frames known before the loop."""
@@ -238,6 +287,10 @@ class _Products:
         sizes = [0] * (len(base.dims) - 1) + [self._out().size]
         tensor = tf.cond(pays, lambda: self._times(base, i).tensor, lambda: tf.zeros(sizes))
         return replace(base.with_feature(self._out()), tensor=tensor)
+
+
+def _held_name(i: int) -> str:
+    return f"product {i}"
 
 
 def _classes(labels: Data) -> int:

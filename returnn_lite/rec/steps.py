@@ -14,7 +14,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.contents import beam_size, kept_after, ordered_choices, used_from_before
 from returnn_lite.rec.placement import Placement, top
-from returnn_lite.rec.products import BEFORE, made_of
+from returnn_lite.rec.products import BEFORE, first_products, made_of
 from returnn_lite.rec.trace_back import reordered, trace_back
 from returnn_lite.rec.while_loop import State, while_loop
 from returnn_lite.site import Site
@@ -149,8 +149,10 @@ class Steps:
             if node.layer.layer_class == "prev":
                 states[node.sources[0], "output"] = site.initial_output(node.sources[0])
                 states |= self._first_parts(site, node.sources[0])
-            for name, data in node.layer.first_state(site).items():
-                states[node, name] = data
+            first = node.layer.first_state(site)
+            if self._saves():
+                first = first | first_products(site, self.placement)
+            states |= {(node, name): data for name, data in first.items()}
         beam = None
         if self.choices:
             size = self.beam_size

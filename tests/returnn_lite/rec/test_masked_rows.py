@@ -94,3 +94,58 @@ def test_small_layers_are_computed_for_all(counts: list[int], monkeypatch: Any) 
     monkeypatch.setattr(masked_rows, "WORTH", 10**6)
     searched(net_with_fusion("nativelstm2"), optimise=True, traced=False)
     assert counts == []
+
+
+def held_net(*, first: bool, initial: float, optimise: bool) -> Net:
+    """Return a transducer whose slow part is the last label's vector, which is held.
+
+    first: whether the mask is true in the first step. initial: what is held before it is.
+    """
+    unit: Net = {
+        "embed": {"class": "linear", "activation": "tanh", "from": "output", "n_out": 3},
+        "slow": {
+            "class": "masked_computation",
+            "mask": "prev:emit",
+            "from": "prev:embed",
+            "unit": {"class": "copy"},
+            "initial_output": initial,
+        },
+        "fast": {
+            "class": "rec",
+            "unit": "nativelstm2",
+            "from": ["slow", "data:source"],
+            "n_out": 4,
+        },
+        "readout": {"class": "linear", "activation": "tanh", "from": ["fast", "slow"], "n_out": 4},
+        "p": {"class": "softmax", "from": "readout", "target": "alignment"},
+        "output": {"class": "choice", "from": "p", "target": "alignment", "beam_size": 3},
+        "emit": {
+            "class": "compare",
+            "kind": "not_equal",
+            "from": "output",
+            "value": LABELS,
+            "initial_output": first,
+        },
+    }
+    rec: Net = {"class": "rec", "from": "data", "unit": unit}
+    return {"output": {**rec, "optimize_move_layers_out": optimise}}
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_products_of_what_is_held(first: bool, traced: bool, counts: list[int]) -> None:
+    out = {}
+    for optimise in (True, False):
+        net = held_net(first=first, initial=0.5, optimise=optimise)
+        network = Network(net, extern_data=transducer_streams(LABELS), search=True)
+        random_parameters(network, scale=1.0)
+        batch = {"data": dense([6, 1, 4], FEATURES)}
+        found = network.run(batch) if traced else run(network, batch, with_losses=False)
+        out[optimise] = found["output"]
+        if not traced:
+            assert counts[:2] == ([9, 9] if optimise else [])  # at first all, of both layers
+            assert counts[0::2] == counts[1::2]
+            assert (min(counts) < 9) if optimise else (counts == [])
+        counts.clear()
+    assert out[True].canonical().tolist() == out[False].canonical().tolist()
+    np.testing.assert_allclose(out[True].scores, out[False].scores, rtol=1e-5)
