@@ -139,7 +139,7 @@ def test_products_of_what_is_held(first: bool, traced: bool, counts: list[int]) 
         net = held_net(first=first, initial=0.5, optimise=optimise)
         network = Network(net, extern_data=transducer_streams(LABELS), search=True)
         random_parameters(network, scale=1.0)
-        network.set_params({"output/rec/p/b": np.array([0, 0, 0, 1], np.float32)})
+        network.set_params({"output/rec/p/b": np.array([-3, 0, 0, 1], np.float32)})
         batch = {"data": dense([6, 1, 4], FEATURES)}
         found = network.run(batch) if traced else run(network, batch, with_losses=False)
         out[optimise] = found["output"]
