@@ -101,8 +101,9 @@ def held_net(*, first: bool, initial: float, optimise: bool) -> Net:
 
     first: whether the mask is true in the first step. initial: what is held before it is.
     """
+    embed: Net = {"class": "linear", "activation": "tanh", "from": "output", "n_out": 3}
     unit: Net = {
-        "embed": {"class": "linear", "activation": "tanh", "from": "output", "n_out": 3},
+        "embed": {**embed, "initial_output": 0.7},
         "slow": {
             "class": "masked_computation",
             "mask": "prev:emit",
