@@ -40,16 +40,52 @@ DEVICE float exp_fast(float x) {
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + exp_fast(-x)); }
 
-// Through e^(-2|x|) - 1, so that small x keep their relative precision.
-DEVICE float tanh_fast(float x) {
-  float magnitude = fabsf(x);
-  float y = magnitude > 10.0f ? -20.0f : -2.0f * magnitude;
+// e^x - 1 of x at most 0, whose small values keep their relative precision.
+DEVICE float expm1_fast(float x) {
+  x = x < -104.0f ? -104.0f : x;
   int k;
-  float r = split_exponent(y, &k);
+  float r = split_exponent(x, &k);
   float scale = power_of_two(k);
-  float t = expm1_core(r) * scale + (scale - 1.0f);
+  return expm1_core(r) * scale + (scale - 1.0f);
+}
+
+DEVICE float tanh_fast(float x) {
+  float t = expm1_fast(-2.0f * fabsf(x));
   return copysignf(-t / (t + 2.0f), x);
 }
+
+// Through log(1 - erf(|x|)) = -|x| p(|x|), with a minimax fit of our own below |x| = 4; erf is 1 above.
+DEVICE float erf_fast(float x) {
+  float y = fabsf(x);
+  y = y > 4.0f ? 4.0f : y;
+  float p = -9.255595901e-6f;
+  p = p * y + 1.176350347e-4f;
+  p = p * y - 6.328135419e-4f;
+  p = p * y + 1.666982464e-3f;
+  p = p * y - 1.603479930e-4f;
+  p = p * y - 1.915309219e-2f;
+  p = p * y + 1.027778391e-1f;
+  p = p * y + 6.366193808e-1f;
+  p = p * y + 1.128379172e+0f;
+  return copysignf(-expm1_fast(-y * p), x);
+}
+
+// log(1 + x) of x from 0 to 1, through the series of 2 artanh(x / (2 + x)) (a minimax fit of our own).
+DEVICE float log1p_fast(float x) {
+  float s = x / (2.0f + x), square = s * s;
+  float p = 2.817834028e-1f;
+  p = p * square + 2.796060011e-1f;
+  p = p * square + 4.002491062e-1f;
+  p = p * square + 6.666631467e-1f;
+  p = p * square + 2.000000008e+0f;
+  return s * p;
+}
+
+DEVICE float softplus(float x) {
+  return (x > 0.0f ? x : 0.0f) + log1p_fast(exp_fast(-fabsf(x)));
+}
+
+DEVICE float log_sigmoid(float x) { return -softplus(-x); }
 
 #ifdef __CUDACC__
 

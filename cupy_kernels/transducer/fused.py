@@ -9,12 +9,11 @@ import numpy as np
 from cupy_kernels import check
 from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.transducer import fused_reference, joint
+from cupy_kernels.transducer.activations import ACTIVATIONS
 from cupy_kernels.transducer.align import alignment_lengths, best_path
 from cupy_kernels.transducer.arguments import Targets, check_targets, check_vocabulary
 from cupy_kernels.transducer.joint import Joint, JointGradients, TransducerSaved
 from cupy_kernels.transducer.op import full_sum, use_reference
-
-ACTIVATIONS = ("tanh", "relu", "linear", "maxout", "sigmoid", "silu")  # as joint.h counts them
 
 
 class Options(NamedTuple):
@@ -92,8 +91,10 @@ def transducer_fused_forward(
         weight: float32 [joint, vocab]; joint is half the inputs for "maxout", else the inputs.
         bias: float32 [vocab].
         frames, labels, label_lengths, blank, topology: as of `transducer_loss`.
-        activation: "tanh", "relu", "linear", "sigmoid", "silu" (z sigmoid(z)), or "maxout" (of
-            adjacent pairs of inputs).
+        activation: "tanh", "relu", "relu6", "leaky_relu" (0.2 z below zero), "elu", "selu", "gelu"
+            (z Phi(z)), "gelu_tanh" (its approximation), "silu" (z sigmoid(z)), "sigmoid",
+            "log_sigmoid", "softplus", "softsign", "linear", or "maxout" (of adjacent pairs of
+            inputs).
         separate_emit: False for one softmax over labels and blank. True for an emission model of
             its own: the column `blank` is the logit e of a gate; the blank scores log sigmoid(-e),
             a label log sigmoid(e) plus its log softmax over the other columns.

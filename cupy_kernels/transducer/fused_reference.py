@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cupy_kernels.transducer import reference
+from cupy_kernels.transducer.activations import POINTWISE
 from cupy_kernels.transducer.reference import Array, Floats, Scores
 
 
@@ -90,14 +91,8 @@ def hidden(encoder: Array, predictor: Array, activation: str) -> tuple[Floats, F
         pairs = z.reshape(*z.shape[:3], z.shape[3] // 2, 2)
         first = (pairs[..., :1] >= pairs[..., 1:]).astype(np.float64)
         return pairs.max(axis=4), np.concatenate([first, 1 - first], axis=4).reshape(z.shape)
-    if activation == "tanh":
-        return np.tanh(z), 1 - np.tanh(z) ** 2
-    if activation == "relu":
-        return np.maximum(z, 0), (z > 0).astype(np.float64)
-    if activation in ("sigmoid", "silu"):
-        s = 0.5 * (1 + np.tanh(z / 2))
-        return (s, s * (1 - s)) if activation == "sigmoid" else (z * s, s + z * s * (1 - s))
-    return z, np.ones_like(z)
+    value, slope = POINTWISE[activation]
+    return value(z), slope(z)
 
 
 def log_norm(logits: Floats, blank: int, separate_emit: bool) -> Floats:

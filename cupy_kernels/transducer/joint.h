@@ -11,9 +11,7 @@
 // predictor [batch, max_labels + 1, inputs]; h, dh [slice, joint]; x [slice, vocab]; inputs is
 // 2 joint for maxout, else joint. nodes [slice]: (b time + t) (max_labels + 1) + u.
 #pragma once
-#include "functions.h"
-
-enum Activation { TANH, RELU, LINEAR, MAXOUT, SIGMOID, SILU };
+#include "activation.h"
 
 struct Node {
   index_t frame, row, b, at;  // row of the encoder, row of the predictor, sequence, the node
@@ -24,46 +22,6 @@ DEVICE Node node_at(index_t at, index_t time, index_t max_labels) {
   index_t rows = max_labels + 1, frame = at / rows, b = frame / time, u = at % rows;
   Node n = {frame, b * rows + u, b, at, u};
   return n;
-}
-
-// h of one node, from the inputs e and p, `joint` numbers.
-DEVICE void hidden_row(index_t activation, const float* e, const float* p, index_t joint,
-                       float* h) {
-  switch (activation) {
-    case TANH: THREADS(j, joint) h[j] = tanh_fast(e[j] + p[j]); break;
-    case RELU: THREADS(j, joint) h[j] = e[j] + p[j] < 0.0f ? 0.0f : e[j] + p[j]; break;
-    case LINEAR: THREADS(j, joint) h[j] = e[j] + p[j]; break;
-    case SIGMOID: THREADS(j, joint) h[j] = sigmoid(e[j] + p[j]); break;
-    case SILU: THREADS(j, joint) h[j] = (e[j] + p[j]) * sigmoid(e[j] + p[j]); break;
-    case MAXOUT:
-      THREADS(j, joint) {
-        float a = e[2 * j] + p[2 * j], b = e[2 * j + 1] + p[2 * j + 1];
-        h[j] = a > b || isnan(a) ? a : b;
-      }
-  }
-}
-
-// dz, the gradient of e + p, from dh and h; of two equal inputs of maxout the first has all of it.
-DEVICE void input_gradient(index_t activation, const float* e, const float* p, const float* h,
-                           const float* dh, int count, float* dz) {
-  switch (activation) {
-    case TANH: THREADS(j, count) dz[j] = dh[j] * (1.0f - h[j] * h[j]); break;
-    case RELU: THREADS(j, count) dz[j] = h[j] > 0.0f ? dh[j] : 0.0f; break;
-    case LINEAR: THREADS(j, count) dz[j] = dh[j]; break;
-    case SIGMOID: THREADS(j, count) dz[j] = dh[j] * h[j] * (1.0f - h[j]); break;
-    case SILU:
-      THREADS(j, count) {
-        float s = sigmoid(e[j] + p[j]);
-        dz[j] = dh[j] * (s + h[j] * (1.0f - s));
-      }
-      break;
-    case MAXOUT:
-      THREADS(j, count) {
-        bool first = e[2 * j] + p[2 * j] >= e[2 * j + 1] + p[2 * j + 1];
-        dz[2 * j] = first ? dh[j] : 0.0f;
-        dz[2 * j + 1] = first ? 0.0f : dh[j];
-      }
-  }
 }
 
 // What the steps from a node need: the sequences, and the scores or their gradient.
@@ -85,8 +43,6 @@ DEVICE index_t last_label(Outputs y, Node n) {
 
 // Where the score of the next label stands; that of the last one is one before.
 DEVICE index_t place(Outputs y, Node n) { return n.frame * y.max_labels + n.u; }
-
-DEVICE float log_sigmoid(float x) { return (x < 0.0f ? x : 0.0f) - log1pf(expf(-fabsf(x))); }
 
 // From the logits of the blank, of the next label and of the last one; log_norm = top + log_sum.
 DEVICE void write_scores(Outputs y, Node n, float top, float log_sum, float blank, float next,

@@ -23,7 +23,7 @@ class Joint(NamedTuple):
     weight: Any
     bias: Any
     blank: int
-    activation: int  # as joint.h counts them
+    activation: int  # as activation.h counts them
     separate_emit: bool
 
     @property

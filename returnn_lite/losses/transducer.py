@@ -16,12 +16,6 @@ from returnn_lite.losses.sequence import by_sequence, check_ctc
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
-# What kernels call the activations of a joint network, by their names in configs.
-_KERNELS: dict[str | None, str] = {
-    **{None: "linear", "identity": "linear", "swish": "silu"},
-    **{name: name for name in ("tanh", "relu", "sigmoid", "silu")},
-}
-
 
 @register("transducer")
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +27,9 @@ class Transducer(Criterion):
     a label takes one frame; "ctc", in which it may take several. blank_idx: from the end where it
     is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
     Where the output is a softmax of a linear layer of a sum of two layers, of frames and of labels,
-    through tanh, relu, sigmoid, swish, maxout of two pieces, or nothing, and without dropout
-    between, the output is made slice by slice, so that its size is no limit.
+    through an activation (tanh, sigmoid, and those of the relu, elu, gelu, swish, softplus kind),
+    maxout of two pieces, or nothing, and without dropout between, the output is made slice by
+    slice, so that its size is no limit.
     """
 
     by_frame = False
@@ -180,7 +175,7 @@ def _activation(node: Node) -> tuple[str | None, Node]:
     """Return the activation of a joint network, None for another one, and what it is applied to."""
     layer: Any = node.layer
     if _plain(node, "combine"):
-        return _KERNELS.get(layer.activation), node
+        return native.joint_activation(layer.activation, None), node
     if len(node.sources) != 1:
         return None, node
     (before,) = node.sources
@@ -189,6 +184,6 @@ def _activation(node: Node) -> tuple[str | None, Node]:
         return None, before
     if _plain(node, "reduce_out") and (layer.mode, layer.num_pieces) == ("max", 2):
         return "maxout", before
-    if _plain(node, "activation") and layer.opts is None:
-        return _KERNELS.get(layer.activation), before
+    if _plain(node, "activation"):
+        return native.joint_activation(layer.activation, layer.opts), before
     return None, before

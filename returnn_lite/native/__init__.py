@@ -14,6 +14,7 @@ from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
 from returnn_lite.native.transducer import (
+    joint_activation,
     transducer_align,
     transducer_fused_align,
     transducer_fused_loss,
@@ -32,6 +33,7 @@ __all__ = [
     "fsa_best_path",
     "fsa_full_sum",
     "hmm_automaton",
+    "joint_activation",
     "lstm",
     "lstm2d",
     "lstm2d_row",

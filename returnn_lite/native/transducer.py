@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from returnn_lite.lazy import tf
@@ -55,6 +55,20 @@ def transducer_align(
     if not bridge.serves(SOURCE):
         return transducer_tf.transducer_align(*arguments, **options)
     return _path(kernel, arguments, options)
+
+
+def joint_activation(name: str | None, opts: Mapping[str, Any] | None) -> str | None:
+    """Return what `transducer_fused_loss` calls an activation of a config, None for one it lacks.
+
+    name, opts: as of `layers.activations.activation`.
+    """
+    from cupy_kernels.transducer.activations import POINTWISE
+
+    if name == "gelu" and opts in ({"approximate": True}, {"approximate": False}):
+        return "gelu_tanh" if opts["approximate"] else "gelu"
+    other_names = {None: "linear", "identity": "linear", "none": "linear", "swish": "silu"}
+    name = other_names.get(name, name)
+    return name if name in POINTWISE and name != "gelu_tanh" and not opts else None
 
 
 def transducer_fused_loss(

@@ -111,8 +111,9 @@ def _hidden(x: Any, activation: str) -> Any:
         return tf.reduce_max(tf.reshape(x, [*tf.unstack(tf.shape(x)[:3]), -1, 2]), axis=-1)
     if activation == "linear":
         return x
-    found = {"tanh": tf.tanh, "relu": tf.nn.relu, "sigmoid": tf.sigmoid, "silu": tf.nn.silu}
-    return found[activation](x)
+    if activation == "gelu_tanh":
+        return tf.nn.gelu(x, approximate=True)
+    return getattr(tf.math if activation == "log_sigmoid" else tf.nn, activation)(x)
 
 
 class _Lattice:

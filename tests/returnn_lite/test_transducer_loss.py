@@ -21,8 +21,9 @@ TOPOLOGIES = ["rnnt", "rna", "ctc"]
 MAXOUT = {"class": "reduce_out", "mode": "max", "num_pieces": 2, "from": "sum"}
 
 
-def activation(name: str | None) -> dict[str, Any]:
-    return {"class": "activation", "activation": name, "from": "sum"}
+def activation(name: str | None, **opts: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"class": "activation", "activation": name, "from": "sum"}
+    return {**found, "opts": opts} if opts else found
 
 
 def transducer(joint: dict[str, Any], **loss_opts: Any) -> dict[str, Any]:
@@ -79,7 +80,12 @@ def test_the_value_is_that_of_all_paths(topology: str) -> None:
         np.testing.assert_allclose(found, needed, rtol=1e-5)
 
 
-@pytest.mark.parametrize("joint", [MAXOUT, *map(activation, ("tanh", "relu", "swish", None))])
+NAMES = ("tanh", "relu", "swish", "gelu", "elu", "selu", "leaky_relu", "softplus", "none", None)
+
+
+@pytest.mark.parametrize(
+    "joint", [MAXOUT, *map(activation, NAMES), activation("gelu", approximate=True)]
+)
 def test_what_is_made_slice_by_slice_has_the_same_gradients(
     joint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +105,8 @@ def test_what_is_made_slice_by_slice_has_the_same_gradients(
 @pytest.mark.parametrize(
     ("layer", "opts"),
     [
-        ("joint", activation("elu")),
+        ("joint", activation("cos")),
+        ("joint", activation("leaky_relu", alpha=0.3)),
         ("joint", {**activation("tanh"), "dropout": 0.5}),
         ("sum", {"class": "combine", "kind": "mul", "from": ["predictor", "encoder"]}),
         ("sum", {"class": "combine", "kind": "add", "from": ["encoder", "embedded"]}),

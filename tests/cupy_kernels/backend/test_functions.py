@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ _SOURCE = """
 MAP(map_exp, exp_fast(x[i]))
 MAP(map_sigmoid, sigmoid(x[i]))
 MAP(map_tanh, tanh_fast(x[i]))
+MAP(map_expm1, expm1_fast(x[i]))
+MAP(map_erf, erf_fast(x[i]))
+MAP(map_softplus, softplus(x[i]))
+MAP(map_log_sigmoid, log_sigmoid(x[i]))
 MAP(map_log_of_exp, (float)extended_log(extended_exp((double)x[i])))
 MAP(map_log_of_sum, (float)extended_log(
     multiply(add(extended_exp((double)x[i]), extended_exp(2.0 * x[i])), extended_one())))
@@ -69,6 +74,32 @@ def test_tanh(evaluate: Map) -> None:
     np.testing.assert_allclose(evaluate("tanh", x), wanted, rtol=3e-7)
     found = evaluate("tanh", [-np.inf, -50, 0, 50, np.inf, np.nan])
     np.testing.assert_array_equal(found, [-1, -1, 0, 1, 1, np.nan])
+
+
+def test_expm1_below_zero(evaluate: Map) -> None:
+    x = -np.concatenate([np.geomspace(1e-30, 1, 20001), np.linspace(1, 90, 9001)])
+    x = x.astype(np.float32)
+    np.testing.assert_allclose(evaluate("expm1", x), np.expm1(x.astype(np.float64)), rtol=3e-7)
+    found = evaluate("expm1", [-np.inf, -1e9, 0, np.nan])
+    np.testing.assert_array_equal(found, [-1, -1, 0, np.nan])
+
+
+def test_erf(evaluate: Map) -> None:
+    small = np.geomspace(1e-30, 1, 20001)
+    x = np.concatenate([-small, small, np.linspace(-5, 5, 50001)]).astype(np.float32)
+    wanted = np.vectorize(math.erf)(x.astype(np.float64))
+    np.testing.assert_allclose(evaluate("erf", x), wanted, rtol=4e-7)
+    found = evaluate("erf", [-np.inf, -50, 0, 50, np.inf, np.nan])
+    np.testing.assert_array_equal(found, [-1, -1, 0, 1, 1, np.nan])
+
+
+def test_softplus(evaluate: Map) -> None:
+    x = np.linspace(-87, 100, 100001, dtype=np.float32)
+    wanted = np.logaddexp(0, x.astype(np.float64))
+    np.testing.assert_allclose(evaluate("softplus", x), wanted, rtol=4e-7)
+    np.testing.assert_allclose(evaluate("log_sigmoid", -x), -wanted, rtol=4e-7)
+    found = evaluate("softplus", [-np.inf, -1000, 1000, np.inf, np.nan])
+    np.testing.assert_array_equal(found, [0, 0, 1000, np.inf, np.nan])
 
 
 def test_extended_numbers_keep_what_floats_lose(evaluate: Map) -> None:

@@ -12,8 +12,8 @@ from cupy_kernels.transducer import (
     transducer_fused_loss,
     transducer_loss,
 )
+from cupy_kernels.transducer.activations import ACTIVATIONS
 from cupy_kernels.transducer.arguments import TOPOLOGIES
-from cupy_kernels.transducer.fused import ACTIVATIONS
 
 
 def results(rng: np.random.Generator) -> list[Any]:

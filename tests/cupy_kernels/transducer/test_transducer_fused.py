@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,7 @@ from cupy_kernels.check import ArgumentError
 from cupy_kernels.transducer import (
     JointGradients,
     TransducerSaved,
+    activations,
     fused,
     fused_reference,
     joint,
@@ -85,7 +88,7 @@ def test_equals_the_reference(
 
 
 @each_topology
-@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @each_emission
 def test_equals_the_loss_of_all_log_probabilities(
     topology: str, activation: str, separate_emit: bool
@@ -109,7 +112,7 @@ def test_equals_the_loss_of_all_log_probabilities(
 
 
 @each_topology
-@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @each_emission
 def test_reference_gradient_equals_differences(
     topology: str, activation: str, separate_emit: bool
@@ -151,7 +154,7 @@ def _sliced(case: list[Any], d_loss: Any, options: fused.Options) -> tuple[Any, 
 
 
 @each_topology
-@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @each_emission
 def test_slices_give_the_same(
     topology: str, activation: str, separate_emit: bool, monkeypatch: pytest.MonkeyPatch
@@ -253,7 +256,7 @@ def test_any_shape_equals_the_reference(seed: int, topology: str, emit: bool) ->
     batch, time, width, vocabulary, size = (
         int(x) for x in rng.integers([1, 1, 0, 2, 1], [4, 9, 6, 150, 140])
     )
-    activation = fused.ACTIVATIONS[rng.integers(len(fused.ACTIVATIONS))]
+    activation = activations.ACTIVATIONS[rng.integers(len(activations.ACTIVATIONS))]
     pieces = 2 if activation == "maxout" else 1
     case = [*_network(batch, time, width + 1, vocabulary, size, pieces)]
     case[2] /= np.float32(size**0.5)
@@ -298,7 +301,7 @@ def test_wrong_options_are_named() -> None:
     case = _case()
     for change, message in [
         ({"blank": 70}, r"\(blank\): found 70, needed 0 to 69 \(the vocabulary\)"),
-        ({"activation": "gelu"}, r"\(activation\): found 'gelu', needed one of tanh, relu, linear"),
+        ({"activation": "cos"}, r"\(activation\): found 'cos', needed one of tanh, relu, linear"),
         ({"activation": "maxout"}, r"\(encoder\): found 7 inputs, needed an even number for maxo"),
         ({"topology": "hmm"}, r"\(topology\): found 'hmm', needed one of rnnt, rna, ctc"),
     ]:
@@ -313,6 +316,32 @@ def test_wrong_options_are_named() -> None:
     with pytest.raises(ArgumentError, match=message):
         wrong = saved._replace(label=saved.blank)
         transducer_fused_backward(ones[:2], wrong, *case, blank=0, topology="rna")
+
+
+def test_kernels_count_the_activations_as_the_table_does() -> None:
+    """An order of its own on one side would take one function for another."""
+    header = Path(activations.__file__).with_name("activation.h").read_text()
+    names = [name.lower() for name in re.findall(r"^  A\((\w+),", header, re.MULTILINE)]
+    assert (*names, "maxout") == activations.ACTIVATIONS
+
+
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+def test_activations_over_their_whole_range(activation: str) -> None:
+    """Value and slope of one input, told by a label's score and the encoder's gradient."""
+    inputs = 2 if activation == "maxout" else 1
+    z = np.linspace(-12, 12, 601, dtype=np.float32)
+    encoder = np.zeros((1, len(z), inputs), np.float32)
+    encoder[0, :, 0] = z
+    case = [encoder, np.zeros((1, 1, inputs), np.float32), np.array([[1, 0]], np.float32)]
+    case += [np.zeros(2, np.float32), np.array([len(z)], np.int32), np.zeros((1, 0), np.int32)]
+    case += [np.zeros(1, np.int32)]
+    options: dict[str, Any] = {"blank": 0, "topology": "rna", "activation": activation}
+    _, saved = transducer_fused_forward(*case, **options)
+    d_encoder, *_ = transducer_fused_backward(np.ones(1, np.float32), saved, *case, **options)
+    _, norm, slopes = fused_reference.forward(*case, **options)
+    wanted, *_ = fused_reference.backward(np.ones(1), slopes, *case, **options)
+    np.testing.assert_allclose(saved.log_norm, norm, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(d_encoder, wanted, rtol=2e-5, atol=2e-6)
 
 
 def test_targets_that_do_not_fit_may_be_skipped() -> None:

@@ -12,7 +12,7 @@ from both_forms import assert_equal
 
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.transducer import reference
-from cupy_kernels.transducer.fused import ACTIVATIONS
+from cupy_kernels.transducer.activations import ACTIVATIONS
 from returnn_lite import native
 
 FRAMES = np.array([5, 4, 3, 2, 0], np.int32)
