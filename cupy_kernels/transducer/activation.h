@@ -59,14 +59,15 @@ DEVICE void hidden_row(index_t activation, const float* e, const float* p, index
   }
 }
 
-// dz, the gradient of e + p, from dh and h; of two equal inputs of maxout the first has all of it.
+// dz, the gradient of e + p, from dh and h, which is scaled; of two equal inputs of maxout the first has all of it.
 DEVICE void input_gradient(index_t activation, const float* e, const float* p, const float* h_row,
-                           const float* dh, int count, float* dz) {
+                           const float* dh, float scale, int count, float* dz) {
+  float unscale = 1.0f / scale;
   switch (activation) {
 #define GRADIENT(name, value, slope)    \
   case name:                            \
     THREADS(j, count) {                 \
-      float z = e[j] + p[j], h = h_row[j]; \
+      float z = e[j] + p[j], h = h_row[j] * unscale; \
       dz[j] = dh[j] * (slope);          \
     }                                   \
     break;

@@ -12,6 +12,7 @@ from cupy_kernels.transducer import fused_reference, joint
 from cupy_kernels.transducer.activations import ACTIVATIONS
 from cupy_kernels.transducer.align import alignment_lengths, best_path
 from cupy_kernels.transducer.arguments import Targets, check_targets, check_vocabulary
+from cupy_kernels.transducer.dropout import Dropout, check_dropout, packed
 from cupy_kernels.transducer.joint import Joint, JointGradients, TransducerSaved
 from cupy_kernels.transducer.op import full_sum, use_reference
 
@@ -23,6 +24,7 @@ class Options(NamedTuple):
     topology: str
     activation: str
     separate_emit: bool
+    dropout: Dropout | None = None
 
 
 def transducer_fused_loss(
@@ -38,6 +40,7 @@ def transducer_fused_loss(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
     infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, Any, Any, Any, Any]:
@@ -45,7 +48,8 @@ def transducer_fused_loss(
 
     Args:
         encoder, predictor, weight, bias, frames, labels, label_lengths, blank, topology,
-            activation, separate_emit, infeasible, threads: as of `transducer_fused_forward`.
+            activation, separate_emit, dropout, infeasible, threads: as of
+            `transducer_fused_forward`.
 
     Returns:
         loss, float32 [batch], as of `transducer_fused_forward`;
@@ -55,7 +59,7 @@ def transducer_fused_loss(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     arguments = (encoder, predictor, weight, bias, frames, labels, label_lengths)
-    options: dict[str, Any] = Options(blank, topology, activation, separate_emit)._asdict()
+    options: dict[str, Any] = Options(blank, topology, activation, separate_emit, dropout)._asdict()
     loss, saved = transducer_fused_forward(
         *arguments, **options, infeasible=infeasible, threads=threads
     )
@@ -77,13 +81,14 @@ def transducer_fused_forward(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
     infeasible: str = "inf",
     threads: int | None = None,
 ) -> tuple[Any, TransducerSaved]:
     """`transducer_loss` of the output of a joint network, which is never stored.
 
     At frame t where u labels are out, log-probabilities come from the logits
-    activation(encoder[t] + predictor[u]) weight + bias.
+    dropout(activation(encoder[t] + predictor[u])) weight + bias.
 
     Args:
         encoder: float32 [batch, time, inputs].
@@ -98,6 +103,7 @@ def transducer_fused_forward(
         separate_emit: False for one softmax over labels and blank. True for an emission model of
             its own: the column `blank` is the logit e of a gate; the blank scores log sigmoid(-e),
             a label log sigmoid(e) plus its log softmax over the other columns.
+        dropout: of what the weight multiplies, as in training, or None.
         infeasible: as of `transducer_loss`.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
@@ -110,7 +116,7 @@ def transducer_fused_forward(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     inputs, sequences = (encoder, predictor, weight, bias), (frames, labels, label_lengths)
-    options = Options(blank, topology, activation, separate_emit)
+    options = Options(blank, topology, activation, separate_emit, dropout)
     targets, net = _check("transducer_fused_forward", inputs, sequences, options)
     check.infeasible_option("transducer_fused_forward", infeasible)
     workers = thread_count(threads)
@@ -140,6 +146,7 @@ def transducer_fused_backward(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
     threads: int | None = None,
 ) -> JointGradients:
     """Gradient of `transducer_fused_forward`, from that of its losses.
@@ -151,7 +158,7 @@ def transducer_fused_backward(
         d_loss: float32 [batch]; 0 leaves a sequence out, even one whose loss is NaN.
         saved: from the forward pass; only read.
         encoder, predictor, weight, bias, frames, labels, label_lengths, blank, topology,
-            activation, separate_emit, threads: as in the forward pass.
+            activation, separate_emit, dropout, threads: as in the forward pass.
 
     Returns:
         d_encoder, float32 [batch, time, inputs], zero on padding;
@@ -164,7 +171,7 @@ def transducer_fused_backward(
     """
     where = "transducer_fused_backward"
     inputs, sequences = (encoder, predictor, weight, bias), (frames, labels, label_lengths)
-    options = Options(blank, topology, activation, separate_emit)
+    options = Options(blank, topology, activation, separate_emit, dropout)
     targets, net = _check(where, inputs, sequences, options)
     arrays = TransducerSaved(*saved)._asdict()
     check.array_module(where, encoder=encoder, d_loss=d_loss, **arrays)
@@ -194,13 +201,14 @@ def transducer_fused_align(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
     threads: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """`transducer_align` of the output of a joint network, which is never stored.
 
     Args:
         encoder, predictor, weight, bias, frames, labels, label_lengths, blank, topology,
-            activation, separate_emit, threads: as of `transducer_fused_forward`.
+            activation, separate_emit, dropout, threads: as of `transducer_fused_forward`.
 
     Returns:
         alignment, alignment_lengths and score, as of `transducer_align`.
@@ -209,7 +217,7 @@ def transducer_fused_align(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     inputs, sequences = (encoder, predictor, weight, bias), (frames, labels, label_lengths)
-    options = Options(blank, topology, activation, separate_emit)
+    options = Options(blank, topology, activation, separate_emit, dropout)
     targets, net = _check("transducer_fused_align", inputs, sequences, options)
     workers = thread_count(threads)
     if use_reference(targets):
@@ -227,7 +235,7 @@ def _check(
 ) -> tuple[Targets, Joint]:
     """Check the joint network and the sequences."""
     encoder, predictor, weight, bias = inputs
-    blank, topology, activation, separate_emit = options
+    blank, topology, activation, separate_emit, dropout = options
     if activation not in ACTIVATIONS:
         check.fail(where, "activation", repr(activation), "one of " + ", ".join(ACTIVATIONS))
     named = {"encoder": encoder, "predictor": predictor, "weight": weight, "bias": bias}
@@ -245,4 +253,6 @@ def _check(
     check.array(where, "weight", weight, np.float32, joint=width // pieces, vocab=None)
     check.array(where, "bias", bias, np.float32, vocab=weight.shape[1])
     check_vocabulary(where, targets, blank, weight.shape[1])
-    return targets, Joint(*inputs, blank, ACTIVATIONS.index(activation), separate_emit)
+    check_dropout(where, dropout)
+    layout = (blank, ACTIVATIONS.index(activation), separate_emit)
+    return targets, Joint(*inputs, packed(dropout, targets.xp), *layout)

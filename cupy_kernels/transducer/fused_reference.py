@@ -8,6 +8,7 @@ import numpy as np
 
 from cupy_kernels.transducer import reference
 from cupy_kernels.transducer.activations import POINTWISE
+from cupy_kernels.transducer.dropout import Dropout, factors
 from cupy_kernels.transducer.reference import Array, Floats, Scores
 
 
@@ -24,9 +25,10 @@ def forward(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
 ) -> tuple[Floats, Floats, Scores]:
     """The operation's loss, log of the softmax's denominator, and gradient of the scores."""
-    logits = hidden(encoder, predictor, activation)[0] @ weight.astype(np.float64) + bias
+    logits = hidden(encoder, predictor, activation, dropout)[0] @ weight.astype(np.float64) + bias
     found = log_probs(logits, blank, separate_emit)
     scores = reference.pick(found, labels, label_lengths, blank)
     loss, grads = reference.compact_loss(scores, frames, labels, label_lengths, topology=topology)
@@ -48,13 +50,14 @@ def backward(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The operation's gradients."""
     factor = d_loss[:, None, None]
     scaled = Scores(*(np.where(factor == 0, 0, factor * grad) for grad in grads))
     d_log_probs = reference.spread(scaled, labels, label_lengths, blank, len(bias))
     used = d_log_probs.any(axis=3, keepdims=True)  # padding may hold anything
-    h, slope = (np.where(used, x, 0) for x in hidden(encoder, predictor, activation))
+    h, slope = (np.where(used, x, 0) for x in hidden(encoder, predictor, activation, dropout))
     logits = h @ weight.astype(np.float64) + bias
     dx = logit_gradient(d_log_probs, logits, blank, separate_emit)
     dh = dx @ weight.astype(np.float64).T
@@ -76,16 +79,26 @@ def align(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: Dropout | None = None,
 ) -> tuple[Any, Floats]:
     """The operation's alignment and score."""
-    logits = hidden(encoder, predictor, activation)[0] @ weight.astype(np.float64) + bias
+    logits = hidden(encoder, predictor, activation, dropout)[0] @ weight.astype(np.float64) + bias
     found = log_probs(logits, blank, separate_emit)
     sequences = (frames, labels, label_lengths)
     return reference.transducer_align(found, *sequences, blank=blank, topology=topology)
 
 
-def hidden(encoder: Array, predictor: Array, activation: str) -> tuple[Floats, Floats]:
+def hidden(
+    encoder: Array, predictor: Array, activation: str, dropout: Dropout | None = None
+) -> tuple[Floats, Floats]:
     """[batch, time, max_labels + 1, joint], and its derivative by each of the inputs."""
+    h, slope = _active(encoder, predictor, activation)
+    kept = factors(dropout, h.shape)
+    return h * kept, slope * (np.repeat(kept, 2, axis=3) if activation == "maxout" else kept)
+
+
+def _active(encoder: Array, predictor: Array, activation: str) -> tuple[Floats, Floats]:
+    """`hidden` without dropout."""
     z = encoder.astype(np.float64)[:, :, None] + predictor.astype(np.float64)[:, None]
     if activation == "maxout":
         pairs = z.reshape(*z.shape[:3], z.shape[3] // 2, 2)

@@ -1,6 +1,6 @@
 // The joint network of a transducer: at each node (frame t, u labels out) of the lattice,
 //
-//   h = activation(encoder[t] + predictor[u]),   x = h weight + bias,
+//   h = dropout(activation(encoder[t] + predictor[u])),   x = h weight + bias,
 //
 // and the scores of the steps from there. Either the blank is a class of one softmax; or its column
 // is the logit e of a gate: the blank has log sigmoid(-e), label k log sigmoid(e) + log softmax(k),
@@ -12,16 +12,27 @@
 // 2 joint for maxout, else joint. nodes [slice]: (b time + t) (max_labels + 1) + u.
 #pragma once
 #include "activation.h"
+#include "dropout.h"
 
 struct Node {
   index_t frame, row, b, at;  // row of the encoder, row of the predictor, sequence, the node
-  index_t u;
+  index_t t, u;
 };
 
 DEVICE Node node_at(index_t at, index_t time, index_t max_labels) {
   index_t rows = max_labels + 1, frame = at / rows, b = frame / time, u = at % rows;
-  Node n = {frame, b * rows + u, b, at, u};
+  Node n = {frame, b * rows + u, b, at, frame % time, u};
   return n;
+}
+
+// Its first entry's number in the stream of dropout.
+DEVICE index_t dropout_place(const index_t* dropout, Node n) {
+  return n.b * dropout[BATCH] + n.t * dropout[TIME] + n.u * dropout[ROW];
+}
+
+// The scale of what dropout keeps, 1 without.
+DEVICE float kept_scale(const index_t* dropout) {
+  return dropout[THRESHOLD] ? dropout_scale(dropout) : 1.0f;
 }
 
 // What the steps from a node need: the sequences, and the scores or their gradient.
@@ -78,13 +89,16 @@ DEVICE void finish_gradient(Outputs y, Node n, NodeGradient g, float blank, floa
   if (last_label(y, n) >= 0) dx[last_label(y, n)] += g.last;
 }
 
-KERNEL joint_hidden(const float* encoder, const float* predictor, const index_t* nodes, float* h,
-                    index_t count, index_t time, index_t max_labels, index_t inputs,
-                    index_t joint, index_t activation, index_t workers) {
+KERNEL joint_hidden(const float* encoder, const float* predictor, const index_t* dropout,
+                    const index_t* nodes, float* h, index_t count, index_t time,
+                    index_t max_labels, index_t inputs, index_t joint, index_t activation,
+                    index_t workers) {
   BLOCKS(i, count) {
     Node n = node_at(nodes[i], time, max_labels);
     hidden_row(activation, encoder + n.frame * inputs, predictor + n.row * inputs, joint,
                h + i * joint);
+    BARRIER;
+    if (dropout[THRESHOLD]) drop_row(dropout, dropout_place(dropout, n), joint, h + i * joint);
   }
 }
 
@@ -135,14 +149,18 @@ KERNEL joint_gradient(float* x, const float* bias, const index_t* nodes, const i
   }
 }
 
-KERNEL joint_input_gradient(const float* encoder, const float* predictor, const index_t* nodes,
-                            const float* h, const float* dh, float* dz, index_t count,
-                            index_t time, index_t max_labels, index_t inputs, index_t joint,
-                            index_t activation, index_t workers) {
+// dh leaves as that before dropout.
+KERNEL joint_input_gradient(const float* encoder, const float* predictor, const index_t* dropout,
+                            const index_t* nodes, const float* h, float* dh, float* dz,
+                            index_t count, index_t time, index_t max_labels, index_t inputs,
+                            index_t joint, index_t activation, index_t workers) {
   BLOCKS(i, count) {
     Node n = node_at(nodes[i], time, max_labels);
+    if (dropout[THRESHOLD]) drop_row(dropout, dropout_place(dropout, n), joint, dh + i * joint);
+    BARRIER;
     input_gradient(activation, encoder + n.frame * inputs, predictor + n.row * inputs,
-                   h + i * joint, dh + i * joint, (int)joint, dz + i * inputs);
+                   h + i * joint, dh + i * joint, kept_scale(dropout), (int)joint,
+                   dz + i * inputs);
   }
 }
 

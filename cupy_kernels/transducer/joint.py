@@ -22,6 +22,7 @@ class Joint(NamedTuple):
     predictor: Any
     weight: Any
     bias: Any
+    dropout: Any  # int64 [8], as dropout.h counts them
     blank: int
     activation: int  # as activation.h counts them
     separate_emit: bool
@@ -120,7 +121,7 @@ def _host_kernel(
 ) -> None:
     sizes = (len(nodes), targets.time, targets.max_labels, net.inputs, net.joint)
     columns = (net.vocab, net.activation, net.blank, int(net.separate_emit), targets.repetition)
-    arrays = (*net[:4], nodes, targets.labels, targets.label_lengths, *outputs, *grads)
+    arrays = (*net[:5], nodes, targets.labels, targets.label_lengths, *outputs, *grads)
     run(targets, name, *arrays, *sizes, *columns, threads=threads)
 
 
@@ -144,7 +145,7 @@ def sliced_gradients(
         d_weight += hidden.T @ logits
         d_bias += logits.sum(axis=0)
         dz = xp.empty((len(some), net.inputs), np.float32)
-        arrays = (net.encoder, net.predictor, some, hidden, logits @ net.weight.T, dz)
+        arrays = (net.encoder, net.predictor, net.dropout, some, hidden, logits @ net.weight.T, dz)
         sizes = (len(some), targets.time, rows - 1, net.inputs, net.joint, net.activation)
         run(targets, "joint_input_gradient", *arrays, *sizes, threads=threads, blocks=len(some))
         frame, u = some // rows, some % rows
@@ -160,7 +161,7 @@ def _slices(net: Joint, nodes: Any) -> list[Any]:
 def _hidden(targets: Targets, net: Joint, nodes: Any, threads: int) -> Any:
     hidden = targets.xp.empty((len(nodes), net.joint), np.float32)
     sizes = (len(nodes), targets.time, targets.max_labels, net.inputs, net.joint, net.activation)
-    arrays = (net.encoder, net.predictor, nodes, hidden)
+    arrays = (net.encoder, net.predictor, net.dropout, nodes, hidden)
     run(targets, "joint_hidden", *arrays, *sizes, threads=threads, blocks=len(nodes))
     return hidden
 

@@ -9,7 +9,7 @@
 
 struct Network {
   const float *encoder, *predictor, *weight, *bias;
-  const index_t* nodes;
+  const index_t *dropout, *nodes;
   index_t count, time, inputs, joint, vocab, activation;
   Outputs y;
 
@@ -17,7 +17,13 @@ struct Network {
   const float* e(Node n) const { return encoder + n.frame * inputs; }
   const float* p(Node n) const { return predictor + n.row * inputs; }
   index_t panels() const { return ceil_div(vocab, WIDTH); }
-  void hidden(Node n, float* h) const { hidden_row(activation, e(n), p(n), joint, h); }
+  void hidden(Node n, float* h) const {
+    hidden_row(activation, e(n), p(n), joint, h);
+    drop(n, 0, joint, h);
+  }
+  void drop(Node n, index_t column, index_t columns, float* x) const {
+    if (dropout[THRESHOLD]) drop_row(dropout, dropout_place(dropout, n) + column, columns, x);
+  }
 };
 
 DEVICE int panel_width(index_t panel, index_t columns) {
@@ -122,15 +128,15 @@ class ScoreChunk {
 };
 
 KERNEL joint_forward(const float* encoder, const float* predictor, const float* weight,
-                     const float* bias, const index_t* nodes, const int* labels,
-                     const int* label_lengths, float* blank, float* label, float* repeat,
+                     const float* bias, const index_t* dropout, const index_t* nodes,
+                     const int* labels, const int* label_lengths, float* blank, float* label, float* repeat,
                      float* log_norm, index_t count, index_t time, index_t max_labels,
                      index_t inputs, index_t joint, index_t vocab, index_t activation,
                      index_t blank_column, index_t separate, index_t repetition,
                      index_t workers) {
   Outputs y = {labels, label_lengths, blank, label, repeat, log_norm,
                max_labels, blank_column, separate, repetition};
-  Network net = {encoder, predictor, weight, bias, nodes, count,
+  Network net = {encoder, predictor, weight, bias, dropout, nodes, count,
                  time, inputs, joint, vocab, activation, y};
   Weight panels(net, workers);
   BLOCKS(chunk, ceil_div(count, CHUNK)) ScoreChunk(net, chunk * CHUNK).run(panels);
@@ -214,11 +220,12 @@ class JointBackward {
       dx[p * WIDTH + blank] = x[blank] + bias[blank];
   }
 
-  void hidden_gradient(Node n, index_t p, index_t i, const float* dh) {
+  void hidden_gradient(Node n, index_t p, index_t i, float* dh) {
     index_t column = p * WIDTH, input = column * net_.inputs / net_.joint;
+    net_.drop(n, column, panel_width(p, net_.joint), dh);
     input_gradient(net_.activation, net_.e(n) + input, net_.p(n) + input,
-                   hidden_.data() + i * net_.joint + column, dh, panel_width(p, net_.joint),
-                   dz_.data() + i * net_.inputs + input);
+                   hidden_.data() + i * net_.joint + column, dh, kept_scale(net_.dropout),
+                   panel_width(p, net_.joint), dz_.data() + i * net_.inputs + input);
   }
 
   void add_inputs(index_t first, index_t count, Share columns, float* d_encoder,
@@ -243,8 +250,8 @@ class JointBackward {
 
 // The gradients enter as zeros. blank, label and repeat: the gradient of the scores.
 KERNEL joint_backward(const float* encoder, const float* predictor, const float* weight,
-                      const float* bias, const index_t* nodes, const int* labels,
-                      const int* label_lengths, float* blank, float* label, float* repeat,
+                      const float* bias, const index_t* dropout, const index_t* nodes,
+                      const int* labels, const int* label_lengths, float* blank, float* label, float* repeat,
                       float* log_norm, float* d_encoder, float* d_predictor, float* d_weight,
                       float* d_bias, index_t count, index_t time, index_t max_labels,
                       index_t inputs, index_t joint, index_t vocab, index_t activation,
@@ -252,7 +259,7 @@ KERNEL joint_backward(const float* encoder, const float* predictor, const float*
                       index_t workers) {
   Outputs y = {labels, label_lengths, blank, label, repeat, log_norm,
                max_labels, blank_column, separate, repetition};
-  Network net = {encoder, predictor, weight, bias, nodes, count,
+  Network net = {encoder, predictor, weight, bias, dropout, nodes, count,
                  time, inputs, joint, vocab, activation, y};
   Weight panels(net, workers);
   JointBackward backward(net, panels, workers);

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cupy_kernels.transducer import (
+    Dropout,
     transducer_align,
     transducer_fused_align,
     transducer_fused_loss,
@@ -39,6 +40,9 @@ def results(rng: np.random.Generator) -> list[Any]:
         options: dict[str, Any] = {"blank": 0, "topology": topology, "threads": 2}
         found += [*transducer_loss(*case, **options), *transducer_align(*case, **options)]
         options |= {"activation": activation, "separate_emit": topology == "rna"}
+        if topology == "ctc":
+            strides = tuple(int(x) for x in rng.integers(0, [200, 60, 90]))
+            options["dropout"] = Dropout(0.5, 1, int(rng.integers(2**63)) * 3, strides)
         found += transducer_fused_loss(*network, *case[1:], **options)
         found += transducer_fused_align(*network, *case[1:], **options)
     return found
