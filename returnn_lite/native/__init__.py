@@ -14,6 +14,7 @@ from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
 from returnn_lite.native.transducer import (
+    JointDropout,
     joint_activation,
     transducer_align,
     transducer_fused_align,
@@ -22,6 +23,7 @@ from returnn_lite.native.transducer import (
 )
 
 __all__ = [
+    "JointDropout",
     "Precision",
     "chunk",
     "ctc_align",

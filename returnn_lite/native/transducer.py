@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from returnn_lite import random
 from returnn_lite.lazy import tf
 from returnn_lite.native import bridge, transducer_tf
 
@@ -71,6 +72,19 @@ def joint_activation(name: str | None, opts: Mapping[str, Any] | None) -> str | 
     return name if name in POINTWISE and name != "gelu_tanh" and not opts else None
 
 
+class JointDropout(NamedTuple):
+    """Dropout of what a joint network's matrix multiplies.
+
+    It is that of `random.uniform(shape, seed) >= rate`, where strides, int64 [3], say how far apart
+    in the flat shape the entries of sequences, frames, and labels + 1 are; those of a feature
+    follow each other. A stride is 0 where all entries of an axis share a draw.
+    """
+
+    rate: float
+    seed: Any  # int32 [2]
+    strides: Any
+
+
 def transducer_fused_loss(
     encoder: Any,
     predictor: Any,
@@ -84,6 +98,7 @@ def transducer_fused_loss(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: JointDropout | None = None,
 ) -> Any:
     """Return `transducer_loss` of the output of a joint network, which is never stored as a whole.
 
@@ -95,6 +110,7 @@ def transducer_fused_loss(
     from cupy_kernels.transducer.op import SOURCE
 
     inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
+    rate, stream = _stream(dropout)
     options: dict[str, Any] = {
         "blank": blank,
         "topology": topology,
@@ -102,20 +118,26 @@ def transducer_fused_loss(
         "separate_emit": separate_emit,
     }
     if not bridge.serves(SOURCE):
-        return transducer_tf.fused(transducer_tf.transducer_loss, inputs, sequences, **options)
+        function = transducer_tf.transducer_loss
+        return transducer_tf.fused(function, inputs, sequences, **options, dropout=dropout)
     parts = len(kernels.TransducerSaved._fields)
 
     def forward(*arrays: Any) -> Any:
-        loss, saved = kernels.transducer_fused_forward(*arrays, **options)
+        loss, saved = kernels.transducer_fused_forward(
+            *arrays[:7], **options, dropout=_kernel_dropout(rate, arrays[7:])
+        )
         return loss, *saved
 
     def backward(d_loss: Any, *arrays: Any) -> Any:
-        saved = kernels.TransducerSaved(*arrays[:parts])
-        return kernels.transducer_fused_backward(d_loss, saved, *arrays[parts:], **options)
+        saved, arrays = kernels.TransducerSaved(*arrays[:parts]), arrays[parts:]
+        kept = _kernel_dropout(rate, arrays[7:])
+        return kernels.transducer_fused_backward(
+            d_loss, saved, *arrays[:7], **options, dropout=kept
+        )
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*inputs: Any) -> Any:
-        arguments = [*inputs, *sequences]
+        arguments = [*inputs, *sequences, *stream]
         loss, *saved = bridge.call(forward, arguments, [tf.float32] * (1 + parts))
 
         def gradient(d_loss: Any) -> Any:
@@ -140,12 +162,14 @@ def transducer_fused_align(
     topology: str,
     activation: str = "tanh",
     separate_emit: bool = False,
+    dropout: JointDropout | None = None,
 ) -> tuple[Any, Any, Any]:
     """Return `transducer_align` of the output of a joint network, see `transducer_fused_loss`."""
     from cupy_kernels.transducer import transducer_fused_align as kernel
     from cupy_kernels.transducer.op import SOURCE
 
     inputs, sequences = [encoder, predictor, weight, bias], [frames, labels, counts]
+    rate, stream = _stream(dropout)
     options: dict[str, Any] = {
         "blank": blank,
         "topology": topology,
@@ -154,9 +178,32 @@ def transducer_fused_align(
     }
     if not bridge.serves(SOURCE):
         align = transducer_tf.transducer_align
-        path, lengths, score = transducer_tf.fused(align, inputs, sequences, **options)
+        path, lengths, score = transducer_tf.fused(
+            align, inputs, sequences, **options, dropout=dropout
+        )
         return path, lengths, score
-    return _path(kernel, [*inputs, *sequences], options)
+
+    def best(*arrays: Any, **options: Any) -> Any:
+        return kernel(*arrays[:7], **options, dropout=_kernel_dropout(rate, arrays[7:]))
+
+    return _path(best, [*inputs, *sequences, *stream], options)
+
+
+def _stream(dropout: JointDropout | None) -> tuple[float, list[Any]]:
+    """Return the rate, and what a kernel needs of the stream: key, counter and strides."""
+    if dropout is None:
+        return 0.0, []
+    return dropout.rate, [*random.stream_of(dropout.seed), dropout.strides]
+
+
+def _kernel_dropout(rate: float, stream: Sequence[Any]) -> Any:
+    """Return the kernels' form of dropout, from arrays."""
+    from cupy_kernels.transducer import Dropout
+
+    if not stream:
+        return None
+    (key,), (low, high), strides = ([int(x) for x in array] for array in stream)
+    return Dropout(rate, key, high << 64 | low, (strides[0], strides[1], strides[2]))
 
 
 def _path(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from returnn_lite import random
 from returnn_lite.lazy import tf
 from returnn_lite.native.log_space import NEVER, exact, negative_log, path_to
 
@@ -85,14 +86,17 @@ def fused(
     topology: str,
     activation: str,
     separate_emit: bool,
+    dropout: Any,
 ) -> Any:
     """Return what a function of log-probabilities makes of those of a joint network, all stored.
 
     inputs, options: see `native.transducer_fused_loss`.
     """
     encoder, predictor, weight, bias = inputs
-    joint = encoder[:, :, None] + predictor[:, None]
-    logits = tf.tensordot(_hidden(joint, activation), weight, 1) + bias
+    hidden = _hidden(encoder[:, :, None] + predictor[:, None], activation)
+    if dropout is not None:
+        hidden = _dropped(hidden, dropout)
+    logits = tf.tensordot(hidden, weight, 1) + bias
     log_probs = _separate(logits, blank) if separate_emit else tf.nn.log_softmax(logits)
     return function(log_probs, *sequences, blank=blank, topology=topology)
 
@@ -114,6 +118,19 @@ def _hidden(x: Any, activation: str) -> Any:
     if activation == "gelu_tanh":
         return tf.nn.gelu(x, approximate=True)
     return getattr(tf.math if activation == "log_sigmoid" else tf.nn, activation)(x)
+
+
+def _dropped(hidden: Any, dropout: Any) -> Any:
+    """Return what a `native.JointDropout` leaves."""
+    sizes = tf.shape(hidden, tf.int64)
+    places = tf.zeros([1, 1, 1, 1], tf.int64)
+    for axis in range(4):
+        stride = dropout.strides[axis] if axis < 3 else 1
+        shape = [-1 if i == axis else 1 for i in range(4)]
+        places += tf.reshape(tf.range(sizes[axis]) * stride, shape)
+    noise = random.uniform([tf.reduce_max(places) + 1], dropout.seed)
+    keep = tf.cast(tf.gather(noise, places) >= dropout.rate, hidden.dtype)
+    return hidden * keep / (1.0 - dropout.rate)
 
 
 class _Lattice:

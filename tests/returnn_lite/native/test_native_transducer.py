@@ -138,6 +138,29 @@ def test_both_forms_of_the_fused_ones_are_equal(activation: str, separate: bool)
     assert (score[fits] <= -loss[fits] + 1e-5).all()
 
 
+@pytest.mark.parametrize("shared", [(), (1,), (0, 2)])
+def test_both_forms_drop_the_same(shared: tuple[int, ...]) -> None:
+    """As TensorFlow's numbers of a shape, in which some axes have size 1, say."""
+    inputs, seed = _joint("tanh"), tf.constant([-12345, 7])
+    sizes = [1 if axis in shared else n for axis, n in enumerate([5, 5, 4, 6])]
+    steps = [0 if axis in shared else int(np.prod(sizes[axis + 1 :])) for axis in range(3)]
+    dropout = native.JointDropout(0.4, seed, tf.constant(steps, tf.int64))
+    options = {"topology": "rna", "dropout": dropout}
+    [loss, *_] = assert_equal(_fused(native.transducer_fused_loss, **options), inputs)
+    align = _fused(native.transducer_fused_align, **options)
+    path, _, _ = align(*map(tf.constant, inputs))
+    with native.tensorflow_only():
+        np.testing.assert_array_equal(path, align(*map(tf.constant, inputs))[0])
+    encoder, predictor, weight, bias = inputs
+    keep = (tf.random.stateless_uniform(sizes, seed).numpy() >= 0.4) / 0.6
+    hidden = np.tanh(encoder[:, :, None] + predictor[:, None]) * keep
+    wanted, _ = reference.transducer_loss(
+        tf.nn.log_softmax(hidden @ weight + bias).numpy(), FRAMES, LABELS, COUNTS,
+        blank=BLANK, topology="rna",
+    )  # fmt: skip
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_xla_compiles_tensorflows_forms() -> None:
     assert_equal(lambda x: _loss(x, "ctc"), [SCORES], compiled=True)
     for topology in ("rnnt", "ctc"):
