@@ -36,6 +36,21 @@ def dropped(site: Site, x: Data, index: int) -> Data:
     return replace(x, tensor=x.tensor * keep)
 
 
+def draws(site: Site) -> tuple[Any, list[Dim]] | None:
+    """Return the seed of the only source's dropout, and the dims whose entries have a draw each.
+
+    The draws are those of `random.uniform`, in the order of the dims of the source's template. None
+    where they are of a step of a loop, or a single one.
+    """
+    node = site.node
+    (source,) = node.sources
+    if source.out is None or (node.loop is not None and node.loop.varies(source)):
+        return None
+    shared = shared_dims(node, source.out)
+    drawn = [d for d in source.out.dims if d not in shared]
+    return (_seed(site, 0), drawn) if drawn else None
+
+
 def shared_dims(node: Node, x: Data) -> list[Dim]:
     """Return the dims of a source along which one draw is for all entries. Raises NetworkError."""
     if node.common.dropout_axis is not None:
@@ -60,7 +75,7 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
     In a loop they are for a step the same whether the layer is moved out of it or not.
     """
     node = site.node
-    seed = site.run.rng(f"{node.path}/dropout{index}")
+    seed = _seed(site, index)
     loop = node.loop
     stepwise = loop is not None and loop.varies(node.sources[index])
     axis = site.axis if stepwise else None
@@ -81,6 +96,11 @@ def _noise(site: Site, x: Data, index: int) -> tuple[Data, Any]:
         return x, tensor
     x = x if axis is None else site.over(x, axis)
     return x, _by_steps(site, x, order, shape, seed)
+
+
+def _seed(site: Site, index: int) -> Any:
+    """Return the seed of the dropout of a source."""
+    return site.run.rng(f"{site.node.path}/dropout{index}")
 
 
 def noise_like(site: Site, x: Data, name: str, *, static: bool = False) -> Any:

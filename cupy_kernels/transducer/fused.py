@@ -122,13 +122,11 @@ def transducer_fused_forward(
     workers = thread_count(threads)
     if use_reference(targets):
         slow, norm, slopes = fused_reference.forward(*inputs, *sequences, **options._asdict())
-        saved = (x.astype(np.float32) for x in (norm, *slopes))
-        loss = check.settled(np, slow.astype(np.float32), infeasible)
-        return loss, TransducerSaved(*saved)
+        saved = TransducerSaved(*(x.astype(np.float32) for x in (norm, *slopes)))
+        return check.settled(np, slow.astype(np.float32), infeasible), saved
     scores, log_norm = joint.scores(targets, net, workers)
     loss, grads = full_sum(targets, scores, workers)
-    loss = check.settled(targets.xp, loss, infeasible)
-    return loss, TransducerSaved(log_norm, *grads)
+    return check.settled(targets.xp, loss, infeasible), TransducerSaved(log_norm, *grads)
 
 
 def transducer_fused_backward(

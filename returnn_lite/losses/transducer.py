@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from returnn_lite import native
 from returnn_lite.data import Data
@@ -12,9 +12,8 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.lazy import tf
 from returnn_lite.losses.base import Criterion, Given, Parts, register
+from returnn_lite.losses.joint import joint_of
 from returnn_lite.losses.sequence import by_sequence, check_ctc
-from returnn_lite.node import Node
-from returnn_lite.site import Site
 
 
 @register("transducer")
@@ -26,10 +25,11 @@ class Transducer(Criterion):
     probabilities, or with input_type "log_prob" their logarithms. topology: "rnnt"; "rna", in which
     a label takes one frame; "ctc", in which it may take several. blank_idx: from the end where it
     is negative. zero_infinity: whether a sequence without a path counts as 0, not inf.
-    Where the output is a softmax of a linear layer of a sum of two layers, of frames and of labels,
-    through an activation (tanh, sigmoid, and those of the relu, elu, gelu, swish, softplus kind),
-    maxout of two pieces, or nothing, and without dropout between, the output is made slice by
-    slice, so that its size is no limit.
+    The output is made slice by slice, so that its size is no limit, where it is a softmax of a
+    linear layer of a joint layer: of a sum of two layers, of frames and of labels, through an
+    activation (tanh, sigmoid, and those of the relu, elu, gelu, swish, softplus kind), maxout of
+    two pieces, or nothing, with dropout or without; or where two linear layers make of it, in
+    place of a softmax, a blank log_sigmoid(-e), joined with log_softmax(labels) + log_sigmoid(e).
     """
 
     by_frame = False
@@ -75,16 +75,6 @@ def places(x: Data, labels: Data) -> tuple[Dim, Dim]:
     return next(d for d in dynamic if d is not rows[0]), rows[0]
 
 
-class Joint(NamedTuple):
-    """What a joint network is made of: see `native.transducer_fused_loss`."""
-
-    encoder: Any
-    predictor: Any
-    weight: Any
-    bias: Any
-    activation: str
-
-
 class Paths:
     """The paths of labels through the output of a layer.
 
@@ -101,7 +91,7 @@ class Paths:
             labels.ordered([BATCH, labels.time_dim]).tensor,
             run.lengths_of(labels.time_dim, out.beam),
         ]
-        self.options = {"blank": blank_idx % out.feature_size, "topology": topology}
+        self.blank, self.topology = blank_idx % out.feature_size, topology
 
     def loss(self) -> Any:
         """Return float32 [batch], -log of the sum over all paths, or inf."""
@@ -116,11 +106,13 @@ class Paths:
 
     def _call(self, stored: Any, fused: Any) -> Any:
         """Return what one of two functions makes of the output, or of what it is made of."""
-        joint = self._joint()
+        joint = joint_of(self.given, (self.time, self.rows), self.blank, self.input_type)
+        options: dict[str, Any] = {"blank": self.blank, "topology": self.topology}
         if joint is None:
-            return stored(self._log_probs(), *self.sequences, **self.options)
-        *arrays, activation = joint
-        return fused(*arrays, *self.sequences, **self.options, activation=activation)
+            return stored(self._log_probs(), *self.sequences, **options)
+        *arrays, activation, separate_emit, dropout = joint
+        options |= {"activation": activation, "separate_emit": separate_emit, "dropout": dropout}
+        return fused(*arrays, *self.sequences, **options)
 
     def _log_probs(self) -> Any:
         """Return float32 [batch, time, labels + 1, classes]."""
@@ -131,59 +123,3 @@ class Paths:
         if softmax:
             return tf.nn.log_softmax(x)
         return safe_log(x) if self.input_type == "prob" else x
-
-    def _joint(self) -> Joint | None:
-        """Return the parts of the joint network, if the layer is the last one of such."""
-        linear = self.given.node
-        layer: Any = linear.layer
-        if not _plain(linear, "linear", "softmax") or layer.use_transposed_weights:
-            return None
-        if layer.activation not in ("softmax", "log_softmax"):
-            return None
-        activation, add = _activation(linear.sources[0])
-        if activation is None or not _plain(add, "combine") or len(add.sources) != 2:
-            return None
-        combine: Any = add.layer
-        if combine.kind not in ("add", "+") or combine.with_bias:
-            return None
-        terms = [self.given.frame.value(x) for x in add.sources]
-        wanted = [{BATCH, d} for d in (self.time, self.rows)]
-        if [{*x.dims} - {x.feature_dim} for x in terms] == wanted[::-1]:
-            terms = terms[::-1]
-        if [{*x.dims} - {x.feature_dim} for x in terms] != wanted:
-            return None
-        if len({x.feature_size for x in terms}) != 1 or any(x.sparse_dim for x in terms):
-            return None
-        encoder, predictor = (
-            x.ordered([BATCH, d, x.feature]).tensor
-            for x, d in zip(terms, (self.time, self.rows), strict=True)
-        )
-        site = Site(linear, self.given.frame.home(linear))
-        weight = site.param("W", (), None)
-        bias = site.param("b", (), None) if layer.with_bias else tf.zeros(weight.shape[1])
-        return Joint(encoder, predictor, weight, bias, activation)
-
-
-def _plain(node: Node, *classes: str) -> bool:
-    """Whether a layer is of a class, and no common option changes its input or its output."""
-    common = node.common
-    changed = common.dropout or common.in_dim is not None or common.batch_norm
-    return node.layer.layer_class in classes and not changed
-
-
-def _activation(node: Node) -> tuple[str | None, Node]:
-    """Return the activation of a joint network, None for another one, and what it is applied to."""
-    layer: Any = node.layer
-    if _plain(node, "combine"):
-        return native.joint_activation(layer.activation, None), node
-    if len(node.sources) != 1:
-        return None, node
-    (before,) = node.sources
-    inner: Any = before.layer
-    if _plain(before, "combine") and inner.activation is not None:
-        return None, before
-    if _plain(node, "reduce_out") and (layer.mode, layer.num_pieces) == ("max", 2):
-        return "maxout", before
-    if _plain(node, "activation"):
-        return native.joint_activation(layer.activation, layer.opts), before
-    return None, before

@@ -123,17 +123,14 @@ def transducer_fused_loss(
     parts = len(kernels.TransducerSaved._fields)
 
     def forward(*arrays: Any) -> Any:
-        loss, saved = kernels.transducer_fused_forward(
-            *arrays[:7], **options, dropout=_kernel_dropout(rate, arrays[7:])
-        )
+        kept = options | {"dropout": _kernel_dropout(rate, arrays[7:])}
+        loss, saved = kernels.transducer_fused_forward(*arrays[:7], **kept)
         return loss, *saved
 
     def backward(d_loss: Any, *arrays: Any) -> Any:
         saved, arrays = kernels.TransducerSaved(*arrays[:parts]), arrays[parts:]
-        kept = _kernel_dropout(rate, arrays[7:])
-        return kernels.transducer_fused_backward(
-            d_loss, saved, *arrays[:7], **options, dropout=kept
-        )
+        kept = options | {"dropout": _kernel_dropout(rate, arrays[7:])}
+        return kernels.transducer_fused_backward(d_loss, saved, *arrays[:7], **kept)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(*inputs: Any) -> Any:

@@ -55,8 +55,8 @@ def opened(net: dict[str, Any], **options: Any) -> Network:
 def without_kernel(net: dict[str, Any]) -> dict[str, Any]:
     """Return a network that has its loss behind a copy, which stores the whole output."""
     loss = {k: net["output"][k] for k in ("target", "loss", "loss_opts")}
-    probs = {k: v for k, v in net["output"].items() if k not in loss}
-    return {**net, "probs": probs, "output": {"class": "copy", "from": "probs", **loss}}
+    output = {k: v for k, v in net["output"].items() if k not in loss}
+    return {**net, "output": output, "stored": {"class": "copy", "from": "output", **loss}}
 
 
 def log_probs(network: Network, layer: str) -> Array:
@@ -69,11 +69,11 @@ def log_probs(network: Network, layer: str) -> Array:
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_the_value_is_that_of_all_paths(topology: str) -> None:
     net = transducer(activation("tanh"), topology=topology)
-    for one, layer in ((net, "output"), (without_kernel(net), "probs")):
+    for one, layer in ((net, "output"), (without_kernel(net), "stored")):
         network = opened(one)
-        found = run(network, BATCH).losses["output"].value
+        found = run(network, BATCH).losses[layer].value
         needed, _ = reference.transducer_loss(
-            log_probs(network, layer), np.array(LENGTHS), *map(np.array, LABELS),
+            log_probs(network, "output"), np.array(LENGTHS), *map(np.array, LABELS),
             blank=3, topology=topology,
         )  # fmt: skip
         assert np.isinf(needed).tolist() == [False, False, topology != "rnnt"]
@@ -90,9 +90,7 @@ def test_what_is_made_slice_by_slice_has_the_same_gradients(
     joint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = transducer(joint, zero_infinity=True, topology="rna")
-    stored = without_kernel(net)
-    stored["probs"]["name_scope"] = "output"
-    whole, needed = gradients(opened(stored), BATCH)
+    whole, needed = gradients(opened(without_kernel(net)), BATCH)
 
     monkeypatch.setattr(native, "transducer_loss", None)
     value, found = gradients(opened(net), BATCH)
@@ -107,7 +105,7 @@ def test_what_is_made_slice_by_slice_has_the_same_gradients(
     [
         ("joint", activation("cos")),
         ("joint", activation("leaky_relu", alpha=0.3)),
-        ("joint", {**activation("tanh"), "dropout": 0.5}),
+        ("joint", {**activation("tanh"), "dropout": 0.5, "dropout_on_forward": True}),
         ("sum", {"class": "combine", "kind": "mul", "from": ["predictor", "encoder"]}),
         ("sum", {"class": "combine", "kind": "add", "from": ["encoder", "embedded"]}),
     ],
@@ -127,32 +125,99 @@ def test_other_joint_networks_are_stored(
     np.testing.assert_allclose(found, needed, rtol=1e-5)
 
 
-def test_log_probabilities_of_other_layers() -> None:
-    """Such as of a model with an emission probability of its own."""
-    net = transducer(activation("tanh"), input_type="log_prob", blank_idx=0)
+def separate(blank_idx: int, *, input_type: str = "log_prob", **drop: Any) -> dict[str, Any]:
+    """Return a network with an emission probability of its own, of labels that count the blank."""
+    net = transducer(activation("tanh"), input_type=input_type, blank_idx=blank_idx)
     output = net.pop("output")
-    linear: dict[str, Any] = {"class": "linear", "from": "joint"}
+    output.pop("n_out")
+    linear: dict[str, Any] = {"class": "linear", "from": "joint", **drop}
+    blank_first = ["blank", "labelled"][:: 1 if blank_idx == 0 else -1]
     net |= {
         "emit": {**linear, "activation": None, "n_out": 1},
         "blank": {"class": "eval", "from": "emit", "eval": "log_sigmoid(-source(0))"},
         "emitted": {"class": "activation", "activation": "log_sigmoid", "from": "emit"},
         "label": {**linear, "activation": "log_softmax", "n_out": 3},
         "labelled": {"class": "combine", "kind": "add", "from": ["label", "emitted"]},
-        "output": {**output, "class": "copy", "from": ["blank", "labelled"]},
+        "output": {**output, "class": "copy", "from": blank_first},
     }
-    net["output"].pop("n_out")
+    if input_type == "prob":
+        net["joined"] = {"class": "copy", "from": blank_first}
+        net["output"] |= {"class": "activation", "activation": "exp", "from": "joined"}
+    return net
+
+
+@pytest.mark.parametrize("input_type", ["log_prob", "prob"])
+@pytest.mark.parametrize("blank_idx", [0, -1])
+def test_an_emission_probability_of_its_own(
+    blank_idx: int, input_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value is that of the definition, the gradients are those of what is stored."""
+    net = separate(blank_idx, input_type=input_type)
     streams = {**STREAMS, "labels": {"dim": 4, "sparse": True}}
-    labels = (np.where(np.arange(3) < np.array(LABELS[1])[:, None], LABELS[0] + 1, 0), LABELS[1])
+    first = int(blank_idx == 0)
+    inside = np.arange(3) < np.array(LABELS[1])[:, None]
+    labels = (np.where(inside, LABELS[0] + first, 0), LABELS[1])
     network = Network(net, extern_data=streams)
     random_parameters(network)
     out = run(network, {**BATCH, "labels": labels})
     x = out["output"].canonical()
     x = x if x.shape[1:3] == (5, 4) else x.swapaxes(1, 2)
+    x = np.log(np.maximum(x, 1e-38)) if input_type == "prob" else x
     needed, _ = reference.transducer_loss(
-        x, np.array(LENGTHS), *map(np.array, labels), blank=0, topology="rnnt"
+        x, np.array(LENGTHS), *map(np.array, labels), blank=blank_idx % 4, topology="rnnt"
     )
     np.testing.assert_allclose(np.exp(x[0]).sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(out.losses["output"].value, needed, rtol=1e-5)
+
+    def found(net: dict[str, Any]) -> tuple[float, dict[str, Array]]:
+        opened = Network(net, extern_data=streams)
+        random_parameters(opened)
+        return gradients(opened, {**BATCH, "labels": labels})
+
+    whole, wanted = found(without_kernel(net))
+    monkeypatch.setattr(native, "transducer_loss", None)
+    value, grads = found(net)
+    assert value == pytest.approx(whole, rel=1e-5)
+    assert grads.keys() == wanted.keys()
+    for name, gradient in grads.items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+EACH = {"dropout": 0.4, "dropout_noise_shape": {"*": None}}
+DROPS = {
+    "of features": {"dropout": 0.4},
+    "of entries": EACH,
+    "of features in frames": {"dropout": 0.4, "dropout_noise_shape": {"B": 1, "*": None}},
+    "of features in sequences": {"dropout": 0.4, "dropout_axis": ("B", "F")},
+}
+
+
+@pytest.mark.parametrize("drop", DROPS)
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_dropout_is_that_of_layers(
+    drop: str, by_layer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same entries of the joint layer, whether it is stored or not; none in evaluation."""
+    net = transducer(activation("elu"), zero_infinity=True)
+    if by_layer:
+        net["dropped"] = {"class": "dropout", "from": "joint", **DROPS[drop]}
+        net["output"]["from"] = "dropped"
+    else:
+        net["output"] |= DROPS[drop]
+    stored = without_kernel(net)
+    whole, needed = gradients(opened(stored), BATCH, train=True, step=3)
+    without, _ = gradients(opened(stored), BATCH)
+
+    monkeypatch.setattr(native, "transducer_loss", None)
+    network = opened(net)
+    value, found = gradients(network, BATCH, train=True, step=3)
+    assert value == pytest.approx(whole, rel=1e-5)
+    assert found.keys() == needed.keys()
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, needed[name], rtol=1e-4, atol=1e-5)
+    assert gradients(network, BATCH)[0] == pytest.approx(without, rel=1e-5)
+    assert abs(whole - without) > 0.01
+    assert gradients(network, BATCH, train=True, step=4)[0] != pytest.approx(value, rel=1e-4)
 
 
 def test_sequences_without_a_path_are_left_out_if_told() -> None:
