@@ -4,6 +4,7 @@ from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
 from returnn_lite.native.edit import (
+    alignment_counts,
     edit_distance,
     first_edit_distance_row,
     next_edit_distance_row,
@@ -25,6 +26,7 @@ from returnn_lite.native.transducer import (
 __all__ = [
     "JointDropout",
     "Precision",
+    "alignment_counts",
     "chunk",
     "ctc_align",
     "ctc_best_path",

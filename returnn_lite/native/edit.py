@@ -21,6 +21,22 @@ def edit_distance(a: Any, a_lengths: Any, b: Any, b_lengths: Any) -> Any:
     return _integers(kernel, arguments, [None])
 
 
+def alignment_counts(a: Any, a_lengths: Any, b: Any, b_lengths: Any) -> tuple[Any, Any, Any]:
+    """Return int32 [batch] each: substitutions, deletions and insertions that lead from b to a.
+
+    a, b, a_lengths, b_lengths: as of `edit_distance`, hypotheses and references. Of equally good
+    alignments it is that of `cupy_kernels.edit.alignment_counts`.
+    """
+    from cupy_kernels.edit import alignment_counts as kernel
+
+    arguments = [a, a_lengths, b, b_lengths]
+    if not _serves():
+        return edit_tf.alignment_counts(*arguments)
+    found = bridge.call(kernel, arguments, [tf.int32] * 3)
+    substitutions, deletions, insertions = (tf.ensure_shape(x, [None]) for x in found)
+    return substitutions, deletions, insertions
+
+
 def first_edit_distance_row(b_lengths: Any, max_b: Any) -> Any:
     """Return int32 [batch, max_b + 1], the row of an empty hypothesis: see `cupy_kernels.edit`."""
     return tf.minimum(tf.range(max_b + 1), b_lengths[:, None])

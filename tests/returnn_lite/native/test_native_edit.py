@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,47 @@ def test_both_forms_are_the_reference(seed: int) -> None:
         assert distance == reference.distance(*pair) == kernel[-2][i, -1]
 
 
-def test_xla_compiles_tensorflows_form() -> None:
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_counts_of_edits_are_those_of_the_reference(seed: int) -> None:
+    arrays, _ = _pairs(seed)
+    kernel = [x.numpy() for x in native.alignment_counts(*arrays)]
+    with native.tensorflow_only():
+        pure = [x.numpy() for x in native.alignment_counts(*arrays)]
+    for x, y in zip(kernel, pure, strict=True):
+        assert x.dtype == y.dtype == np.int32
+        np.testing.assert_array_equal(x, y)
+    a, a_lengths, b, b_lengths = (x.numpy() for x in arrays)
+    for i, counts in enumerate(zip(*kernel, strict=True)):
+        pair = (a[i, : a_lengths[i]].tolist(), b[i, : b_lengths[i]].tolist())
+        assert counts == reference.alignment_counts(*pair)
+
+
+def test_no_labels_at_all() -> None:
+    empty, some = tf.zeros([1, 0], tf.int32), tf.constant([[4, 5]])
+    none, two = tf.constant([0]), tf.constant([2])
+    for pure in (False, True):
+        with native.tensorflow_only() if pure else contextlib.nullcontext():
+            for pairs, wanted in [
+                ((empty, none, empty, none), [0, 0, 0]),
+                ((empty, none, some, two), [0, 2, 0]),
+                ((some, two, empty, none), [0, 0, 2]),
+            ]:
+                assert [int(x[0]) for x in native.alignment_counts(*pairs)] == wanted
+                assert int(native.edit_distance(*pairs)[0]) == sum(wanted)
+
+
+def test_xla_compiles_tensorflows_forms() -> None:
     arrays, _ = _pairs(3)
 
     @tf.function(jit_compile=True, autograph=False)
-    def distance(*tensors: Any) -> Any:
+    def compute(*tensors: Any) -> Any:
         with native.tensorflow_only():
-            return native.edit_distance(*tensors)
+            return [native.edit_distance(*tensors), *native.alignment_counts(*tensors)]
 
-    np.testing.assert_array_equal(distance(*arrays), native.edit_distance(*arrays))
+    wanted = [native.edit_distance(*arrays), *native.alignment_counts(*arrays)]
+    for x, y in zip(compute(*arrays), wanted, strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_ctc_errors_are_the_distance_of_the_best_path() -> None:
