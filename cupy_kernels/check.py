@@ -31,6 +31,8 @@ def array_module(where: str, **arrays: Any) -> ModuleType:
 
 
 def _module(where: str, name: str, value: Any) -> ModuleType:
+    if isinstance(value, np.ma.MaskedArray):
+        fail(where, name, "a masked array", "one without a mask", f"{name}.filled(...)")
     if isinstance(value, np.ndarray):
         return np
     cupy = sys.modules.get("cupy")  # not imported: then nothing is an array of it
@@ -53,6 +55,14 @@ def array(where: str, name: str, value: Any, dtype: type, **axes: int | None) ->
         fail(where, name, f"shape {tuple(value.shape)}", f"[{shape}]")
     if not value.flags.c_contiguous:
         fail(where, name, "a non-contiguous view", "a contiguous array", f"{name}.copy()")
+    if not getattr(value.flags, "aligned", True):  # cupy's arrays are, and do not say so
+        fail(where, name, "a view between two elements", "an aligned array", f"{name}.copy()")
+
+
+def integer(where: str, name: str, value: Any) -> None:
+    """Check that an option is a whole number, of Python or of numpy."""
+    if not isinstance(value, int | np.integer):
+        fail(where, name, repr(value), "a whole number")
 
 
 def lengths(where: str, name: str, value: Any, limit: int, what: str) -> None:

@@ -26,6 +26,7 @@ def check_sequences(
     check.array(where, "logit_lengths", logit_lengths, np.int32, batch=batch)
     check.array(where, "labels", labels, np.int32, batch=batch, max_labels=None)
     check.array(where, "label_lengths", label_lengths, np.int32, batch=batch)
+    check.integer(where, "blank", blank)
     if not 0 <= blank < vocabulary:
         check.fail(where, "blank", str(blank), f"0 to {vocabulary - 1} (the logits' last axis)")
     check.lengths(where, "logit_lengths", logit_lengths, time, "logits' time axis")

@@ -37,7 +37,9 @@ def launch_together(
     block: threads of each. memory: bytes of shared memory of each.
     """
     kernel = _together(source, name, _device())
-    values = tuple(np.int64(x) if isinstance(x, int) else x for x in (*arguments, blocks))
+    values = tuple(
+        np.int64(x) if isinstance(x, int | np.integer) else x for x in (*arguments, blocks)
+    )
     kernel((blocks,), (block,), values, memory, enable_cooperative_groups=True)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from cupy_kernels.backend import cuda, host
 
+Integer = int | np.integer
+
 
 def launch(
     source: Path, name: str, *arguments: Any, workers: int, xp: ModuleType, block: int = 128
@@ -18,19 +20,19 @@ def launch(
     """Run kernel `name` of `source` over arrays of the module `xp`.
 
     Arguments are contiguous arrays, integers, and None for a null pointer on the host; `workers` is
-    passed last. On the host it is the
-    number of threads, on the GPU the number of blocks in the grid, of `block` threads each.
+    passed last. On the host it is the number of threads, on the GPU the number of blocks in the
+    grid, of `block` threads each.
     """
     if xp is np:
         library = host.library(source)
         assert library is not None, "the operation asks host.library before it launches"
         getattr(library, name)(*map(_host_argument, (*arguments, workers)))
     else:
-        values = [np.int64(x) if isinstance(x, int) else x for x in (*arguments, workers)]
+        values = [np.int64(x) if isinstance(x, Integer) else x for x in (*arguments, workers)]
         cuda.function(source, name)((workers,), (block,), tuple(values))
 
 
 def _host_argument(value: Any) -> ctypes.c_void_p | ctypes.c_longlong:
-    if isinstance(value, int):
-        return ctypes.c_longlong(value)
+    if isinstance(value, Integer):
+        return ctypes.c_longlong(int(value))
     return ctypes.c_void_p(None if value is None else value.ctypes.data)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 
 def thread_count(threads: int | None) -> int:
     """`threads`, or what OMP_NUM_THREADS says, or the processors that this process may use."""
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads: found {threads}, needed at least 1; try threads=1")
-        return threads
+        if not isinstance(threads, int | np.integer) or threads < 1:
+            raise ValueError(f"threads: found {threads!r}, needed at least 1; try threads=1")
+        return int(threads)
     setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if setting.isdigit() and int(setting) > 0:
         return int(setting)

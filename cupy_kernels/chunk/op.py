@@ -165,6 +165,7 @@ def _check_chunks(
     where: str, name: str, chunks: Any, batch: int, time: int, size: int, step: int
 ) -> _Sizes:
     for argument, value in (("batch", batch), ("time", time)):
+        check.integer(where, argument, value)
         if value < 0:
             check.fail(where, argument, str(value), "at least 0")
     count = _check_count(where, time, size, step)
@@ -174,6 +175,8 @@ def _check_chunks(
 
 
 def _check_count(where: str, time: int, size: int, step: int) -> int:
+    check.integer(where, "chunk_size", size)
+    check.integer(where, "chunk_step", step)
     if size < 1:
         check.fail(where, "chunk_size", str(size), "at least 1")
     if not 1 <= step <= size:

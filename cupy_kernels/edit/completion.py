@@ -12,7 +12,7 @@ from cupy_kernels.backend import host
 from cupy_kernels.backend.launch import launch
 from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.edit import reference
-from cupy_kernels.edit.arguments import SOURCE, check_row, used
+from cupy_kernels.edit.arguments import SOURCE, check_row, check_sequences, used
 from cupy_kernels.edit.op import edit_distance_row
 
 
@@ -43,6 +43,9 @@ def optimal_completion(
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
+    where = "optimal_completion"
+    xp = check_sequences(where, a=a, a_lengths=a_lengths, b=b, b_lengths=b_lengths)
+    _labels(where, xp, successors)
     row = edit_distance_row(a, a_lengths, b, b_lengths, threads=threads)
     return optimal_completion_of_row(row, b, b_lengths, successors, threads=threads)
 
@@ -71,7 +74,7 @@ def optimal_completion_of_row(
         found = [reference.optimal_completion(*pair, labels.tolist()) for pair in pairs]
         return np.array(found, np.int32).reshape(len(b), len(labels))
     increasing, places = labels, None
-    if not isinstance(successors, int):
+    if not isinstance(successors, int | np.integer):
         increasing, places = xp.unique(labels, return_inverse=True)
     batch, max_b = b.shape
     distances = xp.empty((batch, len(increasing)), np.int32)
@@ -84,7 +87,7 @@ def optimal_completion_of_row(
 
 def _labels(where: str, xp: ModuleType, successors: Any) -> Any:
     """int32 [n]."""
-    if isinstance(successors, int):
+    if isinstance(successors, int | np.integer):
         if successors < 0:
             check.fail(where, "successors", str(successors), "a number of labels, or labels")
         return xp.arange(successors, dtype=np.int32)

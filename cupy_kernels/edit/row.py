@@ -31,6 +31,7 @@ def first_edit_distance_row(b_lengths: Any, max_b: int) -> Any:
     where = "first_edit_distance_row"
     xp = check.array_module(where, b_lengths=b_lengths)
     check.array(where, "b_lengths", b_lengths, np.int32, batch=None)
+    check.integer(where, "max_b", max_b)
     check.lengths(where, "b_lengths", b_lengths, max_b, "argument max_b")
     return xp.minimum(xp.arange(max_b + 1, dtype=np.int32), b_lengths[:, None])
 

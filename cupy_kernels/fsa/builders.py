@@ -52,8 +52,9 @@ def label_sequences(
 
 def _linear(where: str, labels: Any, label_lengths: Any, blank: int, repetition: bool) -> Automaton:
     labels, counts = label_sequences(where, "labels", labels, label_lengths)
-    if blank < 0:
-        check.fail(where, "blank", str(blank), "0 or more")
+    check.integer(where, "blank", blank)
+    if not 0 <= blank < 2**31:
+        check.fail(where, "blank", str(blank), "0 to 2^31 - 1")
     used = np.arange(labels.shape[1]) < counts[:, None]
     wrong = used & ((labels < 0) | (labels == blank))
     check.outside(where, "labels", labels, wrong, f"0 or more without the blank {blank}")

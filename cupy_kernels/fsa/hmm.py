@@ -88,7 +88,10 @@ def hmm_automaton(phones: Any, phone_lengths: Any, hmm: Hmm, *, word_ends: Any =
     axes = {"batch": phones.shape[0], "max_phones": phones.shape[1]}
     check.array(where, "word_ends", word_ends, np.bool_, **axes)
     used = np.arange(phones.shape[1]) < lengths[:, None]
-    check.outside(where, "phones", phones, used & (phones < 0), "0 or more")
+    if not isinstance(hmm, Hmm):
+        check.fail(where, "hmm", repr(hmm), "an Hmm")
+    most = 2**31 // hmm.states - 1 if hmm.tying is None else 2**31 - 1  # so that labels are int32
+    check.outside(where, "phones", phones, used & ((phones < 0) | (phones > most)), f"0 to {most}")
     rows = zip(phones, word_ends, lengths, strict=True)
     return Automaton.join([_paths(_words(p[:n], e[:n]), hmm) for p, e, n in rows])
 

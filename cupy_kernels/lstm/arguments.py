@@ -36,6 +36,7 @@ def check_state(
     check.array(where, "y0", y0, np.float32, batch=batch, units=units)
     check.array(where, "c0", c0, np.float32, batch=batch, units=units)
     check.lengths(where, "lengths", lengths, time, "time axis")
+    check.integer(where, "direction", direction)
     if direction not in (1, -1):
         check.fail(where, "direction", str(direction), "1 or -1")
 

@@ -155,6 +155,7 @@ def _check(
     sizes = check_layer(where, x, w, w_re)
     check_state(where, sizes, w_re, lengths, y0, c0, direction)
     check_precision(where, precision)
+    check.integer(where, "block", block)
     if block < 1:
         check.fail(where, "block", str(block), "1 or more frames")
     return sizes

@@ -122,6 +122,7 @@ def check_log_probs(
 
 def check_vocabulary(where: str, targets: Targets, blank: int, vocab: int) -> None:
     """Check that the blank and the labels are in the vocabulary, and differ."""
+    check.integer(where, "blank", blank)
     if not 0 <= blank < vocab:
         check.fail(where, "blank", str(blank), f"0 to {vocab - 1} (the vocabulary)")
     topology.check_labels(where, targets.labels, targets.label_lengths, vocab, blank)
@@ -131,7 +132,7 @@ def check_scores(
     where: str, scores: TransducerScores, frames: Any, labels: Any, lengths: Any, topology_name: str
 ) -> Targets:
     """Check scores of steps, and the sequences that they belong to."""
-    arrays = {name: x for name, x in scores._asdict().items() if x is not None}
+    arrays = {k: x for k, x in scores._asdict().items() if x is not None or k != "repeat"}
     check.array_module(where, **arrays)
     check.array(where, "blank", scores.blank, np.float32, batch=None, time=None, rows=None)
     time = scores.blank.shape[1]
