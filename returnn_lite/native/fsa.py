@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge, fsa_tf
+from returnn_lite.native import bridge, fsa_tf, hmm_tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cupy_kernels.fsa import Automaton
+    from cupy_kernels.fsa import Automaton, Hmm
     from cupy_kernels.fsa.hmm import Lexicon
 
 
@@ -25,12 +26,13 @@ def fsa_full_sum(
 
     log_probs: float32 [time, batch, labels]. frames: int32 [batch]. automaton: of the batch, or a
     function that makes it of arrays, such as `cupy_kernels.fsa.ctc_automaton`; labels: these, as
-    tensors. Raises ValueError for a function within `tensorflow_only`.
+    tensors. Raises ValueError within `tensorflow_only` for a function, other than an
+    `hmm_automaton` without a lexicon.
     """
     from cupy_kernels.fsa import fsa_full_sum as kernel
     from cupy_kernels.fsa.op import SUMS
 
-    if (known := _for_tensorflow(SUMS, "fsa_full_sum", automaton)) is not None:
+    if (known := _for_tensorflow(SUMS, "fsa_full_sum", automaton, labels)) is not None:
         return fsa_tf.fsa_full_sum(log_probs, frames, known)
     compute = _with_automaton(kernel, automaton)
 
@@ -59,7 +61,7 @@ def fsa_best_path(
     from cupy_kernels.fsa import fsa_best_path as kernel
     from cupy_kernels.fsa.op import BEST
 
-    if (known := _for_tensorflow(BEST, "fsa_best_path", automaton)) is not None:
+    if (known := _for_tensorflow(BEST, "fsa_best_path", automaton, labels)) is not None:
         return fsa_tf.fsa_best_path(log_probs, frames, known)
     compute, arguments = _with_automaton(kernel, automaton), [log_probs, frames, *labels]
     *path, score = bridge.call(compute, arguments, [tf.int32, tf.int32, tf.float32])
@@ -67,7 +69,9 @@ def fsa_best_path(
     return alignment, states, tf.ensure_shape(score, [None])
 
 
-def _for_tensorflow(source: Path, where: str, automaton: Any) -> Automaton | None:
+def _for_tensorflow(
+    source: Path, where: str, automaton: Any, labels: Sequence[Any]
+) -> fsa_tf.Graph | None:
     """Return the automaton where TensorFlow's own operations serve, None where the kernel does.
 
     Of one that is made of arrays it does also without a compiler: by its reference.
@@ -75,8 +79,10 @@ def _for_tensorflow(source: Path, where: str, automaton: Any) -> Automaton | Non
     from cupy_kernels.fsa import Automaton
 
     if isinstance(automaton, Automaton):
-        return None if bridge.serves(source) else automaton
+        return None if bridge.serves(source) else fsa_tf.Graph.of(automaton)
     if bridge.only_tensorflow():
+        if isinstance(automaton, _Hmm) and automaton.lexicon is None:
+            return hmm_tf.hmm_graph(labels[0], labels[1], automaton.hmm)
         raise ValueError(
             f"{where}: found an automaton that is made when the graph runs, needed one that is "
             "there before: for export and XLA"
@@ -95,6 +101,24 @@ def _with_automaton(kernel: Callable[..., Any], automaton: Any) -> Callable[...,
     return compute
 
 
+@dataclass(frozen=True)
+class _Hmm:
+    """What makes the automata of phones or, with a lexicon, of words, of arrays."""
+
+    hmm: Hmm
+    lexicon: Lexicon | None
+    vocab: Sequence[str] | None
+
+    def __call__(self, labels: Any, counts: Any) -> Automaton:
+        from cupy_kernels.fsa import hmm_automaton, lexicon_automaton
+
+        if self.lexicon is None or self.vocab is None:
+            return hmm_automaton(labels, counts, self.hmm)
+        rows = zip(labels.tolist(), counts.tolist(), strict=True)
+        words = [[self.vocab[k] for k in row[:n]] for row, n in rows]
+        return lexicon_automaton(words, self.lexicon, self.hmm)
+
+
 def hmm_automaton(
     *,
     states: int,
@@ -103,26 +127,15 @@ def hmm_automaton(
     pause: Sequence[float],
     lexicon: Lexicon | None = None,
     vocab: Sequence[str] | None = None,
-) -> Callable[[Any, Any], Automaton]:
+) -> Callable[..., Automaton]:
     """Return what makes the automata of phones or, with a lexicon, of words, of arrays.
 
     These are labels, int32 [batch, max_labels], phones, or words of a vocabulary; and their counts,
     int32 [batch]. states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and
     `lexicon_automaton`.
     """
-    from cupy_kernels.fsa import Hmm, Transitions, hmm_automaton, lexicon_automaton
+    from cupy_kernels.fsa import Hmm, Transitions
 
-    hmm = Hmm(
-        states=states,
-        silence=silence,
-        speech=Transitions(*speech),
-        pause=Transitions(*pause),
-    )
-
-    def automaton(labels: Any, counts: Any) -> Automaton:
-        if lexicon is None or vocab is None:
-            return hmm_automaton(labels, counts, hmm)
-        rows = zip(labels.tolist(), counts.tolist(), strict=True)
-        return lexicon_automaton([[vocab[k] for k in row[:n]] for row, n in rows], lexicon, hmm)
-
-    return automaton
+    costs = Transitions(*speech), Transitions(*pause)
+    hmm = Hmm(states=states, silence=silence, speech=costs[0], pause=costs[1])
+    return _Hmm(hmm, None if vocab is None else lexicon, vocab)

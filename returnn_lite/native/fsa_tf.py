@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,74 +13,101 @@ if TYPE_CHECKING:
     from cupy_kernels.fsa import Automaton
 
 
-def fsa_full_sum(log_probs: Any, frames: Any, automaton: Automaton) -> Any:
+class Graph(NamedTuple):
+    """The automata of a batch as one, whose states are numbered from the first one's on.
+
+    Of the edges into a state those from higher states come first. source, target, label, of_edges:
+    of each edge, the latter its sequence; of_states: that of each state; first_state: of each
+    sequence. cost, start, final: see `cupy_kernels.fsa.Automaton`. batch, states: their numbers.
+    """
+
+    source: Any
+    target: Any
+    label: Any
+    cost: Any
+    start: Any
+    final: Any
+    of_edges: Any
+    of_states: Any
+    first_state: Any
+    batch: Any
+    states: Any
+
+    @classmethod
+    def of(cls, automaton: Automaton) -> Graph:
+        """Return what is there before the graph runs."""
+        order = np.argsort(-automaton.source.astype(np.int64), kind="stable")
+        numbers, first = np.arange(automaton.batch, dtype=np.int32), automaton.state_offsets[:-1]
+        of_edges = np.repeat(numbers, np.diff(automaton.edge_offsets))[order]
+        return cls(
+            source=(automaton.source[order] + first[of_edges]).astype(np.int32),
+            target=(automaton.target[order] + first[of_edges]).astype(np.int32),
+            label=automaton.label[order],
+            cost=automaton.cost[order],
+            start=automaton.start,
+            final=automaton.final,
+            of_edges=of_edges,
+            of_states=np.repeat(numbers, np.diff(automaton.state_offsets)),
+            first_state=first.astype(np.int32),
+            batch=automaton.batch,
+            states=len(automaton.start),
+        )
+
+    @property
+    def picks(self) -> Any:
+        """int32 [edges, 2]: where an edge's score stands in a frame."""
+        return tf.stack([self.of_edges, self.label], axis=1)
+
+
+def fsa_full_sum(log_probs: Any, frames: Any, graph: Graph) -> Any:
     """Return float32 [batch], see `native.fsa_full_sum`: forwards in log-space."""
-    graph = _Graph(automaton)
-    inside = tf.gather(frames, graph.of_states)
-    cost = np.minimum(automaton.cost, -NEVER)
+    inside, picks = tf.gather(frames, graph.of_states), graph.picks
+    cost, start, final = (tf.minimum(x, -NEVER) for x in (graph.cost, graph.start, graph.final))
 
     def step(t: Any, sums: Any) -> Any:
-        scores = tf.maximum(tf.gather_nd(log_probs[t], graph.picks) - cost, NEVER)
-        new = _sum(tf.gather(sums, graph.source) + scores, graph.target, len(graph.of_states))
+        scores = tf.maximum(tf.gather_nd(log_probs[t], picks) - cost, NEVER)
+        new = _sum(tf.gather(sums, graph.source) + scores, graph.target, graph.states)
         return t + 1, tf.where(t < inside, new, sums)
 
-    start = tf.constant(-np.minimum(automaton.start, -NEVER))
     time = tf.shape(log_probs)[0]
-    _, sums = tf.while_loop(lambda t, _: t < time, step, (0, start), maximum_iterations=time)
-    total = _sum(sums - np.minimum(automaton.final, -NEVER), graph.of_states, automaton.batch)
-    return negative_log(total)
+    _, sums = tf.while_loop(lambda t, _: t < time, step, (0, -start), maximum_iterations=time)
+    return negative_log(_sum(sums - final, graph.of_states, graph.batch))
 
 
-def fsa_best_path(log_probs: Any, frames: Any, automaton: Automaton) -> tuple[Any, Any, Any]:
+def fsa_best_path(log_probs: Any, frames: Any, graph: Graph) -> tuple[Any, Any, Any]:
     """Return int32 [batch, time] twice, and float32 [batch], see `native.fsa_best_path`."""
-    graph = _Graph(automaton)
-    # Of equally good edges into a state the one from the highest state, then the first.
-    ties = np.argsort(-automaton.source.astype(np.int64), kind="stable")
-    source, target, picks = graph.source[ties], graph.target[ties], graph.picks[ties]
-    cost, none = automaton.cost[ties].astype(np.float64), len(ties)
-    states, never = len(graph.of_states), float("-inf")
+    source, target, picks, states = graph.source, graph.target, graph.picks, graph.states
+    cost, start, final = (tf.cast(x, tf.float64) for x in (graph.cost, graph.start, graph.final))
+    none, never = tf.size(source), float("-inf")
     inside = tf.gather(frames, graph.of_states)
 
     def step(before: tuple[Any, Any], t: Any) -> tuple[Any, Any]:
         ways = tf.gather(before[0], source) + (exact(tf.gather_nd(log_probs[t], picks)) - cost)
         most = _most(ways, target, states)
         best = (ways == tf.gather(most, target)) & (ways > never)
-        edge = tf.where(best, np.arange(none, dtype=np.int32), none)
+        edge = tf.where(best, tf.range(none), none)
+        # Of equally good edges into a state the one from the highest state, then the first.
         edge = tf.minimum(tf.math.unsorted_segment_min(edge, target, states), none)
         return tf.where(t < inside, most, before[0]), tf.where(t < inside, edge, none)
 
-    start = tf.constant(-automaton.start.astype(np.float64))
     steps = tf.range(tf.shape(log_probs)[0])
-    totals, edges = tf.scan(step, steps, (start, tf.fill([states], none)))
-    ends = totals[-1] - automaton.final.astype(np.float64)
-    score = _most(ends, graph.of_states, automaton.batch)
+    totals, edges = tf.scan(step, steps, (-start, tf.fill([states], none)))
+    ends = totals[-1] - final
+    score = _most(ends, graph.of_states, graph.batch)
     # Of equally good last states the highest.
-    last = tf.where(ends == tf.gather(score, graph.of_states), np.arange(states, dtype=np.int32), 0)
-    last = tf.math.unsorted_segment_max(last, graph.of_states, automaton.batch)
-
-    before_edge = np.append(source, 0).astype(np.int32)
+    last = tf.where(ends == tf.gather(score, graph.of_states), tf.range(states), 0)
+    last = tf.math.unsorted_segment_max(last, graph.of_states, graph.batch)
+    before_edge = tf.pad(source, [[0, 1]])
 
     def back(after: tuple[Any, Any], edges: Any) -> tuple[Any, Any]:
         edge = tf.gather(edges, after[0])
         return tf.where(edge == none, after[0], tf.gather(before_edge, edge)), edge
 
-    _, path = tf.scan(back, edges, (last, tf.fill([automaton.batch], none)), reverse=True)
+    _, path = tf.scan(back, edges, (last, tf.fill([graph.batch], none)), reverse=True)
     path = tf.transpose(tf.where(score > never, path, none))
-    numbers = (np.append(x[ties], np.int32(-1)) for x in (automaton.label, automaton.target))
-    alignment, after = (tf.gather(x, path) for x in numbers)
+    numbers = (graph.label, target - tf.gather(graph.first_state, graph.of_edges))
+    alignment, after = (tf.gather(tf.pad(x, [[0, 1]], constant_values=-1), path) for x in numbers)
     return alignment, after, tf.stop_gradient(tf.cast(score, tf.float32))
-
-
-class _Graph:
-    """The automata of a batch as one, whose states are numbered from the first one's on."""
-
-    def __init__(self, automaton: Automaton):
-        states, edges = np.diff(automaton.state_offsets), np.diff(automaton.edge_offsets)
-        of_edges = np.repeat(np.arange(automaton.batch), edges)
-        self.of_states = np.repeat(np.arange(automaton.batch), states)
-        self.source = automaton.source + automaton.state_offsets[of_edges]
-        self.target = automaton.target + automaton.state_offsets[of_edges]
-        self.picks = np.stack([of_edges, automaton.label], axis=1)
 
 
 def _most(scores: Any, segment: Any, number: int) -> Any:

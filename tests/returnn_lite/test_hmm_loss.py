@@ -160,8 +160,25 @@ def test_options_of_models_are_not_those_of_ctc() -> None:
         Network({"output": {**layer, "tdp_scale": 0.5, "from": "data"}}, extern_data=STREAMS)
 
 
-def test_tensorflow_alone_has_no_automata_of_a_batch() -> None:
-    loss = {"loss": "fast_bw", "loss_opts": {"hmm_opts": HMM}, "target": "labels"}
+@pytest.mark.parametrize("silence", [None, 2])
+def test_tensorflow_alone_has_the_same_loss(silence: int | None) -> None:
+    opts = {"hmm_opts": {**HMM, "silence": silence}}
+    loss = {"loss": "fast_bw", "loss_opts": opts, "target": "labels"}
+    net = {"output": {"class": "softmax", "n_out": 6, "from": "data", **loss}}
+    network = Network(net, extern_data=STREAMS)
+    random_parameters(network)
+    batch = {"data": dense(LENGTHS, 6), "labels": LABELS}
+    needed = run(network, batch).losses["output"].value
+    with native.tensorflow_only():
+        found = run(network, batch).losses["output"].value
+    np.testing.assert_allclose(found, needed, rtol=1e-5)
+
+
+def test_tensorflow_alone_has_no_automata_of_words(tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.json"
+    lexicon.write_text(json.dumps({"a": [[0]], "b": [[1, 2]], "c": [[2], [0]]}))
+    opts = {"hmm_opts": {**HMM, "lexicon": str(lexicon)}}
+    loss = {"loss": "fast_bw", "loss_opts": opts, "target": "labels"}
     net = {"output": {"class": "softmax", "n_out": 6, "from": "data", **loss}}
     network = Network(net, extern_data=STREAMS)
     batch = {"data": dense(LENGTHS, 6), "labels": LABELS}

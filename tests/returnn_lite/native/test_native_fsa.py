@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,51 @@ def test_xla_compiles_tensorflows_forms() -> None:
         found = compiled(tf.constant(LOG_PROBS), frames, automaton)
     for a, b in zip(found, _best_path(LOG_PROBS, FRAMES, automaton, pure=False), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+HMMS: list[dict[str, Any]] = [
+    {"states": 1, "silence": None},
+    {"states": 3, "silence": None},
+    {"states": 1, "silence": 0},
+    {"states": 2, "silence": 4},
+]
+
+
+@pytest.mark.parametrize("hmm", HMMS)
+def test_automata_of_phones_are_made_in_the_graph_too(hmm: dict[str, Any], tmp_path: Path) -> None:
+    """So they can be exported; a sequence without phones is one of silence, or of no frame."""
+    costs = {"speech": (0.3, 0.7), "pause": (0.2, 1.1)}
+    make = native.hmm_automaton(**hmm, **costs)
+    labels = [np.array([[1, 2, 2], [3, 9, 9], [9, 9, 9]], np.int32), np.array([3, 1, 0], np.int32)]
+    frames = np.array([10, 4, 0 if hmm["silence"] is None else 3], np.int32)
+    scores = np.random.default_rng(3).standard_normal((10, 3, 15), np.float32)
+
+    def loss(x: Any) -> Any:
+        return native.fsa_full_sum(x, frames, make, list(map(tf.constant, labels)))
+
+    def best(x: Any, *labels: Any) -> Any:
+        return native.fsa_best_path(x, tf.constant(frames), make, labels)
+
+    [value, *_] = assert_equal(loss, [scores])
+    assert np.isfinite(value).all()
+
+    def exported(*tensors: Any) -> Any:
+        with native.tensorflow_only():
+            return best(*tensors)
+
+    module = tf.Module()
+    specs = [
+        tf.TensorSpec([None, None, 15]),
+        *[tf.TensorSpec([None] * n, tf.int32) for n in (2, 1)],
+    ]
+    module.best = tf.function(exported, input_signature=specs, autograph=False)
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    for x in (scores, np.round(scores)):  # also of equally good paths
+        arrays = [tf.constant(x), *map(tf.constant, labels)]
+        for a, b in zip(loaded.best(*arrays), best(*arrays), strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["fsa_full_sum", "fsa_best_path"])
