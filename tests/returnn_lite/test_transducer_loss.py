@@ -194,11 +194,13 @@ DROPS = {
 
 @pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("by_layer", [False, True])
+@pytest.mark.parametrize("terms", [["predictor", "encoder"], ["encoder", "predictor"]])
 def test_dropout_is_that_of_layers(
-    drop: str, by_layer: bool, monkeypatch: pytest.MonkeyPatch
+    drop: str, by_layer: bool, terms: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same entries of the joint layer, whether it is stored or not; none in evaluation."""
     net = transducer(activation("elu"), zero_infinity=True)
+    net["sum"]["from"] = terms
     if by_layer:
         net["dropped"] = {"class": "dropout", "from": "joint", **DROPS[drop]}
         net["output"]["from"] = "dropped"
