@@ -40,7 +40,7 @@ DEVICE float exp_fast(float x) {
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + exp_fast(-x)); }
 
-// e^x - 1 of x at most 0, whose small values keep their relative precision.
+// e^x - 1 of x at most 80; small x keep their relative precision.
 DEVICE float expm1_fast(float x) {
   x = x < -104.0f ? -104.0f : x;
   int k;
@@ -89,13 +89,14 @@ DEVICE float log_sigmoid(float x) { return -softplus(-x); }
 
 #ifdef __CUDACC__
 
-// They give their result to every thread of the block; the order of the sum depends on the
-// block's size alone. A barrier at the end lets the next call write the same memory.
+// Of n numbers, or of what a function gives for 0 to n - 1. They give their result to every thread
+// of the block; the order of the sum depends on the block's size alone. A barrier at the end lets the next call write the same memory.
 #define BLOCK_REDUCE(type, name, start, combine)                                        \
-  DEVICE type name(const type* x, int n) {                                              \
+  template <class Term>                                                                 \
+  DEVICE type name##_of(int n, Term x) {                                                \
     __shared__ type part[32];                                                           \
     type value = start;                                                                 \
-    for (int i = threadIdx.x; i < n; i += blockDim.x) value = combine(value, x[i]);     \
+    for (int i = threadIdx.x; i < n; i += blockDim.x) value = combine(value, x(i));     \
     for (int step = 16; step; step /= 2)                                                \
       value = combine(value, __shfl_xor_sync(0xffffffffu, value, step));                \
     if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = value;                          \
@@ -104,28 +105,41 @@ DEVICE float log_sigmoid(float x) { return -softplus(-x); }
     for (int i = 1; i < (int)blockDim.x / 32; ++i) value = combine(value, part[i]);     \
     __syncthreads();                                                                    \
     return value;                                                                       \
+  }                                                                                     \
+  DEVICE type name(const type* x, int n) {                                              \
+    return name##_of(n, [x](int i) { return x[i]; });                                   \
   }
 #define ADD(a, b) ((a) + (b))
 BLOCK_REDUCE(float, block_max, -INFINITY, fmaxf)
 BLOCK_REDUCE(float, block_sum, 0.0f, ADD)
-BLOCK_REDUCE(int, block_min, x[0], min)
+BLOCK_REDUCE(int, block_min, x(0), min)
 #undef BLOCK_REDUCE
 #undef ADD
 
 #else
 
-DEVICE float block_max(const float* x, int n) {
+template <class Term>
+DEVICE float block_max_of(int n, Term x) {
   float value = -INFINITY;
 #pragma omp simd reduction(max : value)
-  for (int i = 0; i < n; ++i) value = x[i] > value ? x[i] : value;
+  for (int i = 0; i < n; ++i) value = x(i) > value ? x(i) : value;
   return value;
 }
 
-DEVICE float block_sum(const float* x, int n) {
+template <class Term>
+DEVICE float block_sum_of(int n, Term x) {
   float value = 0.0f;
 #pragma omp simd reduction(+ : value)
-  for (int i = 0; i < n; ++i) value += x[i];
+  for (int i = 0; i < n; ++i) value += x(i);
   return value;
+}
+
+DEVICE float block_max(const float* x, int n) {
+  return block_max_of(n, [x](int i) { return x[i]; });
+}
+
+DEVICE float block_sum(const float* x, int n) {
+  return block_sum_of(n, [x](int i) { return x[i]; });
 }
 
 DEVICE int block_min(const int* x, int n) {  // of at least one

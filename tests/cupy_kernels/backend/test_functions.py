@@ -20,6 +20,7 @@ _SOURCE = """
     BLOCKS(b, 1) THREADS(i, n) y[i] = expression; \\
   }
 MAP(map_exp, exp_fast(x[i]))
+MAP(map_expm1, expm1_fast(x[i]))
 MAP(map_sigmoid, sigmoid(x[i]))
 MAP(map_tanh, tanh_fast(x[i]))
 MAP(map_expm1, expm1_fast(x[i]))
@@ -57,6 +58,12 @@ def test_exp(evaluate: Map) -> None:
     np.testing.assert_allclose(evaluate("exp", x), np.exp(x.astype(np.float64)), rtol=2e-7)
     found = evaluate("exp", [-np.inf, -200, 0, 100, np.inf, np.nan])
     np.testing.assert_array_equal(found, [0, 0, 1, np.inf, np.inf, np.nan])
+
+
+def test_expm1(evaluate: Map) -> None:
+    small = np.geomspace(1e-30, 1, 20001)
+    x = np.concatenate([-small, small, np.linspace(-80, 80, 50001)]).astype(np.float32)
+    np.testing.assert_allclose(evaluate("expm1", x), np.expm1(x.astype(np.float64)), rtol=3e-7)
 
 
 def test_sigmoid(evaluate: Map) -> None:
