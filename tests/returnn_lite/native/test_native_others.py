@@ -1,4 +1,4 @@
-"""Chunks and 2D LSTM: kernels and TensorFlow's own operations give the same."""
+"""Chunks, 2D LSTM and energies: kernels and TensorFlow's own operations give the same."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def test_2d_lstm() -> None:
     lengths = tf.constant([4, 2, 0]), tf.constant([3, 5, 5])
     inputs = [_normal(4, 5, 3, 10), _normal(2, 10), _normal(2, 11)[:, :10]]
     assert_equal(lambda *a: native.lstm2d(*a, *lengths), inputs)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_energies_of_additive_attention(count: int) -> None:
+    inputs = [_normal(2, 8, 5), _normal(2, count, 5), _normal(5)]
+    found = assert_equal(native.additive_energies, inputs)
+    assert found[0].shape == (2, count, 8)
+    assert_equal(native.additive_energies, inputs, compiled=True)
 
 
 def test_xla_compiles_tensorflows_form() -> None:
