@@ -155,6 +155,12 @@ class Node:
         owner = self.scope.owner
         return self.common.trainable and (owner is None or owner.trainable)
 
+    def plain(self, *classes: str) -> bool:
+        """Whether the layer is of a class, and no common option changes its input or output."""
+        common = self.common
+        changed = common.dropout or common.in_dim is not None or common.batch_norm
+        return self.layer.layer_class in classes and not changed
+
     def depends(self, mode: Mode) -> list[Node]:
         """Return the layers whose outputs this layer needs in a mode."""
         nodes = list(self.layer.needs(self, mode))

@@ -9,6 +9,7 @@ from typing import Any
 from returnn_lite.data import Data
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.energies import additive_energies
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.rec.masked_rows import affine_of_rows
@@ -79,7 +80,13 @@ class Linear(Layer):
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
         bias = self._bias(site)
-        y = product(site, lambda: self._weights(site))
+        y = (
+            additive_energies(site, lambda: self._weights(site))
+            if self.product_size(site) == 1
+            else None
+        )
+        if y is None:
+            y = product(site, lambda: self._weights(site))
         if y is None:
             x = site.source
             out = x.with_feature(site.feature(self.product_size(site)))

@@ -71,11 +71,6 @@ def _plain(node: Node, *classes: str) -> bool:
     return node.layer.layer_class in classes and common.in_dim is None and not common.batch_norm
 
 
-def _exact(node: Node, *classes: str) -> bool:
-    """Whether a layer is of a class, and no common option changes what it computes."""
-    return _plain(node, *classes) and not node.common.dropout
-
-
 def _softmax(node: Node) -> bool:
     layer: Any = node.layer
     return _plain(node, "linear", "softmax") and layer.activation in ("softmax", "log_softmax")
@@ -89,14 +84,14 @@ def _separate(given: Given, blank: int, input_type: str) -> list[Node]:
     node = given.node
     layer: Any = node.layer
     if input_type == "prob":
-        _need(_exact(node, "activation") and (layer.activation, layer.opts) == ("exp", None))
+        _need(node.plain("activation") and (layer.activation, layer.opts) == ("exp", None))
         node = _only(node)
-    _need(_exact(node, "copy") and len(node.sources) == 2)
+    _need(node.plain("copy") and len(node.sources) == 2)
     last = given.out.feature_size - 1
     _need(blank in (0, last))
     no_emission, emitted = node.sources if blank == 0 else node.sources[::-1]
     layer = no_emission.layer
-    _need(_exact(no_emission, "eval") and not layer.activation and not layer.with_bias)
+    _need(no_emission.plain("eval") and not layer.activation and not layer.with_bias)
     _need(isinstance(layer.eval, str) and layer.eval.replace(" ", "") in _NO_EMISSION)
     gate = _only(no_emission)
     layer = gate.layer
@@ -116,7 +111,7 @@ def _only(node: Node) -> Node:
 def _summands(node: Node) -> list[Node]:
     """Return the two layers of which a layer is the sum."""
     layer: Any = node.layer
-    _need(_exact(node, "combine") and layer.kind in ("add", "+") and not layer.with_bias)
+    _need(node.plain("combine") and layer.kind in ("add", "+") and not layer.with_bias)
     _need(len(node.sources) == 2)
     return node.sources
 
@@ -124,9 +119,7 @@ def _summands(node: Node) -> list[Node]:
 def _emission(node: Node, gate: Node) -> bool:
     """Whether a layer is the log-probability of an emission."""
     layer: Any = node.layer
-    return (
-        _exact(node, "activation") and layer.activation == "log_sigmoid" and node.sources == [gate]
-    )
+    return node.plain("activation") and layer.activation == "log_sigmoid" and node.sources == [gate]
 
 
 def _input(given: Given, linear: Node) -> tuple[Node | None, Node]:
@@ -144,12 +137,12 @@ def _activation(node: Node) -> tuple[str, Node]:
     """Return the activation of a joint network, and what it is applied to."""
     layer: Any = node.layer
     before, name = node, None
-    if _exact(node, "combine"):
+    if node.plain("combine"):
         name = native.joint_activation(layer.activation, None)
-    elif _exact(node, "reduce_out", "activation"):
+    elif node.plain("reduce_out", "activation"):
         before = _only(node)
         inner: Any = before.layer
-        _need(_exact(before, "combine") and inner.activation is None)
+        _need(before.plain("combine") and inner.activation is None)
         if node.layer.layer_class == "activation":
             name = native.joint_activation(layer.activation, layer.opts)
         elif (layer.mode, layer.num_pieces) == ("max", 2):

@@ -10,7 +10,7 @@ from returnn_lite.native.edit import (
     next_edit_distance_row,
     optimal_completion,
 )
-from returnn_lite.native.energies import additive_energies, serves_energies
+from returnn_lite.native.energies import additive_energies
 from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum, hmm_automaton
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
@@ -48,7 +48,6 @@ __all__ = [
     "next_edit_distance_row",
     "optimal_completion",
     "rounded",
-    "serves_energies",
     "tensorflow_only",
     "transducer_align",
     "transducer_fused_align",

@@ -9,6 +9,7 @@ from recipes.networks.transducer import transducer
 Net = dict[str, Any]
 
 FEATURES = 3
+LINEAR: Net = {"class": "linear", "activation": None}
 ENCODER: Net = {
     "enc": {"class": "rec", "unit": "nativelstm2", "n_out": 4, "from": "data"},
     "encoder": {"class": "copy", "from": "enc"},
@@ -70,6 +71,44 @@ def decoder_net(*, labels: int, beam_size: int, max_len: str, end: int, eos: boo
             "max_seq_len": max_len,
             "include_eos": eos,
         },
+    }
+
+
+def attention_net(features: int, *, optimise: bool = True, **att: Any) -> Net:
+    """Return a decoder whose state and readout get the mean of the encoder's frames."""
+    unit: Net = {
+        "embed": {**LINEAR, "from": "output", "n_out": 3},
+        "s": {
+            "class": "rec",
+            "unit": "nativelstm2",
+            "unit_opts": {"forget_bias": 1.0},
+            "from": ["prev:embed", "base:mean", "prev:att"],
+            "n_out": 4,
+        },
+        "energy_in": {"class": "combine", "kind": "add", "from": ["base:keys", "query"]},
+        "query": {**LINEAR, "from": "s", "n_out": 3},
+        "energy_tanh": {"class": "activation", "activation": "tanh", "from": "energy_in"},
+        "energy": {**LINEAR, "from": "energy_tanh", "n_out": 1},
+        "weights": {"class": "softmax_over_spatial", "from": "energy"},
+        "att0": {"class": "generic_attention", "weights": "weights", "base": "base:encoder"},
+        "att": {"class": "merge_dims", "axes": "static", "from": "att0", **att},
+        "readout": {**LINEAR, "activation": "tanh", "from": ["s", "att", "prev:embed"], "n_out": 4},
+        "p": {"class": "softmax", "from": "readout", "target": "classes", "loss": "ce"},
+        "output": {
+            "class": "choice",
+            "from": "p",
+            "target": "classes",
+            "beam_size": 4,
+            "initial_output": 0,
+        },
+        "end": {"class": "compare", "from": "output", "value": 0},
+    }
+    rec: Net = {"class": "rec", "from": [], "target": "classes", "unit": unit, "max_seq_len": 6}
+    return {
+        "encoder": {**LINEAR, "activation": "tanh", "from": "data", "n_out": features},
+        "keys": {**LINEAR, "from": "encoder", "n_out": 3},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "encoder"},
+        "output": {**rec, "optimize_move_layers_out": optimise},
     }
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from both_forms import assert_equal
 
 from returnn_lite import native
+from returnn_lite.native import energies
 
 FRAMES = np.array([8, 5, 2], np.int32)
 
@@ -33,8 +34,12 @@ def test_2d_lstm() -> None:
     assert_equal(lambda *a: native.lstm2d(*a, *lengths), inputs)
 
 
+@pytest.mark.parametrize("worth", [0, 10**9])  # the kernel, or a gradient without it
 @pytest.mark.parametrize("count", [1, 3])
-def test_energies_of_additive_attention(count: int) -> None:
+def test_energies_of_additive_attention(
+    count: int, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energies, "WORTH", worth)
     inputs = [_normal(2, 8, 5), _normal(2, count, 5), _normal(5)]
     found = assert_equal(native.additive_energies, inputs)
     assert found[0].shape == (2, count, 8)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eager import dense, gradients, random_parameters, run
-from models import FEATURES, Net, transducer_net, transducer_streams
+from models import FEATURES, LINEAR, Net, attention_net, transducer_net, transducer_streams
 
 from returnn_lite.frame import Before
 from returnn_lite.network import Network
@@ -16,45 +16,6 @@ from returnn_lite.rec.contents import kept_after
 
 STREAMS = {"data": {"dim": FEATURES}, "classes": {"dim": 5, "sparse": True}}
 LENGTHS = [6, 1, 4]
-LINEAR: Net = {"class": "linear", "activation": None}
-
-
-def attention_net(features: int, *, optimise: bool = True, **att: Any) -> Net:
-    """Return a decoder whose state and readout get the mean of the encoder's frames."""
-    unit: Net = {
-        "embed": {**LINEAR, "from": "output", "n_out": 3},
-        "s": {
-            "class": "rec",
-            "unit": "nativelstm2",
-            "unit_opts": {"forget_bias": 1.0},
-            "from": ["prev:embed", "base:mean", "prev:att"],
-            "n_out": 4,
-        },
-        "energy_in": {"class": "combine", "kind": "add", "from": ["base:keys", "query"]},
-        "query": {**LINEAR, "from": "s", "n_out": 3},
-        "energy_tanh": {"class": "activation", "activation": "tanh", "from": "energy_in"},
-        "energy": {**LINEAR, "from": "energy_tanh", "n_out": 1},
-        "weights": {"class": "softmax_over_spatial", "from": "energy"},
-        "att0": {"class": "generic_attention", "weights": "weights", "base": "base:encoder"},
-        "att": {"class": "merge_dims", "axes": "static", "from": "att0", **att},
-        "readout": {**LINEAR, "activation": "tanh", "from": ["s", "att", "prev:embed"], "n_out": 4},
-        "p": {"class": "softmax", "from": "readout", "target": "classes", "loss": "ce"},
-        "output": {
-            "class": "choice",
-            "from": "p",
-            "target": "classes",
-            "beam_size": 4,
-            "initial_output": 0,
-        },
-        "end": {"class": "compare", "from": "output", "value": 0},
-    }
-    rec: Net = {"class": "rec", "from": [], "target": "classes", "unit": unit, "max_seq_len": 6}
-    return {
-        "encoder": {**LINEAR, "activation": "tanh", "from": "data", "n_out": features},
-        "keys": {**LINEAR, "from": "encoder", "n_out": 3},
-        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "encoder"},
-        "output": {**rec, "optimize_move_layers_out": optimise},
-    }
 
 
 def searched(net: Net, streams: Net, *, traced: bool) -> Output:
