@@ -92,10 +92,12 @@ class Conv(Windows):
         """Return the convolution."""
         spatial: list[Dim] = site.node.resolved["spatial"]
         x, _ = self.flat(self.input(site), spatial)
-        frames = self.flat(self.masked(site, x, 0.0), spatial)[1]
+        masked = self.masked(site, x, 0.0)
         padding = "SAME" if self._padded_by_tensorflow(spatial) else "VALID"
         if padding == "VALID":
-            frames = self.padded(frames, spatial, 0.0)
+            frames = self.padded(site, masked, spatial, 0.0)
+        else:
+            _, frames = self.flat(masked, spatial)
         weights = site.param("W", (), None) if self.filter is None else site.ref("filter").tensor
         y = self._convolved(frames, weights, padding)
         if self.with_bias:

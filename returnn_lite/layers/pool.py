@@ -48,21 +48,21 @@ class Pool(Windows):
         spatial: list[Dim] = site.node.resolved["spatial"]
         x, _ = self.flat(self.input(site), spatial)
         if self.mode == "max":
-            y = self._pool(self.masked(site, x, x.tensor.dtype.min), spatial, "MAX")
+            y = self._pool(site, self.masked(site, x, x.tensor.dtype.min), spatial, "MAX")
         else:
             ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
-            total = self._pool(self.masked(site, x, 0.0), spatial, "AVG")
+            total = self._pool(site, self.masked(site, x, 0.0), spatial, "AVG")
             # Frames that padding by a number adds count as zeros, as in RETURNN.
-            count = self._pool(
-                ones, spatial, "AVG", outside=float(not isinstance(self.padding, str))
-            )
+            outside = float(not isinstance(self.padding, str))
+            count = self._pool(site, ones, spatial, "AVG", outside)
             y = total / tf.maximum(count, 1e-6)
         return self.finished(site, x, y, self.new_dims(spatial))
 
-    def _pool(self, x: Data, spatial: list[Dim], kind: str, outside: float = 0.0) -> Any:
-        tensor = self.flat(x, spatial)[1]
-        value = tensor.dtype.min if kind == "MAX" else outside
-        frames, strides = self.padded(tensor, spatial, value), self.stride()
+    def _pool(
+        self, site: Site, x: Data, spatial: list[Dim], kind: str, outside: float = 0.0
+    ) -> Any:
+        value = x.tensor.dtype.min if kind == "MAX" else outside
+        frames, strides = self.padded(site, x, spatial, value), self.stride()
         rates = self.each(self.dilation_rate)
         if max(rates) == 1:
             pool = tf.nn.max_pool if kind == "MAX" else tf.nn.avg_pool

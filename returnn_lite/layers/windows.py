@@ -85,12 +85,13 @@ class Spatial(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Windows(Spatial):
-    """Windows over spatial dims, whose number does not depend on other sequences.
+    """Windows over spatial dims, which do not depend on other sequences.
 
     padding "same", "same_static": ceil(frames / stride) windows; "valid": as many as lie within; a
-    number, for all dims or for each: so many frames are put at both ends, then "valid". Where
-    sequences differ in length, RETURNN's "same" depends on the longest one, here it does not.
-    strides: from window to window. dilation_rate: from frame to frame within a window.
+    number, for all dims or for each: so many frames are put at both ends, then "valid". With "same"
+    the windows lie around the middle of each sequence, where they lie in RETURNN if it is alone;
+    among longer ones RETURNN puts them around the middle of the longest. strides: from window to
+    window. dilation_rate: from frame to frame within a window.
     """
 
     padding: str | int | tuple[int, ...] = "valid"
@@ -129,7 +130,7 @@ class Windows(Spatial):
         rates = self.each(self.dilation_rate)
         return tuple((n - 1) * rate + 1 for n, rate in zip(self.size(), rates, strict=True))
 
-    def ends(self, i: int, dim: Dim) -> tuple[int, int]:
+    def ends(self, i: int, frames: Any, *, dynamic: bool) -> tuple[Any, int]:
         """Return the frames that are put before and, at least, behind a sequence in dim i."""
         span, stride = self.spans()[i], self.stride()[i]
         if not isinstance(self.padding, str):
@@ -137,13 +138,11 @@ class Windows(Spatial):
         kind = self.padding.lower()
         if kind == "valid":
             return 0, 0
-        if kind == "same_static" and dim.dynamic:
+        if kind == "same_static" and dynamic:
             before = max(span - stride, 0) // 2
             return before, span - 1 - before
-        total = max(span - stride, 0)
-        if dim.size is not None:  # so that the windows lie around the middle
-            total = max((-(-dim.size // stride) - 1) * stride + span - dim.size, 0)
-        return total // 2, total - total // 2
+        most = max if isinstance(frames, int) else tf.maximum
+        return most((self.count(i, frames) - 1) * stride + span - frames, 0) // 2, 0
 
     def count(self, i: int, frames: Any) -> Any:
         """Return the number of windows in dim i."""
@@ -174,14 +173,35 @@ class Windows(Spatial):
         dims = zip(spatial, self.stride(), strict=True)
         return all(stride == 1 or dim.size is not None for dim, stride in dims)
 
-    def padded(self, tensor: Any, spatial: list[Dim], value: float) -> Any:
+    def padded(self, site: Site, x: Data, spatial: list[Dim], value: float) -> Any:
         """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""
-        shape, paddings = tf.shape(tensor), [[0, 0]]
+        x, tensor = self.flat(x, spatial)
         for i, dim in enumerate(spatial):
-            before, after = self.ends(i, dim)
-            frames, stride = shape[i + 1], self.stride()[i]
+            frames = tf.shape(tensor)[i + 1] if dim.size is None else dim.size
+            before, after = self.ends(i, frames, dynamic=dim.dynamic)
+            lengths = self._lengths(site, x, spatial, i)
+            if lengths is not None:  # as many for all as the one with the most needs
+                starts, _ = self.ends(i, lengths, dynamic=True)
+                before = (self.spans()[i] - 1) // 2
             # At least one window, so that no layer ever sees an empty axis.
             windows = tf.maximum(self.count(i, frames), 1)
-            needed = (windows - 1) * stride + self.spans()[i] - before - frames
-            paddings.append([before, tf.maximum(needed, after if dim.dynamic else 0)])
-        return tf.pad(tensor, [*paddings, [0, 0]], constant_values=value)
+            needed = (windows - 1) * self.stride()[i] + self.spans()[i]
+            behind = needed - frames - (before if lengths is None else 0)
+            paddings: list[Any] = [[0, 0]] * len(tensor.shape)
+            paddings[i + 1] = [before, tf.maximum(behind, after)]
+            tensor = tf.pad(tensor, paddings, constant_values=value)
+            if lengths is not None:
+                places = tf.range(needed) + (before - starts)[:, None]
+                tensor = tf.gather(tensor, places, axis=i + 1, batch_dims=1)
+        return tensor
+
+    def _lengths(self, site: Site, x: Data, spatial: list[Dim], i: int) -> Any:
+        """Return int32 [-1], those in dim i of flat x, if what is put before depends on them."""
+        dim, span, stride = spatial[i], self.spans()[i], self.stride()[i]
+        same = isinstance(self.padding, str) and self.padding.lower() == "same"
+        if not same or not site.run.pads(x, dim) or (span - 1) // 2 == max(span - stride, 0) // 2:
+            return None
+        lengths = site.run.lengths[dim].in_beam(x.beam)
+        outer = x.dims[: -1 - len(spatial)]
+        lengths = tf.reshape(lengths.tensor, [-1 if d in lengths.dims else 1 for d in outer])
+        return tf.reshape(tf.broadcast_to(lengths, x.sizes()[: len(outer)]), [-1])

@@ -39,6 +39,11 @@ def convolved(
     return out
 
 
+def before_same(frames: int, span: int, stride: int) -> int:
+    """Return how many frames lie before a sequence, so that its windows are around its middle."""
+    return max((-(-frames // stride) - 1) * stride + span - frames, 0) // 2
+
+
 def layer(**more: Any) -> dict[str, Any]:
     options = {
         "class": "conv",
@@ -95,7 +100,7 @@ def test_groups(groups: int, strides: int) -> None:
             )
             sizes = {
                 "strides": (strides,),
-                "before": ((3 - strides) // 2,),
+                "before": (before_same(n, 3, strides),),
                 "windows": (-(-n // strides),),
             }
             found.append(np.concatenate([convolved(*part, **sizes) for part in parts], axis=-1))
@@ -116,8 +121,9 @@ def test_two_dims(strides: tuple[int, int], padding: str) -> None:
         found = []
         for x, n in zip(data, LENGTHS, strict=True):
             windows = [-(-n // strides[0]), -(-6 // strides[1])]
-            over = (windows[1] - 1) * strides[1] + 2 - 6
-            before = (3 - strides[0]) // 2, max(over, 0) // 2
+            before = before_same(n, 3, strides[0]), before_same(6, 2, strides[1])
+            if padding == "same_static":
+                before = (3 - strides[0]) // 2, before[1]
             if padding == "valid":
                 windows, before = [(n - 3) // strides[0] + 1, 4 // strides[1] + 1], (0, 0)
             sizes = {

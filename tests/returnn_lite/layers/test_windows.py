@@ -20,7 +20,7 @@ def windows(x: Array, size: int, stride: int, padding: str) -> list[tuple[int, i
     """Return begin and end of every window over a sequence, which may lie beyond its ends."""
     if padding == "valid":
         return [(t, t + size) for t in range(0, len(x) - size + 1, stride)]
-    before = max(size - stride, 0) // 2
+    before = max((-(-len(x) // stride) - 1) * stride + size - len(x), 0) // 2
     return [(t - before, t - before + size) for t in range(0, len(x), stride)]
 
 
