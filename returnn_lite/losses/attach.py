@@ -135,12 +135,20 @@ def _sum(terms: list[Any]) -> Any:
 
 
 def penalty(nodes: Iterable[Node], params: Mapping[str, Any]) -> Any:
-    """Return the scalar sum of the layers' L2 terms."""
+    """Return the scalar sum of the layers' L2 terms: of all their parameters, frozen ones too."""
+    nodes = list(nodes)
     terms = [
         node.common.L2 * tf.nn.l2_loss(params[name]) * 2.0
         for node in nodes
         if node.common.L2
-        for name, spec in node.params.items()
-        if spec.trainable
+        for name in _own_params(node, nodes)
     ]
     return _sum(terms)
+
+
+def _own_params(node: Node, nodes: list[Node]) -> list[str]:
+    """Return the names of a layer's parameters of numbers, those of a network in it included."""
+    inner = node.inner
+    own = [n for n in nodes if n is node or (inner is not None and inner.contains(n))]
+    found = {k: spec for n in own for k, spec in n.params.items()}
+    return [k for k, spec in found.items() if spec.dtype.startswith("float")]
