@@ -34,10 +34,14 @@ class ExternData(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeInput(Layer):
-    """The input `data` of a subnetwork: what the layer around it gives to it."""
+    """The input `data` of a subnetwork: what the layer around it gives to it.
+
+    index: of a source of that layer, for one alone.
+    """
 
     layer_class = "scope_input"
     owner: Node
+    index: int | None = None
 
     def steps(self, node: Node) -> bool:
         """Return whether the layer around selects steps, such as masked_computation."""
@@ -49,10 +53,14 @@ class ScopeInput(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
+        if self.index is not None:
+            return site.data(self.owner.sources[self.index])
         return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
 
     def call(self, site: Site) -> Data:
         """Return the input."""
+        if self.index is not None:
+            return site.of(self.owner).sources[self.index]
         return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
 
 

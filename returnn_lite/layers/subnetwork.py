@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from returnn_lite.beam import latest
 from returnn_lite.data import Data, common
@@ -16,11 +16,17 @@ from returnn_lite.lazy import tf
 from returnn_lite.node import Common, Mode, Node
 from returnn_lite.site import Site
 
+if TYPE_CHECKING:
+    from returnn_lite.scope import Scope
 
-def open_scope(node: Node, layers: dict[str, Any], param_path: str | dict[str, str]) -> Node:
+
+def open_scope(
+    node: Node, layers: dict[str, Any], param_path: str | dict[str, str], *, joins: bool = True
+) -> Node:
     """Give the node a subnetwork whose `data` is the node's input; return its output layer.
 
-    param_path: the prefix of the parameters' names, or that of each layer.
+    param_path: the prefix of the parameters' names, or that of each layer. joins: whether the
+    sources are one input.
     """
     from returnn_lite.scope import Scope
 
@@ -34,12 +40,23 @@ def open_scope(node: Node, layers: dict[str, Any], param_path: str | dict[str, s
         param_path=param_path,
     )
     node.inner = scope
-    if node.sources:
-        view = Node("data", ScopeInput(owner=node), Common(), scope, f"{node.path}/data")
-        scope.inputs["data"] = view
-        if scope.loop is not None:
-            scope.loop.nodes.append(view)
+    if node.sources and joins:
+        _add_input(scope, "data", ScopeInput(owner=node))
+    elif node.sources:
+        for i, source in enumerate(node.sources):
+            view = _add_input(scope, str(i), ScopeInput(owner=node, index=i))
+            scope.inputs.setdefault(source.name, view)
+            scope.inputs.setdefault("data", view)
     return scope.get("output", str(node))
+
+
+def _add_input(scope: Scope, key: str, layer: ScopeInput) -> Node:
+    """Make what `data:<key>` means in a subnetwork."""
+    view = Node(key, layer, Common(), scope, f"{layer.owner.path}/{key}")
+    scope.inputs[key] = view
+    if scope.loop is not None:
+        scope.loop.nodes.append(view)
+    return view
 
 
 @register("subnetwork")
@@ -48,11 +65,13 @@ class Subnetwork(Layer):
     """A network in the network; its output is that of its layer `output`.
 
     subnetwork: the network dict, in which `data` is the input; layers of it that have a loss, or
-    are output layers, are computed, too. load_on_init: a checkpoint from which its parameters are
-    taken, by their names in it.
+    are output layers, are computed, too. concat_sources: False for sources that are not joined:
+    there, `data:0` is the first one, as is `data`, and `data:1` the next one. load_on_init: a
+    checkpoint from which its parameters are taken, by their names in it.
     """
 
     subnetwork: dict[str, Any]
+    concat_sources: bool = True
     load_on_init: str | None = None
     n_out: int | None = None
 
@@ -60,7 +79,7 @@ class Subnetwork(Layer):
         """Build the subnetwork, and the layers of it that have a loss or are outputs."""
         from returnn_lite.scope import is_output
 
-        open_scope(node, self.subnetwork, node.param_name(""))
+        open_scope(node, self.subnetwork, node.param_name(""), joins=self.concat_sources)
         assert node.inner is not None
         for name, opts in self.subnetwork.items():
             if is_output(opts, node.scope.mode, in_loop=node.loop is not None):

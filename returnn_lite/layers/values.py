@@ -8,6 +8,7 @@ from typing import Any
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
+from returnn_lite.infer import Unknown
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.naming import meant
@@ -127,7 +128,10 @@ class Switch(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template with the dims of all three."""
-        condition, yes, no = self._parts(site)
+        try:
+            condition, yes, no = self._parts(site)
+        except Unknown:
+            return self._known(site)
         if isinstance(self.condition, bool):
             return yes.template() if self.condition else no.template()
         if None in (self.true_from, self.false_from) or condition.dtype != "bool":
@@ -135,6 +139,18 @@ class Switch(Layer):
         if yes.dtype != no.dtype:
             raise site.error(f"found {yes} and {no}, needed the same dtype; try 'cast'")
         return self._out(yes, common([yes.template(), no.template(), condition.template()])[0])
+
+    def _known(self, site: Site) -> Data:
+        """Return the template of the choice that is known, in a loop where the other is not yet."""
+        for option in ("true_from", "false_from"):
+            for node in site.node.refs.get(option, []):
+                try:
+                    x = site.data(node).template()
+                except Unknown:
+                    continue
+                site.partial = True
+                return x
+        raise Unknown(site.node)
 
     def _out(self, yes: Data, joined: Data) -> Data:
         out = replace(joined, dtype=yes.dtype, sparse_dim=yes.sparse_dim, vocab=yes.vocab)
