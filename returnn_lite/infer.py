@@ -95,9 +95,11 @@ def infer_loop(loop: Loop) -> None:
     guesses = {n: _guess(n) for n in loop.nodes}
     for _ in range(2 + len(loop.nodes)):
         before = {n: n.out for n in loop.nodes}
+        named = dict(loop.node.scope.named)
         unknown, errors = _sweep(loop, before)
-        if not all(same_template(n.out, before[n]) for n in loop.nodes):
-            # While other templates change, a mistake may be none.
+        same = all(same_template(n.out, before[n]) for n in loop.nodes)
+        if not same or named != loop.node.scope.named:
+            # While other templates change, or what Dims mean, a mistake may be none.
             continue
         if not unknown and not errors:
             return

@@ -56,15 +56,17 @@ class ExpandDims(Layer):
     """The input with one dim more, along which it repeats.
 
     axis: "F" for a dim behind the features, "T" or "spatial" for one before the last dim (behind
-    it, if the input is sparse), or a position, counted with the batch in front. dim: its size.
+    it, if the input is sparse), or a position, counted with the batch in front. dim: its size, or
+    a Dim of that size by which others may name it.
     """
 
     axis: str | int
-    dim: int = 1
+    dim: int | Dim = 1
 
     def infer(self, site: Site) -> Data:
         """Return the template with the new dim."""
-        if self.dim < 1:
+        size = self.dim.size if isinstance(self.dim, Dim) else self.dim
+        if size is None or size < 1:
             raise site.error(f"found dim {self.dim}, needed 1 or more")
         x = site.source
         word = self.axis.lower() if isinstance(self.axis, str) else None
@@ -80,7 +82,9 @@ class ExpandDims(Layer):
             feature = x.feature_dim in x.dims[place : place + 1]
         else:
             raise site.error(f"found axis {self.axis!r} for {x}, needed 'F', 'T' or a position")
-        new = site.node.dim("feature" if feature else "spatial", "expand_dims", self.dim)
+        new = site.node.dim("feature" if feature else "spatial", "expand_dims", size)
+        if isinstance(self.dim, Dim):
+            let_mean(site, self.dim, new)
         site.node.resolved["axis"] = new
         dims = (*x.dims[:place], new, *x.dims[place:])
         out = x.with_dims(dims)
@@ -93,7 +97,7 @@ class ExpandDims(Layer):
     def call(self, site: Site) -> Data:
         """Return the values, repeated along the new dim."""
         x, new = site.source, site.node.resolved["axis"]
-        tensor = tf.repeat(x.tensor[None], self.dim, axis=0) if self.dim > 1 else x.tensor[None]
+        tensor = tf.repeat(x.tensor[None], new.size, axis=0) if new.size > 1 else x.tensor[None]
         return site.as_output(replace(x, dims=(new, *x.dims), tensor=tensor))
 
 

@@ -197,8 +197,6 @@ class RangeInAxis(Layer):
         if self.keepdims or self.unbroadcast:
             raise site.error("found keepdims or unbroadcast, needed neither, as in RETURNN")
         dim = _axis(site, self.axis, site.source)
-        if dim is BATCH:
-            raise site.error(f"found the batch of {site.source} as axis, needed another")
         out = Data(name=site.node.path, dims=(dim,), dtype=self.dtype)
         time = dim if dim.dynamic else None
         return replace(out, time_dim=time, sparse_dim=dim if self.sparse else None)
