@@ -52,12 +52,16 @@ _SYMBOLS = {
 
 
 def _aligned(datas: list[Data], out: Data) -> list[Data]:
-    """Return the data with equal dims, in the order of those of out where these are the same."""
+    """Return the data with equal dims, in the order of out; what out_type adds has the size 1."""
     aligned = common(datas)
-    if set(aligned[0].dims) != set(out.dims) or aligned[0].dims == out.dims:
+    dims = aligned[0].dims
+    if not set(dims) <= set(out.dims) or dims == out.dims:
         return aligned
-    order = [aligned[0].dims.index(d) for d in out.dims]
-    return [replace(d, dims=out.dims, tensor=tf.transpose(d.tensor, order)) for d in aligned]
+    order = [dims.index(d) for d in out.dims if d in dims]
+    size_one = tuple(slice(None) if d in dims else None for d in out.dims)
+    return [
+        replace(d, dims=out.dims, tensor=tf.transpose(d.tensor, order)[size_one]) for d in aligned
+    ]
 
 
 def _source_index(node: ast.AST) -> int | None:
@@ -244,7 +248,8 @@ class Eval(_Combined):
 
     eval: the expression, or a function of `source` and `self`; recipes and configs are code, and so
     is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`.
-    source(i, auto_convert=False) has the source's own dims, not those of all. `self.network` has
+    source(i) has the dims of all sources and, of size 1, those that the shape in out_type adds;
+    source(i, auto_convert=False) its own ones. `self.network` has
     get_config(), cond_on_train(function, function), train_flag and global_train_step.
     """
 
