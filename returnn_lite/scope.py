@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite import losses
 from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.infer import template_of
 from returnn_lite.layers.base import find_class, split_options
 from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
 from returnn_lite.node import Common, Mode, Node
@@ -211,6 +212,10 @@ class Scope:
         """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""
         is_layer = name in self.layers or name.startswith("layer:")
         return self.get(name.removeprefix("layer:") if is_layer else f"data:{name}", asker)
+
+    def stream_dims(self) -> set[Dim]:
+        """Return the dims of the data streams."""
+        return {d for node in self._root().inputs.values() for d in template_of(node).dims}
 
     def _root(self) -> Scope:
         return self if self.parent is None else self.parent._root()

@@ -173,7 +173,8 @@ class TransposedConv(Spatial):
     in: float [batch, spatial dims, in]; out: float [batch, longer dims, n_out]. strides: how many
     times as long the dims become, by default filter_size. padding "same": frames * stride, "valid":
     all that the filters reach. output_padding: frames that are added behind; None: as above.
-    remove_padding: frames that are taken off at both ends.
+    remove_padding: frames that are taken off at both ends. out_spatial_dims: of a Dim of a data
+    stream, the output has the lengths: it is cut, or filled up with zeros.
     Parameters W_native_transposed_conv [filter_size, n_out, in], where there is one dim
     [filter_size, 1, n_out, in]; bias [n_out].
     """
@@ -239,9 +240,17 @@ class TransposedConv(Spatial):
         if self.with_bias:
             site.param("bias", (self.n_out,), self.bias_init)
         out = x
-        for old, new in zip(spatial, self._new_dims(spatial), strict=True):
+        for old, new in zip(spatial, self._named(site, self._new_dims(spatial)), strict=True):
             out = out.renamed(old, new)
         return out.with_feature(site.feature(self.n_out))
+
+    def _named(self, site: Site, new: list[Dim]) -> list[Dim]:
+        """Return the new dims, or those of data streams that out_spatial_dims has for them."""
+        named = self.out_spatial_dims
+        if named is None or len(named) != len(new):
+            return new
+        known = site.node.scope.stream_dims()
+        return [n if n in known else d for n, d in zip(named, new, strict=True)]
 
     def call(self, site: Site) -> Data:
         """Return the transposed convolution."""
@@ -249,11 +258,14 @@ class TransposedConv(Spatial):
         x, _ = self.flat(self.input(site), spatial)
         frames = self.flat(self.masked(site, x, 0.0), spatial)[1]
         y = self._spread(frames, site.param("W_native_transposed_conv", (), None))
-        if self.with_bias:
-            y = y + site.param("bias", (), None)
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
-        out = self.finished(site, x, y, self._new_dims(spatial))
-        return activated(site, out, self.activation)
+        made = self._new_dims(spatial)
+        out = self.shaped(site, x, y, made)
+        for old, new in zip(made, self._named(site, made), strict=True):
+            out = out if new is old else site.run.fitting(out, old, new)
+        if self.with_bias:
+            out = replace(out, tensor=out.tensor + site.param("bias", (), None))
+        return activated(site, self.masked(site, out, 0.0), self.activation)
 
     def _spread(self, frames: Any, weights: Any) -> Any:
         shape, strides = tf.shape(frames), list(self._stride())

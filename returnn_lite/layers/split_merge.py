@@ -78,7 +78,7 @@ class SplitDims(Layer):
             rest = [d for d, n in zip(new, self._sizes(), strict=True) if n == -1]
             out = replace(out, time_dim=(rest or new)[0])
         if dim is x.feature_dim:
-            out = replace(out, feature_dim=new[-1])
+            out = replace(out, feature_dim=dim if dim in new else new[-1])
         return out
 
     def call(self, site: Site) -> Data:
