@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from operator import mul
+from operator import floordiv, mul
 from typing import Any, Literal
 from weakref import WeakSet
 
@@ -94,6 +94,37 @@ class Dim:
         return derived(
             ("strided", step), f"ceil({self.name}/{step})", [self], lambda n: -(-n // step)
         )
+
+    # What configs do with Dims.
+
+    def __add__(self, other: int | Dim) -> Dim:
+        """Return the dim with so many entries more behind it, or with another dim behind it."""
+        return total([self, other]) if isinstance(other, Dim) else self.padded(0, other)
+
+    def __radd__(self, other: int) -> Dim:
+        """Return the dim with so many entries more before it."""
+        return self.padded(other, 0)
+
+    def __sub__(self, other: int) -> Dim:
+        """Return the dim without so many entries at its end."""
+        return self.padded(0, -other)
+
+    def __mul__(self, other: int | Dim) -> Dim:
+        """Return the dim with as many entries for each of its own, or merged with another dim."""
+        if isinstance(other, Dim):
+            return product([self, other])
+        return derived(("times", other), f"{self.name}*{other}", [self], lambda n: n * other)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int | Dim) -> Dim:
+        """Return the dim with one entry for each group of so many, the rest left out."""
+        if isinstance(other, Dim):
+            return derived(("div",), f"{self.name}/{other.name}", [self, other], floordiv)
+        return derived(("div", other), f"{self.name}/{other}", [self], lambda n: n // other)
+
+    div_left = div_right = __floordiv__
+    ceildiv_left = ceildiv_right = strided
 
 
 def derived(

@@ -123,6 +123,50 @@ PAIRS["a constant for each of the windows"] = (
     },
 )
 PAIRS["a repeated dim"][1]["output"]["from"] = "r"
+SEVEN, LONGER, PAD = 2 * IN + 1, 1 + TIME + 2, {"class": "pad", "padding": (1, 2), "from": "h"}
+PAIRS["dims from formulas"] = (
+    {
+        "l": {**LINEAR, "n_out": 7, "from": "h"},
+        "p": {**POOL, "from": "l"},
+        "s": {**SUM, "axis": "F", "from": "p"},
+        "m": {**SUM, "mode": "max", "axis": "T", "from": "s"},
+        "w": {**PAD, "axes": "T"},
+        "n": {**SUM, "axis": "T", "from": "w"},
+        "output": {"class": "combine", "kind": "add", "from": ["n", "m"]},
+    },
+    {
+        "l": {**LINEAR, "out_dim": SEVEN, "from": "h", "out_shape": {batch_dim, TIME, SEVEN}},
+        "p": {**POOL, "from": "l"},
+        "s": {**SUM, "axis": SEVEN, "from": "p"},
+        "m": {**SUM, "mode": "max", "axis": TIME.ceildiv_right(2), "from": "s"},
+        "w": {**PAD, "axes": TIME, "out_shape": {batch_dim, LONGER, HIDDEN}},
+        "n": {**SUM, "axis": LONGER, "from": "w"},
+        "output": {"class": "combine", "kind": "add", "from": ["n", "m"]},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("dim", "size"),
+    [
+        (HIDDEN + 1, 7),
+        (2 * HIDDEN, 12),
+        (HIDDEN * HEADS, 12),
+        (HIDDEN + KEY, 9),
+        (HIDDEN.div_left(HEADS), 3),
+        (HIDDEN // 4, 1),
+        (HIDDEN - 2, 4),
+        (TIME + 1, None),
+    ],
+)
+def test_sizes_of_formulas(dim: Any, size: int | None) -> None:
+    assert dim.size == size
+    assert dim.kind == ("spatial" if size is None else "feature")
+
+
+def test_the_same_formula_is_the_same_dim() -> None:
+    assert 2 * TIME is TIME * 2
+    assert (TIME + 2) - 2 is TIME
 
 
 @pytest.mark.parametrize("name", PAIRS)
