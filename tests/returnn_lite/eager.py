@@ -21,7 +21,10 @@ def frame_of(network: Network, batch: Batch, *, train: bool | None = None, step:
     import tensorflow as tf
 
     tensors = {
-        key: (tf.convert_to_tensor(values), tf.constant(list(lengths), tf.int32))
+        key: (
+            tf.convert_to_tensor(values),
+            None if lengths is None else tf.constant(list(lengths), tf.int32),
+        )
         for key, (values, lengths) in batch.items()
     }
     return network.frame(tensors, train=train, step=step)

@@ -25,7 +25,8 @@ import returnn_lite.dim
 
 def reference(case: Case) -> dict[str, Array]:
     """Return parameters, inputs, outputs, losses, gradients and search results of a case."""
-    streams = _with_dim_objects(case.streams)
+    dims: dict[Any, Any] = {}
+    streams = _with_returnn_dims(_with_dim_objects(case.streams), dims)
     config = Config({"extern_data": streams, "backend": "tensorflow-net-dict", **case.config})
     # It is one for a process, as RETURNN means it.
     BehaviorVersion._behavior_version = config.int("behavior_version", 0)
@@ -39,7 +40,7 @@ def reference(case: Case) -> dict[str, Array]:
                 eval_flag=True,
                 search_flag=case.search,
             )
-            network.construct_from_dict(_with_returnn_dims(case.net_for_returnn(), {}))
+            network.construct_from_dict(_with_returnn_dims(case.net_for_returnn(), dims))
             variables = {p.name.partition(":")[0]: p for p in network.get_params_list()}
             values = parameters({k: tuple(v.shape.as_list()) for k, v in variables.items()})
             for name, variable in variables.items():
@@ -64,13 +65,14 @@ def _with_dim_objects(streams: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_returnn_dims(value: Any, known: dict[int, Any]) -> Any:
-    """Return a network dict with RETURNN's dims for this project's."""
+def _with_returnn_dims(value: Any, known: dict[Any, Any]) -> Any:
+    """Return a dict with RETURNN's dims for this project's, of which copies are the same dim."""
     if isinstance(value, returnn_lite.dim.Dim) and value.kind == "batch":
         return batch_dim
     if isinstance(value, returnn_lite.dim.Dim):
         kind = Dim.Types.Feature if value.kind == "feature" else Dim.Types.Spatial
-        return known.setdefault(id(value), Dim(value.size, name=value.name, kind=kind))
+        key = (value.kind, value.name, value.size)
+        return known.setdefault(key, Dim(value.size, name=value.name, kind=kind))
     if isinstance(value, dict):
         return {
             _with_returnn_dims(k, known): _with_returnn_dims(v, known) for k, v in value.items()
@@ -85,7 +87,9 @@ def _feed(network: Any, case: Case) -> dict[Any, Any]:
     for key, (values, lengths) in case.batch().items():
         data = network.extern_data.data[key]
         feed[data.placeholder] = values
-        feed[data.get_sequence_lengths()] = lengths
+        rows = lengths if lengths and isinstance(lengths[0], list) else [lengths]
+        for (_, size), row in zip(sorted(data.size_placeholder.items()), rows, strict=False):
+            feed[size] = row
     return feed
 
 

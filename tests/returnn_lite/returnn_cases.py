@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import returnn_attention_cases
 import returnn_axis_cases
+import returnn_dialect_cases
 import returnn_loop_cases
 import returnn_mixed_cases
 import returnn_option_cases
@@ -37,13 +38,14 @@ class Case:
     search: whether its choices search. train: whether there are gradients, but also dropout; where
     it is absent, without search. normalised: the exponent of length normalisation in RETURNN's
     scores; the loop's include_eos is then True. outputs: layers. config: what eval strings ask for.
+    lengths: of each stream, one list for each dynamic dim, if these are several, or empty.
     returnn: what RETURNN's dict has besides or differently, by path, such as
     {"output/unit/output/length_normalization": False}.
     """
 
     net: Net
     streams: dict[str, Any]
-    lengths: dict[str, list[int]]
+    lengths: dict[str, list[Any]]
     outputs: tuple[str, ...] = ("output",)
     search: bool = False
     config: dict[str, float] = field(default_factory=dict)
@@ -67,18 +69,29 @@ class Case:
             at[key] = value
         return net
 
-    def batch(self) -> dict[str, tuple[Array, list[int]]]:
+    def batch(self) -> dict[str, tuple[Array, list[Any]]]:
         """Return random inputs; what lies behind the lengths is random too."""
         rng = np.random.default_rng(1)
         found = {}
         for key, lengths in self.lengths.items():
-            dim, shape = self.streams[key]["dim"], (len(lengths), max(lengths))
-            if self.streams[key].get("sparse"):
-                values = rng.integers(0, dim, shape).astype(np.int32)
+            opts, shape = self.streams[key], _shape(self.streams[key], lengths)
+            if opts.get("sparse"):
+                values = rng.integers(0, opts["dim"], shape).astype(np.int32)
             else:
-                values = rng.standard_normal((*shape, dim)).astype(np.float32)
+                values = rng.standard_normal(shape).astype(np.float32)
             found[key] = values, lengths
         return found
+
+
+def _shape(opts: dict[str, Any], lengths: list[Any]) -> tuple[int, ...]:
+    """Return the shape of a stream, with the batch, where it has one, in front."""
+    sizes = [None] if opts.get("sparse") else [None, opts.get("dim")]
+    if "dim_tags" in opts:
+        sizes = [dim.size for dim in opts["dim_tags"] if dim.kind != "batch"]
+    rows = lengths if lengths and isinstance(lengths[0], list) else [lengths]
+    longest = (max(row) for row in rows)
+    shape = [next(longest) if size is None else size for size in opts.get("shape", sizes)]
+    return tuple(shape) if opts.get("batch_dim_axis", 0) is None else (len(rows[0]) or 3, *shape)
 
 
 def parameters(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -283,7 +296,7 @@ def _convolutions() -> Case:
 PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
 PARTS |= SEARCH_CASES | APPLICATION_CASES | returnn_option_cases.cases()
 PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
-PARTS |= returnn_variant_cases.cases()
+PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

@@ -55,7 +55,7 @@ def loaded(case: Case, stored: dict[str, Array]) -> Network:
 
 def batch(stored: dict[str, Array]) -> dict[str, tuple[Array, list[int]]]:
     lengths = part(stored, "lengths")
-    return {k: (v, lengths[k].tolist()) for k, v in part(stored, "input").items()}
+    return {k: (v, lengths[k].tolist() or None) for k, v in part(stored, "input").items()}
 
 
 def close(found: Array, needed: Array, name: str, least: float = 1e-3) -> None:
@@ -73,10 +73,9 @@ def compare(name: str, out: Output, values: Array, lengths: Array | None) -> Non
     assert x.shape == values.shape, name
     if lengths is not None and out.time_dim is not None and out.time_dim.dynamic:
         np.testing.assert_array_equal(out.lengths[out.time_dim.name], lengths, err_msg=name)
-        # Of all dims, what lies behind an end may be anything.
-        valid = replace(out, values=np.ones(out.values.shape)).canonical().astype(bool)
-        values = np.where(valid, values, 0)
-    close(x, values, name)
+    # Of all dims, what lies behind an end may be anything.
+    valid = replace(out, values=np.ones(out.values.shape)).canonical().astype(bool)
+    close(x, np.where(valid, values, 0), name)
 
 
 def by_score(stored: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
