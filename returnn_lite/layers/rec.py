@@ -34,8 +34,9 @@ class Rec(Layer):
     size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
     target of the first choice; in a
     search the loop else goes on until the bool layer `end` is true or max_seq_len steps are made.
-    max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'). include_eos:
-    whether the step with a true `end` belongs to the output. optimize_move_layers_out: False keeps
+    max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
+    of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
+    output. optimize_move_layers_out: False keeps
     all layers in the loop; the result is the same. back_prop: False for no gradient through what is
     in the loop. n_out: the size of the output, for the reader. cheating: without effect, as in
     RETURNN; it is an option of choices.
@@ -103,8 +104,10 @@ class Rec(Layer):
         """Return the expression for the longest search, and the layers that it names."""
         text = str(self.max_seq_len)
         names = re.findall(r"max_len_from\(\s*['\"]([^'\"]+)['\"]\s*\)", text)
-        assert node.inner is not None
-        return text, {n: node.inner.get(n, str(node)) for n in names}
+        found = {n: _around(node, n) for n in names}
+        if found:
+            node.refs["max_seq_len"] = list(found.values())
+        return text, found
 
     def stays(self, node: Node) -> bool:
         """Return True: it is a loop over one sequence for each of the batch."""
@@ -213,7 +216,8 @@ class Rec(Layer):
             return site.run.lengths[site.data(nodes[name]).time_dim].tensor
 
         try:
-            value = eval(text, {"max_len_from": max_len_from})  # noqa: S307 - networks are code
+            names = {"max_len_from": max_len_from, "tf": tf}
+            value = eval(text, names)  # noqa: S307 - networks are code
         except Exception as error:
             raise site.error(f"found max_seq_len {text!r}: {error}") from error
         return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
@@ -222,6 +226,16 @@ class Rec(Layer):
 def _loop(node: Node) -> Loop:
     assert node.inner is not None and node.inner.loop is not None
     return node.inner.loop
+
+
+def _around(node: Node, name: str) -> Node:
+    """Return the layer or stream that max_seq_len names: one of the network around the loop."""
+    own = name.removeprefix("base:")
+    further = own != name and node.scope.parent is not None
+    # From a subnetwork, `base:` may mean what is around that.
+    if further and own.partition("/")[0] not in node.scope.layers:
+        own = name
+    return node.scope.get(own, str(node))
 
 
 def _frames(node: Node, scope: Scope, axis: Any) -> Node:

@@ -75,6 +75,35 @@ def test_what_ends_a_search_is_checked(end: Net, limit: str, text: str) -> None:
         Network(net, extern_data=STREAMS, search=True)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("limit", "needed"),
+    [
+        (3, [3, 3, 3]),
+        ("2 * 2", [4, 4, 4]),
+        ("max_len_from('data:data')", [4, 1, 3]),
+        ("max_len_from('base:data:data') + 1", [5, 2, 4]),
+        ("max_len_from('base:encoder') // 2", [2, 0, 1]),
+        ("max_len_from('encoder') * 2 - max_len_from(\"base:data:data\")", [4, 1, 3]),
+        ("tf.minimum(max_len_from('base:encoder'), 2)", [2, 1, 2]),
+    ],
+)
+def test_max_seq_len_in_all_forms(limit: str | int, needed: list[int], nested: bool) -> None:
+    net: Net = counter(max_seq_len=limit)
+    net["output"]["unit"]["end"] = {"class": "compare", "from": ":i", "value": 99}
+    net["encoder"] = {"class": "copy", "from": "data"}
+    if nested:
+        inner = {"output": net["output"], "last": {"class": "copy", "from": "base:last"}}
+        inner["output"]["from"] = []
+        if "'encoder'" in str(limit):
+            inner["encoder"] = {"class": "copy", "from": "base:encoder"}
+        net["output"] = {"class": "subnetwork", "from": "data", "subnetwork": inner}
+    network = Network(net, extern_data=STREAMS, search=True)
+    out = run(network, {"data": dense(LENGTHS, 2)})["output"]
+    assert out.time_dim is not None
+    assert out.lengths[out.time_dim.name].tolist() == needed
+
+
 def test_a_search_ends_without_an_end_layer_where_its_length_is_known() -> None:
     unit: Net = {
         "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
