@@ -51,6 +51,11 @@ def hidden_state(site: Site, node: Node, key: str | int | None) -> Data:
     if site.frame is None:
         template_for(node, site.node)
         out, over = template_of(node), unit.resolved.get("over")
+        if over is not None and node.layer.layer_class == "prev":
+            raise NetworkError(
+                f"found the state of {node.path}, which runs over {over.name!r} in each step, "
+                "needed a unit that runs over the loop; try 'prev:' of a get_last_hidden_state"
+            )
         over = out.time_dim if node.layer.layer_class == "masked_computation" and over else over
         parts = [out if over is None else out.without(over)] * len(keys)
     elif node.layer.layer_class == "prev":

@@ -52,10 +52,6 @@ def _word(node: Node, key: str, value: Any) -> str:
         found = node.scope.get(value, str(node))
     except NetworkError as error:
         raise NetworkError(f"{error}, or one of {', '.join(_WORDS)}") from None
-    if found.loop is not None and found.loop is node.loop:
-        raise Site(node).error(
-            f"found initial_state {value!r}, needed a layer outside of the loop, such as 'base:x'"
-        )
     ref = f"initial_state:{key}"
     node.refs[ref] = [found]
     return ref
@@ -63,19 +59,28 @@ def _word(node: Node, key: str, value: Any) -> str:
 
 def declare(site: Site, like: Data) -> None:
     """Declare parameters of the initial state, and check the layers that it is taken from."""
+    loop = site.node.loop
     for key, word in site.node.resolved["initial"].items():
         if word == "var":
             site.param(_variable(site.node, key), (like.feature_size,), 0.0)
         elif word not in _WORDS:
+            (given,) = site.node.refs[word]
+            # One that runs over a dim of its input begins anew in every step.
+            if loop is not None and given.loop is loop and site.node.resolved["over"] is None:
+                raise site.error(
+                    f"found initial_state {given.name!r}, needed a layer outside of the loop, "
+                    "such as 'base:x'"
+                )
             for node in filter(has_hidden_state, site.node.refs[word]):
                 let_read(node, site.node)
             _part(site, word, key, like)
 
 
 def _variable(node: Node, key: str) -> str:
-    """Return the name of the parameter of a part of the state."""
+    """Return RETURNN's name of the parameter of a part of the state: another one in a loop."""
     states = node.resolved["cell"].states
-    return f"rec/initial_{key if len(states) > 1 else 'var'}"
+    prefix = "" if node.resolved["over"] is None else "rec/"
+    return f"{prefix}initial_{key if len(states) > 1 else 'var'}"
 
 
 def first_states(site: Site, like: Data) -> dict[str, Data]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from returnn_lite import cells, random
+from returnn_lite.beam import latest
 from returnn_lite.cells.sequence import run_kernel, run_steps
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -28,7 +29,8 @@ class Recurrent(Layer):
     in: float or sparse [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
     unit: a name of `cells.UNITS`, in any case. unit_opts: the options of that cell. initial_state:
     "zeros", "ones", "var" for a parameter, or a layer with all parts of the state, in the order of
-    the cell; or such for each part: a dict by key, such as {"c": ..., "h": ...}, or a list.
+    the cell; or such for each part: a dict by key, such as {"c": ..., "h": ...}, or a list. One
+    that runs over the loop needs layers from outside of it.
     """
 
     units: ClassVar[dict[str, type[cells.Cell]]] = cells.UNITS
@@ -186,10 +188,10 @@ class Recurrent(Layer):
         """Run over a dim, which comes first, then the batch; other dims count as sequences, too."""
         cell, p = cell_of(site.node), self._params(site)
         like = out.without(over)
-        first = {
-            k: d.in_beam(x.beam).ordered(like.dims)
-            for k, d in first_states(site, state_template(site.node)).items()
-        }
+        given = first_states(site, state_template(site.node))
+        beam = latest([x.beam, *(d.beam for d in given.values())])
+        x, out, like = x.in_beam(beam), out.in_beam(beam), replace(like, beam=beam)
+        first = {k: d.in_beam(beam).ordered(like.dims) for k, d in given.items()}
         if site.run.carry is not None and site.node.loop is None:
             first = {
                 k: replace(d, tensor=site.run.carried.get(carried_name(site.node, k), d.tensor))

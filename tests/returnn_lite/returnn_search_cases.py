@@ -64,6 +64,18 @@ def _two_choices(beams: tuple[int, int]) -> Net:
     return {"net": net, "streams": streams, "lengths": lengths, "search": True, "outputs": outputs}
 
 
+def _inner_frames() -> Net:
+    """A unit over the encoder's frames in each step, which begins with what hypotheses end with."""
+    case = _decoder(**PLAIN)
+    inner: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 3, "from": "base:encoder"}
+    last: Net = {"class": "get_last_hidden_state", "from": "inner", "key": "h", "n_out": 3}
+    unit = case["net"]["output"]["unit"]
+    unit["inner"] = {**inner, "initial_state": {"c": "prev:embed", "h": "prev:end_state"}}
+    unit["end_state"] = last
+    unit["p"]["from"] = ["s", "end_state"]
+    return case
+
+
 def _transducer() -> Net:
     """Labels take no frame; the blank, label 3, goes on to the next one."""
     unit: Net = {
@@ -116,5 +128,6 @@ SEARCH_CASES: dict[str, Net] = {
     "search_split": _split(),
     "search_two_choices": _two_choices((3, 3)),
     "search_two_choices_wide": _two_choices((12, 12)),
+    "search_inner_frames": _inner_frames(),
     "search_transducer": _transducer(),
 }

@@ -117,6 +117,29 @@ def _states_in_loop() -> Net:
     return {"net": net, "returnn": stay, **opts}
 
 
+def _states_of_inner_frames() -> Net:
+    """Return a loop in which units begin with a parameter, or run over frames in each step."""
+    lstm: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 2}
+    last: Net = {"class": "get_last_hidden_state", "n_out": 2}
+    start = {"c": "prev:m", "h": "prev:last"}
+    unit: Net = {
+        "s": {**lstm, "from": ["data:source", "prev:s", "prev:m"], "initial_state": "var"},
+        "gru": {**lstm, "unit": "gru", "from": ["s", "prev:m"], "initial_state": "var"},
+        "inner": {**lstm, "from": "base:words", "direction": -1, "initial_state": start},
+        "last": {**last, "from": "inner", "key": "h"},
+        "m": {"class": "linear", "activation": "tanh", "n_out": 2, "from": ["last", "gru"]},
+        "output": {"class": "copy", "from": "m"},
+    }
+    net: Net = {
+        "words": {"class": "linear", "activation": "tanh", "n_out": 2, "from": "data:words"},
+        "loop": {"class": "rec", "from": "data", "unit": unit},
+        "output": {**CE, "from": "loop"},
+    }
+    streams = {**STREAMS, "words": {"dim": 3, "sparse": True}}
+    lengths = {**LENGTHS, "words": [2, 4, 3]}
+    return {"net": net, "streams": streams, "lengths": lengths, "outputs": ("output", "loop")}
+
+
 UNIT_CASES: dict[str, Net] = {
     "units": _units(),
     "unit_cells": _cells(optimise=True),
@@ -124,4 +147,5 @@ UNIT_CASES: dict[str, Net] = {
     "unit_zoneout": _zoneout(),
     "unit_states": _states(),
     "unit_states_in_loop": _states_in_loop(),
+    "unit_states_of_inner_frames": _states_of_inner_frames(),
 }

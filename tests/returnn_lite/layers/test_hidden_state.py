@@ -125,6 +125,14 @@ def test_a_search_carries_the_state_with_its_hypotheses() -> None:
     assert np.abs(out["output/same"].canonical()).max() < 1e-6
 
 
+def in_loop(**unit: Net) -> Net:
+    """Return a loop over the frames, whose output has what else is in the unit."""
+    last = {**LAST, "from": "s", "key": "h"}
+    out = {"class": "linear", "n_out": 2, "from": ["data:source", "h"]}
+    loop = {"class": "rec", "from": "data", "unit": {"h": last, "output": out, **unit}}
+    return {"x": loop, "output": {"class": "copy", "from": "x"}}
+
+
 @pytest.mark.parametrize(
     ("net", "text"),
     [
@@ -161,6 +169,19 @@ def test_a_search_carries_the_state_with_its_hypotheses() -> None:
                 "output": {**LSTM, "initial_state": "h"},
             },
             r"found initial_state .*, needed 4 features for c, h; try a dict with these keys",
+        ),
+        (
+            in_loop(s={**LSTM, "from": "data:source", "initial_state": "prev:output"}),
+            r"x/s \(rec\): found initial_state 'prev:output', needed a layer outside of the loop, "
+            "such as 'base:x'",
+        ),
+        (
+            in_loop(
+                s={**LSTM, "from": ["base:data:classes"]},
+                h={**LAST, "from": "prev:s", "n_out": 4},
+            ),
+            r"x/h .*: found the state of x/prev:s, which runs over 'time:.*classes' in each step, "
+            "needed a unit that runs over the loop; try 'prev:' of a get_last_hidden_state",
         ),
     ],
 )
