@@ -86,11 +86,11 @@ def _batch_norm(node: Node) -> BatchNorm:
     return found
 
 
-def infer_loop(loop: Loop) -> None:
+def infer_loop(loop: Loop) -> bool:
     """Infer the templates of all layers in a loop, whose `prev:` may depend on one another.
 
-    A layer that only depends on unknown ones is first taken for [batch, n_out]. Raises NetworkError
-    where no template fits.
+    A layer that only depends on unknown ones is first taken for [batch, n_out]. Return whether all
+    are known: some may wait for those of a loop around. Raises NetworkError where none fits.
     """
     guesses = {n: _guess(n) for n in loop.nodes}
     for _ in range(2 + len(loop.nodes)):
@@ -102,12 +102,14 @@ def infer_loop(loop: Loop) -> None:
             # While other templates change, or what Dims mean, a mistake may be none.
             continue
         if not unknown and not errors:
-            return
+            return True
         helped = [n for n in unknown if n.out is None and guesses[n] is not None]
         if not helped and errors:
             raise errors[0]
+        if not helped and loop.node.loop is not None and loop.node.loop.unknown is not None:
+            return False
         if not helped:
-            names = ", ".join(sorted(n.path for n in unknown))
+            names = ", ".join(sorted(n.path for n in _waiting(unknown)))
             raise NetworkError(
                 f"{loop.node}: the dims of {names} depend on one another only; "
                 "try to give one of them n_out"
@@ -138,6 +140,16 @@ def _sweep(loop: Loop, before: dict[Node, Data | None]) -> tuple[list[Node], lis
             unknown.append(node)
     loop.unknown = None
     return unknown, errors
+
+
+def _waiting(unknown: list[Node]) -> list[Node]:
+    """Return layers without a template: of a loop in the loop, those in it."""
+    found = []
+    for node in unknown:
+        inner = node.inner.loop if node.inner is not None and node.inner.is_body else None
+        nodes = [] if inner is None else [n for n in inner.nodes if n.out is None]
+        found += _waiting(nodes) or [node]
+    return found
 
 
 def _guess(node: Node) -> Data | None:

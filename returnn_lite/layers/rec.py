@@ -140,7 +140,7 @@ class Rec(Layer):
             loop.dim = over
         elif not node.scope.mode.search:
             loop.dim = self._target_dim(site)
-        infer_loop(loop)
+        site.partial |= not infer_loop(loop)
         assert loop.scope is not None
         out = template_of(loop.scope.get("output"))
         if "max_len" in node.resolved:

@@ -9,6 +9,7 @@ import pytest
 from eager import dense, random_parameters, run
 
 from returnn_lite.data import Data
+from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
 STREAMS = {"data": {"dim": 3}}
@@ -79,6 +80,46 @@ def test_a_layer_of_a_loop_has_all_steps_outside(order: list[str]) -> None:
     assert out["y"].canonical().shape == (2, 3, 2)
     joined = np.concatenate([out[f"output/{n}"].canonical() for n in ("h", "base")], axis=-1)
     np.testing.assert_array_equal(joined, out["output"].canonical())
+
+
+def nested(**inner: Any) -> dict[str, Any]:
+    """Return a loop in a loop, which sees what the loop around gave in its step before."""
+    h = linear(["prev:h", "data:source", "base:prev:output", "base:data:source"])
+    unit = {"h": h, "output": {"class": "copy", "from": "h"}, **inner}
+    outer = {
+        "inner": {"class": "rec", "from": "base:encoder", "unit": unit},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "inner"},
+        "output": linear(["mean", "data:source"]),
+    }
+    loop = {"class": "rec", "from": "data", "unit": outer}
+    return {"encoder": linear("data:words"), "output": loop}
+
+
+def test_a_loop_in_a_loop_sees_the_step_before_of_that_around() -> None:
+    streams = {**STREAMS, "words": {"dim": 3}}
+    network = Network(nested(), extern_data=streams)
+    p = random_parameters(network)
+    data, words = dense([3, 2], 3), dense([2, 4], 3, seed=1)
+    found = run(network, {"data": data, "words": words})["output"].canonical()
+    inner, outer = "output/rec/inner/rec/h", "output/rec/output"
+    for b in range(2):
+        encoder = np.tanh(words[0][b, : words[1][b]] @ p["encoder/W"] + p["encoder/b"])
+        out = np.zeros(2)
+        for t, x in enumerate(data[0][b, : data[1][b]]):
+            states = [np.zeros(2)]
+            for e in encoder:
+                z = np.concatenate([states[-1], e, out, x])
+                states.append(np.tanh(z @ p[f"{inner}/W"] + p[f"{inner}/b"]))
+            z = np.concatenate([np.mean(states[1:], axis=0), x])
+            out = np.tanh(z @ p[f"{outer}/W"] + p[f"{outer}/b"])
+            np.testing.assert_allclose(found[b, t], out, atol=1e-5)
+
+
+def test_layers_of_a_loop_in_a_loop_whose_dims_are_not_known() -> None:
+    net = nested(h={"class": "combine", "kind": "add", "from": ["prev:h", "base:prev:mean"]})
+    text = "^output .*: the dims of output/inner/h, .* depend on one another only; try to give one"
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data={**STREAMS, "words": {"dim": 3}})
 
 
 def test_templates_have_no_tensors() -> None:
