@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from returnn_lite import losses
+from returnn_lite.beam import Beam, latest
+from returnn_lite.data import Data
+from returnn_lite.dim import Dim
+from returnn_lite.frame import Frame, Run, carried_name
 from returnn_lite.loop import Loop
 from returnn_lite.node import Node
 from returnn_lite.rec.placement import Placement
+from returnn_lite.site import Site
+
+StateKey = tuple[Node, str]
 
 
 def ordered_choices(loop: Loop, placement: Placement) -> list[Node]:
@@ -60,3 +70,33 @@ def used_from_before(loop: Loop, placement: Placement) -> list[Node]:
             if placement.place.get(other) == "before":
                 used[other] = None
     return list(used)
+
+
+def beam_around(
+    frame: Frame, placement: Placement, sequences: Iterable[Data], over: Dim | None
+) -> Beam | None:
+    """Return the hypotheses of another search, of which there is something in the steps of a loop.
+
+    sequences: what was computed before the loop. over: the dim of the loop, where it is known.
+    """
+    loop = frame.loop
+    assert loop is not None
+    seen = {m for n in placement.at("in") for m in n.depends(loop.node.scope.mode)}
+    outside = [frame.value(m) for m in seen if not loop.encloses(m.loop)]
+    beams = [d.beam for d in (*sequences, *outside)]
+    if over is not None and over.dynamic:
+        beams.append(frame.run.lengths[over].beam)
+    return latest(beams)
+
+
+def carried_states(run: Run, first: dict[StateKey, Data]) -> dict[StateKey, Data]:
+    """Return the states before the first step of a chunk: those after the chunk before."""
+    found = {}
+    for (node, name), data in first.items():
+        if any(d.dynamic for d in data.dims):
+            raise Site(node).error(
+                "found a state that grows with the steps, needed one of fixed size in a stream"
+            )
+        key = carried_name(node, f"step:{name}")
+        found[node, name] = replace(data, tensor=run.carried.get(key, data.tensor))
+    return found

@@ -173,11 +173,20 @@ def _not_needed_in_loop(
 def varying(loop: Loop, mode: Mode) -> frozenset[Node]:
     """Return the layers of a loop, nested ones too, whose output may differ from step to step."""
     found = {n for n in loop.nodes if n.layer.steps(n)}
+    inputs = {n: {_in_loop(loop, m) for m in _inputs(n, mode)} for n in loop.nodes}
     while True:
-        more = {n for n in loop.nodes if n not in found and found.intersection(_inputs(n, mode))}
+        more = {n for n in loop.nodes if n not in found and found & inputs[n]}
         if not more:
             return frozenset(found)
         found |= more
+
+
+def _in_loop(loop: Loop, node: Node) -> Node:
+    """Return the node itself, or the rec layer of a loop in the loop that it lies in."""
+    while loop.encloses(node.loop) and node.loop is not loop:
+        assert node.loop is not None
+        node = node.loop.node
+    return node
 
 
 def _inputs(node: Node, mode: Mode) -> list[Node]:

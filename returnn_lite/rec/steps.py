@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Before, Frame, Run, Search, StepFrame, carried_name, has_steps
+from returnn_lite.frame import Before, Frame, Search, StepFrame, carried_name, has_steps
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.contents import beam_size, kept_after, ordered_choices, used_from_before
+from returnn_lite.rec.contents import (
+    StateKey,
+    beam_around,
+    beam_size,
+    carried_states,
+    kept_after,
+    ordered_choices,
+    used_from_before,
+)
 from returnn_lite.rec.placement import Placement, top
 from returnn_lite.rec.products import BEFORE, first_products, made_of
 from returnn_lite.rec.trace_back import reordered, trace_back
@@ -21,8 +29,6 @@ from returnn_lite.site import Site
 
 if TYPE_CHECKING:
     from returnn_lite.layers.rec import Rec
-
-StateKey = tuple[Node, str]
 
 
 def run_steps(
@@ -47,7 +53,8 @@ class Steps:
     """One execution of a loop.
 
     states: the layers' hidden states and outputs that the next step sees, by (layer, name).
-    kept: the layers whose outputs of all steps are needed after the loop.
+    kept: the layers whose outputs of all steps are needed after the loop. around: the hypotheses
+    of another search that it runs for, each of them a sequence of its own; without choices only.
     """
 
     def __init__(self, frame: Frame, placement: Placement, limit: Any, *, include_eos: bool):
@@ -56,6 +63,7 @@ class Steps:
         self.loop = frame.loop
         self.placement = placement
         self.limit = limit
+        self.around: Beam | None = None
         self.with_gradient = True
         self.include_eos = include_eos
         searches = self.loop.node.scope.mode.search
@@ -73,13 +81,17 @@ class Steps:
     def run(self) -> None:
         """Run the loop and give its outputs to the frame."""
         run = self.frame.run
-        lengths = self.limit
-        if lengths is None and self.loop.dim.dynamic:
-            lengths = run.lengths[self.loop.dim].tensor
-        elif lengths is None:
-            lengths = tf.fill([run.batch], run.entries(self.loop.dim))
+        sequences = self._sequences()
+        if not self.choices:
+            known = None if self.limit is not None else self.loop.dim
+            self.around = beam_around(self.frame, self.placement, sequences.values(), known)
+        if self.around is not None and self.streams:
+            raise Site(self.loop.node).error(
+                f"found {self.around} of a search in a stream, needed none; try 'decide' before"
+            )
+        lengths = self._lengths()
         steps = tf.maximum(tf.reduce_max(lengths), 1)
-        before = Before(self.frame, self._sequences(), saves=self._saves(), steps=steps)
+        before = Before(self.frame, sequences, saves=self._saves(), steps=steps)
         first = self._first_states()
         if self.streams:
             first = carried_states(run, first)
@@ -97,7 +109,7 @@ class Steps:
                 state["truth"] = tf.zeros([run.batch], tf.int32)
             state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
         if self.end is not None:
-            count = run.batch * (size if self.choices else 1)
+            count = run.batch * self._count()
             state["ended"] = tf.zeros([count], tf.bool)
             state["steps"] = tf.zeros([count], tf.int32)
 
@@ -115,6 +127,23 @@ class Steps:
         self._finish_states(state, first)
         if self.streams:
             self._carry(state)
+
+    def _lengths(self) -> Any:
+        """Return int32 [batch]: how many steps each sequence has, or each hypothesis around."""
+        run, dim = self.frame.run, self.loop.dim
+        if self.limit is None and dim.dynamic and self.around is None:
+            return run.lengths[dim].tensor
+        if self.limit is None and dim.dynamic:
+            return run.lengths_of(dim, self.around)
+        every = tf.fill([run.batch], run.entries(dim)) if self.limit is None else self.limit
+        lengths = Data(name="lengths", dims=(BATCH,), dtype="int32", tensor=every)
+        return lengths.in_beam(self.around).tensor
+
+    def _count(self) -> int:
+        """Return how many rows of the batch each sequence has between steps."""
+        if self.choices:
+            return self.beam_size
+        return 1 if self.around is None else self.around.size
 
     @property
     def streams(self) -> bool:
@@ -139,9 +168,9 @@ class Steps:
         found = {n: self.frame.value(n) for n in self.sliced}
         return {n: d.first(self.loop.dim) if has_steps(n, d) else d for n, d in found.items()}
 
-    def _first_states(self) -> dict[tuple[Node, str], Data]:
+    def _first_states(self) -> dict[StateKey, Data]:
         """Return the states before the first step; what depends on a choice for a full beam."""
-        states: dict[tuple[Node, str], Data] = {}
+        states: dict[StateKey, Data] = {}
         for node, place in self.placement.place.items():
             if place != "in":
                 continue
@@ -153,16 +182,13 @@ class Steps:
             if self._saves():
                 first = first | first_products(site, self.placement)
             states |= {(node, name): data for name, data in first.items()}
-        beam = None
-        if self.choices:
-            size = self.beam_size
-            beam = Beam("start", size)
+        beam = Beam("start", self.beam_size) if self.choices else self.around
         return {
-            (n, name): d.in_beam(beam) if n in self.placement.beamed else d
+            (n, name): d.in_beam(beam) if n in self.placement.beamed or not self.choices else d
             for (n, name), d in states.items()
         }
 
-    def _first_parts(self, site: Site, node: Node) -> dict[tuple[Node, str], Data]:
+    def _first_parts(self, site: Site, node: Node) -> dict[StateKey, Data]:
         """Return what products with `prev:` of a layer are made of in the first step."""
         found = made_of(node) if self._saves() else None
         if found is None or self.placement.place.get(found[0]) != "in":
@@ -188,7 +214,7 @@ class Steps:
         self,
         index: Any,
         state: State,
-        first: dict[tuple[Node, str], Data],
+        first: dict[StateKey, Data],
         before: Before,
         lengths: Any,
     ) -> State:
@@ -198,7 +224,7 @@ class Steps:
             size = self.beam_size
             start = Beam("start", size, scores=state["scores"], truth=state.get("truth"))
         states = {
-            key: replace(d, beam=start if d.beam is not None else None, tensor=state["states"][key])
+            key: replace(d, beam=d.beam and (start or self.around), tensor=state["states"][key])
             for key, d in first.items()
         }
         search = self._search(index, state, start, lengths)
@@ -228,8 +254,8 @@ class Steps:
 
     def _at_end(self, node: Node, value: Data, beam: Beam | None) -> Data:
         """Return an output or a state for the hypotheses at the end of the step."""
-        if node in self.placement.beamed:
-            return value.in_beam(beam)
+        if node in self.placement.beamed or not self.choices:
+            return value.in_beam(beam or self.around)
         if value.beam is not None:
             raise Site(node).error(
                 f"found {value.beam} of another search in the steps of {self.loop.node}, needed "
@@ -250,7 +276,7 @@ class Steps:
         """Return the search before a step; complete is what ended or is behind its length."""
         if start is None and self.end is None:
             return None
-        over = Data(name="ended", dims=(BATCH,), dtype="bool", tensor=index >= lengths)
+        over = self._over(index, lengths)
         if self.end is None:
             return Search(start, over)
         ended, steps = state["ended"], state["steps"]
@@ -259,13 +285,18 @@ class Steps:
         taken = steps if self.include_eos else steps + tf.cast(ended, tf.int32)
         return Search(start, over, replace(over, name="taken", dtype="int32", tensor=taken))
 
+    def _over(self, index: Any, lengths: Any) -> Data:
+        """Return bool [batch]: what is behind its length in a step."""
+        over = Data(name="over", dims=(BATCH,), dtype="bool", tensor=index >= lengths)
+        return replace(over, beam=self.around)
+
     def _new_state(
         self,
         step: StepFrame,
         node: Node,
         name: str,
         beam: Beam | None,
-        first: dict[tuple[Node, str], Data],
+        first: dict[StateKey, Data],
         lengths: Any,
     ) -> Any:
         """Return a state after the step, for the hypotheses at its end."""
@@ -284,7 +315,7 @@ class Steps:
 
     def _held(self, step: StepFrame, new: Data, old: Data, lengths: Any) -> Data:
         """Return the new state, and the old one of what is complete before the step."""
-        over = Data(name="over", dims=(BATCH,), dtype="bool", tensor=step.index >= lengths)
+        over = self._over(step.index, lengths)
         if step.search is not None:
             over = step.search.ended
         shape = [-1 if d is BATCH else 1 for d in new.dims]
@@ -309,11 +340,12 @@ class Steps:
     ) -> State:
         """Return which hypotheses are complete after the step, and of how many steps they are."""
         assert self.end is not None
+        start, beam = start or self.around, beam or self.around
         before = search.ended.in_beam(beam).tensor
         end = step.value(self.end).in_beam(beam).tensor
         counts = tf.logical_not(before) if self.include_eos else ~tf.logical_or(before, end)
         steps = Data(name="steps", dims=(BATCH,), dtype="int32", beam=start, tensor=state["steps"])
-        done = tf.repeat(self._done(search), beam.size if beam is not None else 1)
+        done = tf.repeat(self._done(search), self._count())
         moved = steps.in_beam(beam).tensor + tf.cast(counts, tf.int32)
         return {
             "ended": tf.logical_or(before, end),
@@ -322,21 +354,21 @@ class Steps:
 
     # -- after the loop
 
-    def _finish_states(self, state: State, first: dict[tuple[Node, str], Data]) -> None:
+    def _finish_states(self, state: State, first: dict[StateKey, Data]) -> None:
         """Give the final hidden states that are read from outside to the frame."""
-        final = self.frame.run.beams.get(self.loop)
+        final = self.frame.run.beams[self.loop] if self.choices else self.around
         for (node, name), like in first.items():
             if name == "output" or "final_state" not in node.resolved:
                 continue
             tensor = state["states"][node, name]
             tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
-            beam = final if node in self.placement.beamed else None
+            beam = final if node in self.placement.beamed or not self.choices else None
             self.frame.states[node, name] = replace(like, beam=beam, tensor=tensor)
 
     def _finish(self, index: Any, state: State) -> None:
         """Bring the outputs of all steps to the final hypotheses, and give them to the frame."""
         run, loop = self.frame.run, self.loop
-        final, origin = None, None
+        final, origin = self.around, None
         if self.choices:
             size = self.beam_size
             final = Beam(self.choices[-1].path, size, scores=state["scores"])
@@ -355,24 +387,11 @@ class Steps:
             tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
             if self.end is not None:
                 tensor = tensor[:index]
-            beam = final if node in self.placement.beamed else None
-            if beam is not None:
+            beam = final if node in self.placement.beamed or not self.choices else None
+            if self.choices and beam is not None:
                 tensor = reordered(tensor, origin, x.dims.index(BATCH), beam.size)
             # A search may take a step more than what it found is long: that of the end.
             tensor = tensor[: run.entries(loop.dim)]
             self.frame.values[node] = replace(
                 x, dims=(loop.dim, *x.dims), time_dim=loop.dim, beam=beam, tensor=tensor
             )
-
-
-def carried_states(run: Run, first: dict[StateKey, Data]) -> dict[StateKey, Data]:
-    """Return the states before the first step of a chunk: those after the chunk before."""
-    found = {}
-    for (node, name), data in first.items():
-        if any(d.dynamic for d in data.dims):
-            raise Site(node).error(
-                "found a state that grows with the steps, needed one of fixed size in a stream"
-            )
-        key = carried_name(node, f"step:{name}")
-        found[node, name] = replace(data, tensor=run.carried.get(key, data.tensor))
-    return found

@@ -64,6 +64,27 @@ def _attention(frames: int = 2) -> tuple[Net, Choices, Sequences]:
     )
 
 
+def _loop_in_loop() -> tuple[Net, Choices, Sequences]:
+    """A loop over the encoder's frames for each hypothesis, which sees what that was before."""
+    net, choices, sequences = _attention()
+    tanh: Net = {"class": "linear", "activation": "tanh", "n_out": 2}
+    cell: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 2}
+    inner: Net = {
+        "h": {**tanh, "from": ["data:source", "prev:h", "base:e"], "initial_output": "base:start"},
+        "cell": {**cell, "from": ["prev:h"], "initial_state": {"c": "base:start", "h": "zeros"}},
+        "early": {**tanh, "from": ["data:source", "base:prev:last"]},
+        "output": {"class": "copy", "from": ["h", "cell", "early"]},
+    }
+    net["output"]["unit"] |= {
+        "start": {**tanh, "from": "s"},
+        "inner": {"class": "rec", "from": "base:encoder", "unit": inner},
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "inner"},
+        "last": {"class": "get_last_hidden_state", "key": "h", "from": "inner/cell", "n_out": 2},
+    }
+    net["output"]["unit"]["p"]["from"] = ["s", "mean", "last", "e"]
+    return net, choices, sequences
+
+
 def _rna() -> tuple[Net, Choices, Sequences]:
     net = transducer_net(labels=2, beam_size=200)
     every: Sequences = lambda n: ((s,) for s in itertools.product(range(3), repeat=n))  # noqa: E731
@@ -135,6 +156,7 @@ def _segmental() -> tuple[Net, Choices, Sequences]:
 
 TOPOLOGIES = {
     "attention": _attention,
+    "loop_in_loop": _loop_in_loop,
     "rna": _rna,
     "rnnt": _rnnt,
     "hard_attention": _hard_attention,
@@ -278,22 +300,25 @@ def test_a_search_in_the_loop_of_another_needs_a_decision() -> None:
         run(_nested("now", **decided, now=now), batch, with_losses=False)
 
 
-def test_a_loop_over_hypotheses_needs_a_decision() -> None:
-    net = _rna()[0]
-    unit: Net = {
-        "output": {"class": "linear", "n_out": 2, "from": ["data:source", "prev:output"]},
-    }
-    net["e"] = {"class": "linear", "activation": None, "n_out": 2, "from": "output"}
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_loop_over_hypotheses(decided: bool) -> None:
+    net, unit = _rna()[0], {}
+    unit["output"] = {"class": "linear", "n_out": 2, "from": ["data:source", "prev:output"]}
+    net["best"] = {"class": "decide", "from": "output"}
+    net["e"] = {"class": "linear", "activation": None, "n_out": 2}
+    net["e"]["from"] = "best" if decided else "output"
     net["loop"] = {"class": "rec", "from": "e", "unit": unit}
     streams = {"data": {"dim": FEATURES}, "alignment": {"dim": 3, "sparse": True}}
-    batch = {"data": dense([3, 2], FEATURES)}
-    network = Network(net, extern_data=streams, search=True, outputs=["loop"])
-    with pytest.raises(NetworkError, match=r"found beam .* of another search .*; try 'decide' be"):
-        run(network, batch, with_losses=False)
-    net["best"] = {"class": "decide", "from": "output"}
-    net["e"]["from"] = "best"
-    network = Network(net, extern_data=streams, search=True, outputs=["loop"])
-    assert run(network, batch, with_losses=False)["loop"].canonical().shape == (2, 3, 2)
+    network = Network(net, extern_data=streams, search=True, outputs=["loop", "output"])
+    p = random_parameters(network)
+    out = run(network, {"data": dense([3, 2], FEATURES)}, ["loop", "e"], with_losses=False)
+    found = out["loop"].canonical()
+    assert found.shape == ((2 if decided else 400), 3, 2)
+    h, e = np.zeros((len(found), 2)), out["e"].canonical()
+    for t in range(3):
+        h = np.concatenate([e[:, t], h], axis=1) @ p["loop/rec/output/W"] + p["loop/rec/output/b"]
+        mask = np.repeat([True, t < 2], len(found) // 2)
+        np.testing.assert_allclose(found[:, t], h * mask[:, None], atol=1e-4)
 
 
 # -- hypotheses with equal labels
