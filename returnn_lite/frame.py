@@ -69,6 +69,19 @@ class Run:
     carried: dict[str, Any] = field(default_factory=dict)
     carry: dict[str, Any] | None = None
 
+    def continued(self, name: str, first: Data) -> Data:
+        """Return the state after the chunk before, of what a hypothesis continues; or the first."""
+        if name not in self.carried:
+            return first
+        rows, beam = self.carried[name], first.beam
+        loop = next((x for x, other in self.beams.items() if other is beam), None)
+        if loop is not None and first.has_batch:
+            assert self.carry is not None and beam is not None
+            origin = self.carry[carried_name(loop.node, "origin")]
+            index = origin + tf.range(tf.shape(origin)[0])[:, None] * beam.size
+            rows = tf.gather(rows, tf.reshape(index, [-1]), axis=first.axis(BATCH))
+        return replace(first, tensor=rows)
+
     def rng(self, path: str) -> Any:
         """Return the seed of a place in the network: int32 [2]."""
         return random.seed_for(self.seed, self.step, path)

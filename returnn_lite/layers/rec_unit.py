@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from returnn_lite import cells, random
@@ -193,10 +194,8 @@ class Recurrent(Layer):
         x, out, like = x.in_beam(beam), out.in_beam(beam), replace(like, beam=beam)
         first = {k: d.in_beam(beam).ordered(like.dims) for k, d in given.items()}
         if site.run.carry is not None and site.node.loop is None:
-            first = {
-                k: replace(d, tensor=site.run.carried.get(carried_name(site.node, k), d.tensor))
-                for k, d in first.items()
-            }
+            name = partial(carried_name, site.node)
+            first = {k: site.run.continued(name(k), d) for k, d in first.items()}
         merge = _Merge(len(like.dims) > 2)
         states = {k: merge(d.tensor, 0) for k, d in first.items()}
         shape = [*x.sizes()[: len(out.dims) - 1], self.n_out]

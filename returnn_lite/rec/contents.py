@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from returnn_lite import losses
 from returnn_lite.beam import Beam, latest
@@ -97,6 +96,5 @@ def carried_states(run: Run, first: dict[StateKey, Data]) -> dict[StateKey, Data
             raise Site(node).error(
                 "found a state that grows with the steps, needed one of fixed size in a stream"
             )
-        key = carried_name(node, f"step:{name}")
-        found[node, name] = replace(data, tensor=run.carried.get(key, data.tensor))
+        found[node, name] = run.continued(carried_name(node, f"step:{name}"), data)
     return found

@@ -85,10 +85,6 @@ class Steps:
         if not self.choices:
             known = None if self.limit is not None else self.loop.dim
             self.around = beam_around(self.frame, self.placement, sequences.values(), known)
-        if self.around is not None and self.streams:
-            raise Site(self.loop.node).error(
-                f"found {self.around} of a search in a stream, needed none; try 'decide' before"
-            )
         lengths = self._lengths()
         steps = tf.maximum(tf.reduce_max(lengths), 1)
         before = Before(self.frame, sequences, saves=self._saves(), steps=steps)

@@ -81,10 +81,29 @@ def nested() -> Net:
     }
 
 
+def rescored() -> Net:
+    """Return a loop and a unit over the hypotheses of a search."""
+    net, lstm = transducer_net(labels=3, beam_size=4), {"class": "rec", "unit": "lstm", "n_out": 3}
+    sources = ["data:source", "prev:output", "prev:s"]
+    unit: Net = {
+        "s": {**lstm, "from": ["data:source", "prev:output"]},
+        "output": {"class": "linear", "activation": "tanh", "n_out": 2, "from": sources},
+    }
+    return {
+        "encoder": {**lstm, "from": "data"},
+        "search": {**net["output"], "from": "encoder"},
+        "embed": {"class": "linear", "activation": None, "n_out": 2, "from": "search"},
+        "lstm": {**lstm, "from": "embed"},
+        "loop": {"class": "rec", "from": ["embed", "lstm"], "unit": unit},
+        "output": {"class": "copy", "from": ["loop", "lstm"]},
+    }
+
+
 NETS: dict[str, tuple[Net, Net, bool]] = {
     "recurrent": (recurrent(), {"data": {"dim": FEATURES}}, False),
     "transducer": (transducer_net(labels=3, beam_size=4), transducer_streams(3), True),
     "two_choices": (two_choices_net(beams=(3, 4)), two_choices_streams(), True),
+    "rescored": (rescored(), transducer_streams(3), True),
     "ctc": (ctc(), {"data": {"dim": FEATURES}}, True),
     "nested": (nested(), two_choices_streams(), True),
 }
