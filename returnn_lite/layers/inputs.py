@@ -94,7 +94,7 @@ class StepInput(Layer):
             return x
         if "max_len" in loop.node.resolved:
             raise site.error(
-                f"found a sequence in the search of {loop.node}, which 'end' ends, needed as many "
+                f"found a sequence in the steps of {loop.node}, which 'end' ends, needed as many "
                 "steps as it is long; try size_target"
             )
         return site.as_loop_dim(x.first(dims[0]), dims[0])

@@ -32,8 +32,8 @@ class Rec(Layer):
     each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
     Without, there is a step for each label of
     size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
-    target of the first choice; in a
-    search the loop else goes on until the bool layer `end` is true or max_seq_len steps are made.
+    target of the first choice or loss; else, and in a search, the loop goes on until the bool layer
+    `end` is true or max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
     output. optimize_move_layers_out: False keeps
@@ -79,9 +79,15 @@ class Rec(Layer):
                 scope.get(name)
         if not node.sources:
             self._find_length(node)
-        if not node.sources and "length" not in node.refs and node.scope.mode.search:
+        if not node.sources and "length" not in node.refs and self._is_open(node):
             scope.get("end", str(node))
             node.resolved["max_len"] = self._max_len(node)
+
+    def _is_open(self, node: Node) -> bool:
+        """Return whether the loop goes on until its end: in a search, or where no target is."""
+        if node.scope.mode.search or "end" not in self.unit:
+            return node.scope.mode.search
+        return not any(n.target is not None and n.target.sources for n in _loop(node).nodes)
 
     def _find_length(self, node: Node) -> None:
         """Find the stream or layer that says how many steps there are, if one does."""
@@ -138,7 +144,7 @@ class Rec(Layer):
             over = x.time_dim if axis is None else site.axis_of(axis, x, "length_axis")
             assert over is not None
             loop.dim = over
-        elif not node.scope.mode.search:
+        elif "max_len" not in node.resolved:
             loop.dim = self._target_dim(site)
         site.partial |= not infer_loop(loop)
         assert loop.scope is not None
@@ -169,7 +175,10 @@ class Rec(Layer):
                 dim = template_of(node.target.sources[0]).time_dim
                 if dim is not None:
                     return dim
-        raise site.error("found neither a source nor a choice with a target, needed one of them")
+        raise site.error(
+            "found neither a source nor a choice with a target, needed one of them; "
+            "or try a layer 'end'"
+        )
 
     def optimises(self, node: Node) -> bool:
         """Return whether layers are moved out of the loop."""

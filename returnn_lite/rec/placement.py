@@ -45,11 +45,11 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     staying |= {n for n in inside if n is not None} | _meeting(loop, mode)
     company = _company(order)
     if optimise:
-        length = _open(loop, mode)
+        length = _open(loop)
         before = _movable(order, needs, company, staying, beamed, unknown_length=length)
     else:
         before = {n for n in order if n.layer.layer_class == "step_input"}
-    ends = (n for n in order if n.name == "end" and _open(loop, mode))
+    ends = (n for n in order if n.name == "end" and _open(loop))
     fixed = {*staying, *choices, *ends}
     after = _not_needed_in_loop(order, needs, company, before, fixed) if optimise else set()
     place: dict[Node, Place] = {}
@@ -78,9 +78,9 @@ def _meeting(loop: Loop, mode: Mode) -> set[Node]:
     return {n for n in found if n is not None}
 
 
-def _open(loop: Loop, mode: Mode) -> bool:
+def _open(loop: Loop) -> bool:
     """Whether the loop ends by what happens in it, so that its length is not known before."""
-    return mode.search and "max_len" in loop.node.resolved
+    return "max_len" in loop.node.resolved
 
 
 def top(loop: Loop, node: Node) -> Node | None:

@@ -279,7 +279,7 @@ def test_after_a_fixed_choice_the_best_is_first(scale: float, cheating: bool) ->
 
 def test_a_fixed_choice_needs_a_loop_as_long_as_its_target() -> None:
     model, classes = decoder(search=False), (np.array([[0, 1], [1, 2]], np.int32), [2, 2])
-    text = r"found a sequence in the search of output \(rec\), which 'end' ends, .* try size_target"
+    text = r"found a sequence in the steps of output \(rec\), which 'end' ends, .* try size_target"
     with pytest.raises(NetworkError, match=text):
         model.run(DATA, LENGTHS, classes=classes)
 

@@ -104,6 +104,35 @@ def test_max_seq_len_in_all_forms(limit: str | int, needed: list[int], nested: b
     assert out.lengths[out.time_dim.name].tolist() == needed
 
 
+@pytest.mark.parametrize("eos", [True, False])
+@pytest.mark.parametrize("optimise", [True, False])
+def test_a_loop_without_target_goes_on_until_its_end_in_training_too(
+    optimise: bool, eos: bool
+) -> None:
+    found = []
+    for opts in ({}, {"target": "other"}):
+        net = counter(**opts, include_eos=eos, optimize_move_layers_out=optimise, max_seq_len=9)
+        unit = net["output"]["unit"]
+        at = "base:final" if eos else "base:count"
+        unit["end"] = {"class": "compare", "kind": "greater_equal", "from": [":i", at]}
+        unit["zero"]["activation"] = "tanh"
+        unit["output"]["eval"] = "source(0) + 0.1 * source(1) * source(0) + 1.0"
+        net["count"] = {"class": "length", "from": "data:other"}
+        net["final"] = {"class": "eval", "from": "count", "eval": "source(0) - 1"}
+        net["frames"] = {"class": "length", "from": "data:data"}
+        net["last"]["position"] = "frames"
+        net["loss"] = {"class": "linear", "n_out": 1, "from": "output", "loss": "as_is"}
+        network = Network(net, extern_data=STREAMS, train=True)
+        random_parameters(network, scale=0.1)
+        batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 5, 3], 3)}
+        out = run(network, batch)["output"]
+        assert out.time_dim is not None and out.lengths[out.time_dim.name].tolist() == [2, 5, 3]
+        found.append({"": out.canonical()} | gradients(network, batch)[1])
+    for name, value in found[0].items():
+        np.testing.assert_allclose(value, found[1][name], rtol=1e-5, atol=1e-6, err_msg=name)
+        assert np.abs(value).max() > 1e-3
+
+
 def test_a_search_ends_without_an_end_layer_where_its_length_is_known() -> None:
     unit: Net = {
         "e": {"class": "linear", "activation": None, "n_out": 3, "from": "prev:output"},
