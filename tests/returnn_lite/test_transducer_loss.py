@@ -222,6 +222,30 @@ def test_dropout_is_that_of_layers(
     assert gradients(network, BATCH, train=True, step=4)[0] != pytest.approx(value, rel=1e-4)
 
 
+@pytest.mark.parametrize("how", ["features", "one layer for both", "entries of each"])
+def test_dropout_before_an_emission_probability(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two masks of single entries cannot be fused, and are stored; all others are."""
+    net = separate(-1, **{"features": {"dropout": 0.4}, "entries of each": EACH}.get(how, {}))
+    if how == "one layer for both":
+        net["dropped"] = {"class": "dropout", "from": "joint", **EACH}
+        net |= {name: {**net[name], "from": "dropped"} for name in ("emit", "label")}
+    streams = {**STREAMS, "labels": {"dim": 4, "sparse": True}}
+
+    def found(net: dict[str, Any]) -> tuple[float, dict[str, Array]]:
+        opened = Network(net, extern_data=streams)
+        random_parameters(opened)
+        return gradients(opened, BATCH, train=True)
+
+    whole, wanted = found(without_kernel(net))
+    monkeypatch.setattr(
+        native, "transducer_fused_loss" if how == "entries of each" else "transducer_loss", None
+    )
+    value, grads = found(net)
+    assert value == pytest.approx(whole, rel=1e-5)
+    for name, gradient in grads.items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
 def test_sequences_without_a_path_are_left_out_if_told() -> None:
     net = transducer(activation("tanh"), topology="rna", zero_infinity=True)
     assert run(opened(net), BATCH).losses["output"].value[2] == 0
