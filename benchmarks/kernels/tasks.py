@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-FILES = ("chunk", "ctc", "edit", "fsa", "lstm", "lstm2d", "training_step", "transducer")
+FILES = ("chunk", "ctc", "edit", "energies", "fsa", "lstm", "lstm2d", "training_step", "transducer")
 NOT_CONTESTANTS = ("arrays", "weights")
 
 

@@ -43,6 +43,7 @@ def test_there_are_sources() -> None:
         "align.cu",
         "ctc.cu",
         "edit.cu",
+        "energies.cu",
         "fsa.cu",
         "lstm.cu",
         "transducer.cu",
