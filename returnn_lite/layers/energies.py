@@ -81,8 +81,7 @@ class _Rows:
         x = self.data.ordered([BATCH, *self.dims, self.data.feature])
         if len(self.dims) == 1:
             return x.tensor
-        rows = -1 if self.dims else 1
-        return tf.reshape(x.tensor, [tf.shape(x.tensor)[0], rows, x.feature_size])
+        return tf.reshape(x.tensor, [tf.shape(x.tensor)[0], -1, x.feature_size])
 
     def known(self, site: Site) -> Any:
         """Return the tensor, made before a loop in the steps of which it does not change."""

@@ -139,6 +139,13 @@ def test_a_single_query_for_each_sequence_is_nothing_to_gain_from(made: list[Any
     assert not made
 
 
+def test_what_a_loop_makes_anyway_is_used_behind_it(made: list[Any]) -> None:
+    stays = _output({**ADD, "from": ["prev:stays", "query"]})
+    layers = {"stays": stays, "energy_tanh": {**TANH, "collocate_with": "stays"}}
+    eager.gradients(opened(decoder(recurrent=False, **layers), train=True), BATCH)
+    assert not made
+
+
 def test_after_a_search(made: list[Any]) -> None:
     """Queries are then by hypotheses and by steps."""
     net = decoder(recurrent=False)
