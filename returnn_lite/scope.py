@@ -168,7 +168,8 @@ class Scope:
                 reused = {"map": {"W": reused}, "auto_create_missing": True}
             node.reuse = opened(reused, lambda n: self.get(n, where), where)
             node.refs["reuse_params"] = node.reuse.outputs()
-        if isinstance(common.initial_output, str) and common.initial_output not in _WORDS:
+        check_kept(common.initial_output, "initial_output", where)
+        if isinstance(common.initial_output, str) and common.initial_output not in _FIRST:
             node.initial = self.get(common.initial_output, where)
             if node.initial.loop is not None and node.initial.loop is self.loop:
                 raise NetworkError(
@@ -277,6 +278,18 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
 
 
 _WORDS = frozenset({"zeros", "ones"})
+_FIRST = _WORDS | {"var", "apply(0)"}
+# States of RETURNN that go on from one batch to the next, or come from outside.
+_KEPT = ("keep_over_epoch", "keep_over_epoch_no_init", "placeholder")
+
+
+def check_kept(value: Any, option: str, where: str) -> None:
+    """Raise NetworkError for a first state that RETURNN keeps from batch to batch."""
+    if isinstance(value, str) and value in _KEPT:
+        raise NetworkError(
+            f"{where}: found {option} {value!r}, needed one that is the same in each batch; "
+            "try longer sequences, or a Stream to go on with a state"
+        )
 
 
 def is_output(opts: Any, mode: Mode, *, in_loop: bool) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.axes import is_time, resolve
-from returnn_lite.data import Data, fitted, join_features
+from returnn_lite.data import Data, join_features
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.dropout import dropped, noise_like, shared_dims
 from returnn_lite.errors import NetworkError
@@ -253,25 +253,6 @@ class Site:
         """Return x with a dim in front along which its entries repeat, where it has no such dim."""
         repeated: Data = self.run.over(x, dim)
         return repeated
-
-    def initial_output(self, node: Node, like: Data | None = None) -> Data:
-        """Return what `prev:` of a node is in the first step: float or int [batch, ...].
-
-        like: its template in a step, where it is not that of the node.
-        """
-        like = template_of(node) if like is None else like
-        while node.common.initial_output is None:
-            before, node = node, node.layer.begins_as(node)
-            if node is before:
-                break
-        if node.initial is None:
-            first = node.layer.first_output(self.of(node))
-            if first is not None:
-                return first
-            return self.constant(node.common.initial_output, like)
-        x = fitted(self.data(node.initial), like)
-        sizes = [tf.maximum(n, self.size(d)) for d, n in zip(x.dims, x.sizes(), strict=True)]
-        return replace(x, tensor=tf.broadcast_to(x.tensor, sizes))
 
     def constant(self, value: Any, like: Data) -> Data:
         """Return data like a template, filled with a number, "zeros", or "ones"."""

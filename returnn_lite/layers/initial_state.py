@@ -11,6 +11,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.layers.hidden_state import has_hidden_state, hidden_state, let_read
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.scope import check_kept
 from returnn_lite.site import Site
 
 _WORDS = ("zeros", "ones", "var")
@@ -48,6 +49,7 @@ def _word(node: Node, key: str, value: Any) -> str:
         )
     if value in _WORDS:
         return value
+    check_kept(value, "initial_state", str(node))
     try:
         found = node.scope.get(value, str(node))
     except NetworkError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError
+from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
 from returnn_lite.node import Mode, Node
@@ -149,6 +150,6 @@ class Prev(Layer):
         axis = site.axis
         assert axis is not None
         x = site.over(site.sources[0], axis).first(axis)
-        initial = site.initial_output(site.node.sources[0]).in_beam(x.beam)
+        initial = initial_output(site, site.node.sources[0]).in_beam(x.beam)
         start = initial.ordered(x.dims[1:]).tensor[None]
         return replace(x, tensor=tf.concat([start, x.tensor[:-1]], axis=0))

@@ -9,6 +9,7 @@ from returnn_lite.axes import batch_major
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.infer import template_of
+from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -155,7 +156,7 @@ class Cumsum(Running):
         """Return the sum before the first step."""
         if not site.node.resolved["over_steps"]:
             return {}
-        return {"state": site.initial_output(site.node)}
+        return {"state": initial_output(site, site.node)}
 
     def call(self, site: Site) -> Data:
         """Return the sums."""
@@ -176,6 +177,6 @@ class Cumsum(Running):
         x = replace(x, tensor=tf.cumsum(x.tensor, axis=x.axis(axis), reverse=self.reverse))
         if not steps:
             return site.as_output(x)
-        start = site.initial_output(site.node).in_beam(x.beam)
+        start = initial_output(site, site.node).in_beam(x.beam)
         x = x.first(axis)
         return site.as_output(replace(x, tensor=x.tensor + start.ordered(x.dims[1:]).tensor[None]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
+from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
 from returnn_lite.layers.inputs import StepInput
@@ -85,7 +86,7 @@ class RecLastOutput(Layer):
         assert x.time_dim is not None
         lengths: Data = site.run.lengths[x.time_dim].in_beam(x.beam)
         last = take(site, x, replace(lengths, tensor=lengths.tensor - 1), x.time_dim)
-        initial = site.initial_output(node).in_beam(x.beam)
+        initial = initial_output(site, node).in_beam(x.beam)
         dims = [d for d in last.dims if d in initial.dims or d is BATCH]
         initial = site.over(initial, BATCH).ordered(dims)
         none = tf.reshape(lengths.tensor == 0, [-1 if d is BATCH else 1 for d in dims])

@@ -10,6 +10,7 @@ from returnn_lite.beam import latest
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.frame import StepFrame
+from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput
 from returnn_lite.lazy import tf
@@ -186,7 +187,7 @@ class MaskedComputation(Layer):
 
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return the output before the first true mask."""
-        return {"held": site.initial_output(site.node)} if self.steps(site.node) else {}
+        return {"held": initial_output(site, site.node)} if self.steps(site.node) else {}
 
     def steps(self, node: Node) -> bool:
         """Return whether it masks steps of a loop."""
@@ -254,7 +255,7 @@ class MaskedComputation(Layer):
         y = y.first(masked, BATCH)
         mask = self._mask(site, over, y)
         index = tf.transpose(tf.cumsum(tf.cast(mask, tf.int32), axis=1))
-        initial = site.initial_output(site.node).in_beam(y.beam).ordered(y.dims[1:])
+        initial = initial_output(site, site.node).in_beam(y.beam).ordered(y.dims[1:])
         values = tf.concat([initial.tensor[None], y.tensor], axis=0)
         columns = tf.broadcast_to(tf.range(tf.shape(index)[1])[None, :], tf.shape(index))
         held = tf.gather_nd(values, tf.stack([index, columns], axis=-1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
 from returnn_lite.layers.subnetwork import where
@@ -69,7 +70,7 @@ class Unmask(Layer):
             return x
         count = self._count(site)
         found = take(site, x, replace(count, tensor=count.tensor - 1), masked)
-        initial = site.initial_output(site.node.sources[0], x.without(masked))
+        initial = initial_output(site, site.node.sources[0], x.without(masked))
         some = replace(count, dtype="bool", tensor=count.tensor > 0)
         found, initial = replace(found, time_dim=None), replace(initial, time_dim=None)
         return site.as_output(where(some, found, initial))

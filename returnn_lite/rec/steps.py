@@ -10,6 +10,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.frame import Before, Frame, Search, StepFrame, carried_name, has_steps
 from returnn_lite.infer import template_of
+from returnn_lite.initial_output import initial_output
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.contents import (
@@ -172,7 +173,7 @@ class Steps:
                 continue
             site = Site(node, self.frame)
             if node.layer.layer_class == "prev":
-                states[node.sources[0], "output"] = site.initial_output(node.sources[0])
+                states[node.sources[0], "output"] = initial_output(site, node.sources[0])
                 states |= self._first_parts(site, node.sources[0])
             first = node.layer.first_state(site)
             if self._saves():

@@ -84,6 +84,14 @@ LAYERS: dict[str, Net] = {
             output={"class": "copy", "from": ["a", "b", "c"]},
         ),
     },
+    "loop_initial_words": {
+        "x": _loop(
+            a={**IN, "from": ["prev:a", "data:source"], "initial_output": "var"},
+            b={**IN, "from": ["prev:b", "data:source"], "initial_output": "apply(0)"},
+            c={**IN, "from": "data:source", "initial_output": "apply(0)"},
+            output={"class": "copy", "from": ["a", "b", "prev:c"]},
+        ),
+    },
     "loop_index": {
         "x": _loop(
             i={"class": "cast", "dtype": "float32", "from": ":i"},

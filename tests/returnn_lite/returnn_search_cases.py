@@ -64,6 +64,15 @@ def _two_choices(beams: tuple[int, int]) -> Net:
     return {"net": net, "streams": streams, "lengths": lengths, "search": True, "outputs": outputs}
 
 
+def _first_output(word: str) -> Net:
+    case = _decoder(**PLAIN)
+    label: Net = {"class": "linear", "activation": "tanh", "n_out": 3, "from": "output"}
+    unit = case["net"]["output"]["unit"]
+    unit["label"] = {**label, "initial_output": word}
+    unit["p"]["from"] = ["s", "prev:label"]
+    return case
+
+
 def _inner_frames() -> Net:
     """A unit over the encoder's frames in each step, which begins with what hypotheses end with."""
     case = _decoder(**PLAIN)
@@ -128,6 +137,8 @@ SEARCH_CASES: dict[str, Net] = {
     "search_split": _split(),
     "search_two_choices": _two_choices((3, 3)),
     "search_two_choices_wide": _two_choices((12, 12)),
+    "search_first_output_var": _first_output("var"),
+    "search_first_output_applied": _first_output("apply(0)"),
     "search_inner_frames": _inner_frames(),
     "search_transducer": _transducer(),
 }

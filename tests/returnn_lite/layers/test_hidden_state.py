@@ -156,6 +156,11 @@ def in_loop(**unit: Net) -> Net:
             {"output": {**LSTM, "initial_state": "one"}},
             r"output \(rec\): no layer 'one'.*, or one of zeros, ones, var",
         ),
+        (
+            {"output": {**LSTM, "initial_state": {"c": 0, "h": "keep_over_epoch"}}},
+            r"output \(rec\): found initial_state 'keep_over_epoch', needed one that is the same "
+            "in each batch",
+        ),
         ({"output": {**LSTM, "initial_state": 3}}, r"found initial_state 3, needed 0, 1, zeros"),
         ({"output": {**LSTM, "initial_state": [0]}}, r"needed one for each of \['c', 'h'\]"),
         (
