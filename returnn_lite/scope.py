@@ -183,7 +183,7 @@ class Scope:
         if common.target is not None and self._wants_target(node, common.target):
             node.target = self.target(common.target, where)
             if node.criterion is not None:
-                losses.keep(node.target)
+                losses.keep(losses.target_of(node) or node.target)
         return node
 
     def _param_path(self, name: str, name_scope: str | None) -> str:

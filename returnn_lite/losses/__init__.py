@@ -9,6 +9,7 @@ from returnn_lite.losses.attach import (
     open_loss,
     penalty,
     summed,
+    target_of,
     wanted,
 )
 from returnn_lite.losses.base import Criterion, Given, Loss, find
@@ -26,5 +27,6 @@ __all__ = [
     "open_loss",
     "penalty",
     "summed",
+    "target_of",
     "wanted",
 ]

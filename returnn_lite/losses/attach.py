@@ -7,7 +7,7 @@ from typing import Any
 
 from returnn_lite.errors import NetworkError
 from returnn_lite.frame import Frame
-from returnn_lite.infer import template_for
+from returnn_lite.infer import template_for, with_steps
 from returnn_lite.lazy import tf
 
 # All losses are in these modules; to import them registers them.
@@ -69,6 +69,15 @@ def keep(node: Node) -> None:
         node.loop.node.wanted.add(node)
 
 
+def target_of(node: Node) -> Node | None:
+    """Return the target of a layer's loss: in a loop, of one by sequence, that of all steps."""
+    target, criterion = node.target, node.criterion
+    whole = criterion is not None and not criterion.by_frame and node.loop is not None
+    if whole and target is not None and target.layer.layer_class == "step_input":
+        return target.sources[0]
+    return target
+
+
 def applies(node: Node, mode: Mode) -> bool:
     """Whether the loss of a layer, if it has one, is computed in a mode."""
     criterion = node.criterion
@@ -87,9 +96,13 @@ def check(node: Node) -> None:
         raise NetworkError(f"{node}: found the loss {name!r} without a search, needed one")
     if node.target is None and criterion.needs_target:
         raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
-    if node.target is not None and criterion.needs_target:
+    target = target_of(node)
+    if target is not None and criterion.needs_target:
         try:
-            criterion.check_target(template_for(node, node), template_for(node.target, node))
+            out = template_for(node, node)
+            if node.loop is not None and not criterion.by_frame:
+                out = with_steps(out, node.loop)
+            criterion.check_target(out, template_for(target, node))
         except NetworkError as error:
             raise NetworkError(f"{node}: {error}") from None
 
@@ -97,7 +110,7 @@ def check(node: Node) -> None:
 def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:
     """Return the loss of a layer; errors: whether to count errors where that costs time."""
     criterion = _criterion(node)
-    given = Given(node, frame, node.target, node.loss_refs, errors)
+    given = Given(node, frame, target_of(node), node.loss_refs, errors)
     value, error = criterion.parts(given)
     run = frame.run
     return Loss(

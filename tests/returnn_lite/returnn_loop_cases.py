@@ -12,6 +12,7 @@ LINEAR: Net = {"class": "linear", "activation": None, "n_out": 3, "from": "data"
 SOURCE: Net = {**TANH, "from": ["prev:output", "data:source"]}
 IN: Net = {**TANH, "from": "data:source"}
 MASK: Net = {"class": "compare", "kind": "not_equal", "value": 0, "from": "data:classes"}
+CTC: Net = {"class": "softmax", "loss": "ctc", "target": "labels", "loss_opts": {"beam_width": 1}}
 LAST: Net = {**TANH, "from": "data"}
 # By name of a unit: the options, and whether rnn_cell has it, too.
 UNITS: dict[str, tuple[Net, bool]] = {
@@ -124,6 +125,14 @@ LAYERS: dict[str, Net] = {
         "x": _loop(
             s=SOURCE,
             p={**CE, "from": "s", "loss_opts": {"label_smoothing": 0.1}},
+            output={"class": "copy", "from": "s"},
+        )
+    },
+    "loop_with_losses_of_sequences": {
+        "x": _loop(
+            s=SOURCE,
+            p={**CTC, "from": "s"},
+            moved={**CTC, "from": "data:source"},
             output={"class": "copy", "from": "s"},
         )
     },
