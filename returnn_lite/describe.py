@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from returnn_lite.data import Data
+from returnn_lite.beam import Beam
 from returnn_lite.infer import template_of, with_steps
 from returnn_lite.node import Node
+from returnn_lite.rec.contents import beams
 
 if TYPE_CHECKING:
     from returnn_lite.network import Network
@@ -45,17 +47,20 @@ def _count(node: Node) -> str:
     return f"{number:,}" if number else ""
 
 
-def _seen(node: Node, place: str) -> Data:
+def _seen(node: Node, place: str, beam: Beam | None) -> str:
     """Return the template of a layer in a loop: that of a step, or of all where it is moved out."""
     assert node.loop is not None
-    x = template_of(node)
-    return x if place == "in" or not node.loop.varies(node) else with_steps(x, node.loop)
+    x = replace(template_of(node), beam=beam)
+    found = x if place == "in" or not node.loop.varies(node) else with_steps(x, node.loop)
+    chosen = node.target is not None and place == "before" and node.layer.layer_class == "choice"
+    return f"ground truth targets, {found}" if chosen else str(found)
 
 
 def _loop(node: Node) -> list[str]:
     """Return where the layers of a rec layer's subnetwork are computed."""
     placement = node.layer.placement(node)  # type: ignore[attr-defined]
-    assert node.inner is not None
+    assert node.inner is not None and node.inner.loop is not None
+    of = beams(node.inner.loop, placement)
     lines = [f"Rec layer {node.path!r} sub net:"]
     for place, title in _TITLES.items():
         lines.append(f"  {title}:")
@@ -65,7 +70,8 @@ def _loop(node: Node) -> list[str]:
             if placement.place.get(n) == place and n.layer.layer_class not in _HIDDEN
         ]
         width = max((len(n.name) for n in found), default=0)
-        lines += [f"    {n.name.ljust(width)} --- {_seen(n, place)}" for n in found] or ["    None"]
+        rows = [f"    {n.name.ljust(width)} --- {_seen(n, place, of.get(n))}" for n in found]
+        lines += rows or ["    None"]
     unused = [n for n in node.inner.layers if n not in node.inner.nodes]
     lines.append("  Unused layers:")
     return [*lines, f"    {', '.join(unused) or 'None'}"]

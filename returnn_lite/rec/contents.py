@@ -43,6 +43,40 @@ def beam_size(choices: list[Node]) -> int:
     return int(sizes[-1]) if sizes else 1
 
 
+def beams(loop: Loop, placement: Placement) -> dict[Node, Beam]:
+    """Return whose hypotheses the beamed layers of a loop are of, by name and size alone.
+
+    Those of the last choice that a layer depends on in a step, else of the step before.
+    """
+    choices = ordered_choices(loop, placement)
+    if not choices:
+        return {}
+    last = Beam(f"prev:{choices[-1].name}", beam_size(choices))
+    made, size = {}, last.size
+    for choice in choices:
+        size = choice.layer.beam_size if choice.layer.searches else size  # type: ignore[attr-defined]
+        made[choice] = Beam(choice.name, size)
+    found = {}
+    for node in placement.beamed:
+        behind = placement.place.get(node) == "after"
+        needed = {*choices} if behind else _in_step(node, loop)
+        seen = [c for c in choices if c in needed]
+        found[node] = made[seen[-1]] if seen else last
+    return found
+
+
+def _in_step(node: Node, loop: Loop) -> set[Node]:
+    """Return the layers that a layer needs of the same step, itself included."""
+    found: set[Node] = set()
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += [] if node.layer.layer_class == "prev" else node.depends(loop.node.scope.mode)
+    return found
+
+
 def kept_after(loop: Loop, placement: Placement) -> list[Node]:
     """Return the layers in the loop that are used after it."""
     used: set[Node] = set()

@@ -368,28 +368,3 @@ def test_the_tutorials_lstm_is_a_loop_in_numpy() -> None:
         active = t < np.array(lengths)
         np.testing.assert_allclose(out[active, t], h[active], atol=1e-5)
         assert not out[~active, t].any()
-
-
-def test_placement_is_printed_as_on_the_tutorials_pages() -> None:
-    unit = {
-        "s": {"class": "linear", "activation": "tanh", "from": ["prev:s", "x"], "n_out": 2},
-        "x": {"class": "linear", "activation": None, "from": "data:source", "n_out": 4},
-        "output": {"class": "linear", "activation": None, "from": "s", "n_out": 5},
-        "end": {"class": "compare", "from": "output", "value": 0},
-    }
-    network = Network(
-        {"output": {"class": "rec", "from": "data", "unit": unit}},
-        extern_data={"data": {"dim": FEATURES}},
-    )
-    text = network.describe()
-    expected = """
-Rec layer 'output' sub net:
-  Input layers moved out of loop:
-    x --- [T|'time:var:extern_data:data',B,F|4]
-  Layers in loop:
-    s --- [B,F|2]
-  Output layers moved out of loop:
-    output --- [T|'time:var:extern_data:data',B,F|5]
-  Unused layers:
-    end"""
-    assert text.endswith(expected.lstrip("\n")), text
