@@ -368,3 +368,28 @@ def test_the_tutorials_lstm_is_a_loop_in_numpy() -> None:
         active = t < np.array(lengths)
         np.testing.assert_allclose(out[active, t], h[active], atol=1e-5)
         assert not out[~active, t].any()
+
+
+def test_what_reads_a_loop_in_the_loop_differs_by_steps_as_that_does() -> None:
+    start = {"c": "base:h", "h": "zeros"}
+    cell: Net = {"class": "rec", "unit": "nativelstm2", "n_out": SIZE, "from": "prev:cell"}
+    inner: Net = {
+        "cell": {**cell, "initial_state": start},
+        "output": {"class": "copy", "from": ["cell", "data:source"]},
+    }
+    unit: Net = {
+        "h": _linear(**{"from": ["data:source", "prev:h"]}),
+        "inner": {"class": "rec", "from": "base:wide", "unit": inner},
+        "state": {"class": "get_last_hidden_state", "key": "c", "n_out": SIZE},
+        "output": {"class": "copy", "from": ["state", "h"]},
+    }
+    unit["state"]["from"] = "inner/cell"
+    found = []
+    for moved in (True, False):
+        rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+        network = Network({**OUTSIDE, "output": rec}, extern_data=STREAMS)
+        random_parameters(network)
+        data, words = dense(LENGTHS, SIZE), sparse([2, 4, 3], 3)
+        found.append(run(network, {"data": data, "words": words})["output"].canonical())
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert len(np.unique(found[0][0, :, 0])) == 3
