@@ -17,7 +17,7 @@ from jobs.network_expected import trained
 from returnn_lite.engine.options import TrainOptions
 
 NAME = "train.network"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,8 @@ def _front_end(*, stride: int, filters: int, warp: float, high_freq: float) -> N
             "class": "conv",
             "filter_size": [2 * stride - 1],
             "strides": stride,
-            "padding": "same",
+            # Unlike "same", the frames of a window do not depend on the length of the sequence.
+            "padding": "same_static",
             "activation": "relu",
             "with_bias": True,
             "n_out": filters,
