@@ -20,12 +20,14 @@ class Energies:
     queries: int = 12
     size: int = 1024
     gradients: bool = False
+    scale: float = 1.0  # of the numbers
     bar: float = 1.0
 
     def arrays(self) -> Any:
         rng = np.random.default_rng(0)
         shapes = ((self.frames, self.size), (self.queries, self.size))
-        keys, queries = (rng.standard_normal((self.batch, *s), np.float32) for s in shapes)
+        scale = np.float32(self.scale)
+        keys, queries = (rng.standard_normal((self.batch, *s), np.float32) * scale for s in shapes)
         denergies = rng.standard_normal((self.batch, self.queries, self.frames), np.float32)
         return keys, queries, rng.standard_normal(self.size, np.float32), denergies
 
@@ -78,5 +80,7 @@ class Energies:
 
 TASKS = {
     "energies, one step": Energies(),
+    "energies, one step, numbers of 3": Energies(scale=3.0),
     "energies, 40 labels": Energies(queries=40, gradients=True),
+    "energies, 40 labels, numbers of 3": Energies(queries=40, gradients=True, scale=3.0),
 }

@@ -6,10 +6,12 @@
 // all contiguous; lengths [batch] are of the keys: behind them energies are zero, and nothing has a
 // gradient.
 //
-// The exponentials are made for each key and each query, not for each pair. With A = e^2key - 1,
-// B = e^2query - 1 and Q = e^2query, n = e^2(key + query) - 1 = A Q + B, and tanh = n / (n + 2). So
-// small sums keep their relative precision. Where the numbers are too large for their exponentials,
-// or there is a single query, each pair has its own.
+// The exponentials are made for each key and each query, not for each pair. With P = e^2key,
+// A = P - 1, Q = e^2query and B = Q - 1, n = e^2(key + query) - 1 is A Q + B, and also P Q - 1; and
+// tanh = n / (n + 2). The first keeps the relative precision of small keys and queries, but a large
+// Q would multiply the rounding of an A of nearly -1: where Q > 2 it is the second. Either
+// way n is not below -1. Where the numbers are too large for their exponentials, or there is a
+// single query, each pair has its own.
 #include "functions.h"
 
 #define PIECE 128     // keys' entries of a block on the way back
@@ -19,26 +21,41 @@ DEVICE float largest_of(const float* x, index_t size) {
   return block_max_of((int)size, [x](int k) { return fabsf(x[k]); });
 }
 
-DEVICE void grow(const float* x, index_t size, float* grown, float* less) {
+// to [2, stride]: P and A of keys.
+DEVICE void grow_keys(const float* x, index_t size, float* to, index_t stride) {
   THREADS(k, size) {
-    grown[k] = exp_fast(2.0f * x[k]);
-    less[k] = expm1_fast(2.0f * x[k]);
+    to[k] = exp_fast(2.0f * x[k]);
+    to[stride + k] = expm1_fast(2.0f * x[k]);
   }
 }
 
-// factors [batch count, 2, size]: Q and B of each query; largest [batch count].
+// to [2, stride]: Q of queries, and what is added to the product with it: B, or -1.
+DEVICE void grow_queries(const float* x, index_t size, float* to, index_t stride) {
+  THREADS(k, size) {
+    float grown = exp_fast(2.0f * x[k]), less = expm1_fast(2.0f * x[k]);
+    to[k] = grown;
+    to[stride + k] = grown > 2.0f ? -1.0f : less;
+  }
+}
+
+// tanh(key + query) of the key's P and A, and the query's two.
+DEVICE float tanh_of(float p, float a, float q, float added) {
+  float n = (q > 2.0f ? p : a) * q + added;
+  return n / (n + 2.0f);
+}
+
+// factors [batch count, 2, size]: those of each query; largest [batch count].
 KERNEL energies_factors(const float* queries, float* factors, float* largest, index_t rows,
                         index_t size, index_t workers) {
   BLOCKS(row, rows) {
     const float* x = queries + row * size;
-    float* to = factors + row * 2 * size;
-    grow(x, size, to, to + size);
+    grow_queries(x, size, factors + row * 2 * size, size);
     float most = largest_of(x, size);
     THREADS(once, 1) largest[row] = most;
   }
 }
 
-// space [workers, size]: A of a frame.
+// space [workers, 2, size]: P and A of a frame.
 KERNEL energies_forward(const float* keys, const float* queries, const float* v,
                         const int* lengths, const float* factors, const float* largest,
                         float* space, float* energies, index_t batch, index_t time, index_t count,
@@ -52,18 +69,17 @@ KERNEL energies_forward(const float* keys, const float* queries, const float* v,
       continue;
     }
     float most = INFINITY;
-    float* less = space + WORKER * size;
+    float* of_key = space + WORKER * 2 * size;
     if (count > 1) {
-      THREADS(k, size) less[k] = expm1_fast(2.0f * key[k]);
+      grow_keys(key, size, of_key, size);
       most = largest_of(key, size);
     }
     for (index_t q = 0; q < count; ++q) {
       float sum;
       if (count > 1 && most + largest[b * count + q] < LARGEST) {
-        const float *grown = factors + (b * count + q) * 2 * size, *by = grown + size;
+        const float* by = factors + (b * count + q) * 2 * size;
         sum = block_sum_of((int)size, [=](int k) {
-          float n = less[k] * grown[k] + by[k];
-          return v[k] * n / (n + 2.0f);
+          return v[k] * tanh_of(of_key[k], of_key[size + k], by[k], by[size + k]);
         });
       } else {
         const float* query = queries + (b * count + q) * size;
@@ -86,7 +102,7 @@ DEVICE void add_gradient(float de, Tanh tanh, index_t size, float* dkey, float* 
 }
 
 // A block has PIECE entries of all keys and queries of a sequence: it shares no sum with another.
-// space [workers, 2 count + 1, PIECE]: Q and B of the queries, A of a frame. dv [batch, size].
+// space [workers, 1 + count, 2, PIECE]: factors of a frame, and of the queries. dv [batch, size].
 KERNEL energies_backward(const float* denergies, const float* keys, const float* queries,
                          const float* v, const int* lengths, float* space, float* dkeys,
                          float* dqueries, float* dv, index_t batch, index_t time, index_t count,
@@ -97,7 +113,7 @@ KERNEL energies_backward(const float* denergies, const float* keys, const float*
     index_t width = size - first < PIECE ? size - first : PIECE;
     const float *key = keys + b * time * size + first, *query = queries + b * count * size + first;
     float *dkey = dkeys + b * time * size + first, *dquery = dqueries + b * count * size + first;
-    float *less = space + WORKER * (2 * count + 1) * PIECE, *factors = less + PIECE;
+    float *of_key = space + WORKER * (1 + count) * 2 * PIECE, *factors = of_key + 2 * PIECE;
     float* sum = dv + b * size + first;
     const float* factor = v + first;
     THREADS(k, width) sum[k] = 0.0f;
@@ -105,7 +121,7 @@ KERNEL energies_backward(const float* denergies, const float* keys, const float*
     for (index_t q = 0; q < count; ++q) {
       THREADS(k, width) dquery[q * size + k] = 0.0f;
       if (count > 1) {
-        grow(query + q * size, width, factors + 2 * q * PIECE, factors + (2 * q + 1) * PIECE);
+        grow_queries(query + q * size, width, factors + 2 * q * PIECE, PIECE);
         largest = fmaxf(largest, largest_of(query + q * size, width));
       }
     }
@@ -113,15 +129,14 @@ KERNEL energies_backward(const float* denergies, const float* keys, const float*
       THREADS(k, width) dkey[k] = 0.0f;
       if (t >= lengths[b]) continue;
       bool grown = count > 1 && largest_of(key, width) + largest < LARGEST;
-      if (grown) THREADS(k, width) less[k] = expm1_fast(2.0f * key[k]);
+      if (grown) grow_keys(key, width, of_key, PIECE);
       for (index_t q = 0; q < count; ++q) {
         float de = denergies[(b * count + q) * time + t];
         if (de == 0.0f) continue;
         const float *by = factors + 2 * q * PIECE, *other = query + q * size;
         if (grown) {
           auto tanh = [=](int k) {
-            float n = less[k] * by[k] + by[PIECE + k];
-            return n / (n + 2.0f);
+            return tanh_of(of_key[k], of_key[PIECE + k], by[k], by[PIECE + k]);
           };
           add_gradient(de, tanh, width, dkey, dquery + q * size, sum);
         } else {

@@ -52,7 +52,7 @@ def additive_energies(
         SOURCE, "energies_factors", queries, factors, largest, rows, size, workers=of_rows, xp=xp
     )
     workers = _workers(xp, workers, batch * time)
-    energies, space = (xp.empty(s, np.float32) for s in ((batch, count, time), (workers, size)))
+    energies, space = (xp.empty(s, np.float32) for s in ((batch, count, time), (workers, 2, size)))
     arrays = (keys, queries, v, lengths, factors, largest, space, energies)
     sizes = (batch, time, count, size)
     launch(SOURCE, "energies_forward", *arrays, *sizes, workers=workers, xp=xp)
@@ -94,7 +94,7 @@ def additive_energies_backward(
         dkeys, dqueries, dv = (x.astype(np.float32) for x in slow)
         return dkeys, dqueries, dv
     workers = _workers(xp, workers, batch * -(-size // PIECE))
-    space = xp.empty((workers, 2 * count + 1, PIECE), np.float32)
+    space = xp.empty((workers, 1 + count, 2, PIECE), np.float32)
     dkeys, dqueries = xp.empty_like(keys), xp.empty_like(queries)
     dv = xp.empty((batch, size), np.float32)
     arrays = (*values, space, dkeys, dqueries, dv)

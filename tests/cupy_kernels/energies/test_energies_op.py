@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.energies import additive_energies, additive_energies_backward, reference
@@ -42,6 +44,10 @@ CASES = {
     "one entry": lambda: _case([4, 3], 5, 1),
     "no entry": lambda: _case([4, 3], 5, 0),
     "small numbers": lambda: _case([6, 5], 4, 70, 1e-4),
+    "numbers of 2": lambda: _case([8, 8], 3, 150, 2.0),
+    "numbers of 3": lambda: _case([40, 33], 12, 300, 3.0),
+    "numbers of 4": lambda: _case([8, 8], 3, 150, 4.0),
+    "numbers of 8": lambda: _case([8, 8], 3, 150, 8.0),
     "too large to be multiplied": lambda: _case([8, 8], 3, 150, 30.0),
 }
 
@@ -119,6 +125,52 @@ def test_infinite_and_opposite_numbers(xp: ModuleType, count: int) -> None:
         query = np.full((2, count, 1), queries[t], np.float32)
         found = additive_energies(*(xp.asarray(x) for x in (keys, query, np.ones(1, np.float32))))
         np.testing.assert_allclose(found[:, :, t].tolist(), wanted[t], rtol=1e-5)
+
+
+def _of_pair(key: float, query: float, count: int) -> list[Any]:
+    """All results of one key and the same query so many times, whose energies share a gradient."""
+    shapes = (1, count, 1), (1, 1, 1), (1, count, 1), (1,)
+    values = (1 / count, key, query, 1.0)
+    arrays = [np.full(s, x, np.float32) for s, x in zip(shapes, values, strict=True)]
+    return [x.ravel() for x in _run(Case(*arrays, np.ones(1, np.int32)))]
+
+
+numbers = st.floats(-45, 45, width=32)
+PAIRS = [(-7.9, 8), (7.9, -8), (-9.9, 10), (9.9, -10), (-19.9, 19.95), (-0.3, 0.4), (-8, 8)]
+
+
+@pytest.mark.parametrize(("key", "query"), PAIRS)
+def test_opposite_numbers(key: float, query: float) -> None:
+    _check_pair(key, query)
+
+
+@given(key=numbers, query=numbers)
+@settings(deadline=None, max_examples=300)
+def test_any_two_numbers(key: float, query: float) -> None:
+    _check_pair(key, query)
+
+
+def _check_pair(key: float, query: float) -> None:
+    """Against float64, and that a query alone and among others gives the same."""
+    y = np.tanh(np.float64(np.float32(key)) + np.float32(query))
+    for count in (1, 2):
+        energies, dkeys, dqueries, dv = _of_pair(key, query, count)
+        np.testing.assert_allclose(energies, y, rtol=1e-6, atol=5e-7)
+        np.testing.assert_allclose(dkeys, 1 - y**2, atol=1e-6)
+        np.testing.assert_allclose(dqueries.sum(), 1 - y**2, atol=1e-6)
+        np.testing.assert_allclose(dv, y, rtol=1e-6, atol=5e-7)
+
+
+small = st.floats(-(2**-10), 2**-10, width=32)
+
+
+@given(key=small, query=small)
+@settings(deadline=None)
+def test_small_numbers_keep_their_digits(key: float, query: float) -> None:
+    energies, *_, dv = _of_pair(key, query, 2)
+    largest = max(abs(key), abs(query))
+    np.testing.assert_allclose(energies, np.tanh(np.float64(key) + query), atol=5e-7 * largest)
+    np.testing.assert_array_equal(dv, energies[:1])
 
 
 def test_no_number_stays_none(xp: ModuleType) -> None:
