@@ -20,7 +20,6 @@ _SOURCE = """
     BLOCKS(b, 1) THREADS(i, n) y[i] = expression; \\
   }
 MAP(map_exp, exp_fast(x[i]))
-MAP(map_expm1, expm1_fast(x[i]))
 MAP(map_sigmoid, sigmoid(x[i]))
 MAP(map_tanh, tanh_fast(x[i]))
 MAP(map_expm1, expm1_fast(x[i]))
@@ -41,8 +40,9 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Map:
     monkeypatch.setenv("RETURNN_LITE_CACHE", str(tmp_path))
     source = tmp_path / "maps.cu"
     source.write_text(_SOURCE)
-    if host.library(source) is None:
+    if host._compiler() is None:
         pytest.skip("no C++ compiler here")
+    assert host.library(source) is not None  # pytest makes an error of the warning before
 
     def run(name: str, x: Any) -> Any:
         x = np.asarray(x, np.float32)
@@ -62,8 +62,10 @@ def test_exp(evaluate: Map) -> None:
 
 def test_expm1(evaluate: Map) -> None:
     small = np.geomspace(1e-30, 1, 20001)
-    x = np.concatenate([-small, small, np.linspace(-80, 80, 50001)]).astype(np.float32)
+    x = np.concatenate([-small, small, np.linspace(-90, 80, 50001)]).astype(np.float32)
     np.testing.assert_allclose(evaluate("expm1", x), np.expm1(x.astype(np.float64)), rtol=3e-7)
+    found = evaluate("expm1", [-np.inf, -1e9, 0, np.nan])
+    np.testing.assert_array_equal(found, [-1, -1, 0, np.nan])
 
 
 def test_sigmoid(evaluate: Map) -> None:
@@ -81,14 +83,6 @@ def test_tanh(evaluate: Map) -> None:
     np.testing.assert_allclose(evaluate("tanh", x), wanted, rtol=3e-7)
     found = evaluate("tanh", [-np.inf, -50, 0, 50, np.inf, np.nan])
     np.testing.assert_array_equal(found, [-1, -1, 0, 1, 1, np.nan])
-
-
-def test_expm1_below_zero(evaluate: Map) -> None:
-    x = -np.concatenate([np.geomspace(1e-30, 1, 20001), np.linspace(1, 90, 9001)])
-    x = x.astype(np.float32)
-    np.testing.assert_allclose(evaluate("expm1", x), np.expm1(x.astype(np.float64)), rtol=3e-7)
-    found = evaluate("expm1", [-np.inf, -1e9, 0, np.nan])
-    np.testing.assert_array_equal(found, [-1, -1, 0, np.nan])
 
 
 def test_erf(evaluate: Map) -> None:
