@@ -59,9 +59,14 @@ def array(where: str, name: str, value: Any, dtype: type, **axes: int | None) ->
         fail(where, name, "a view between two elements", "an aligned array", f"{name}.copy()")
 
 
+def whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or of numpy; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def integer(where: str, name: str, value: Any) -> None:
     """Check that an option is a whole number, of Python or of numpy."""
-    if not isinstance(value, int | np.integer):
+    if not whole(value):
         fail(where, name, repr(value), "a whole number")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cupy_kernels import check
 from cupy_kernels.backend.host import HEADERS
 
 
@@ -37,9 +38,7 @@ def launch_together(
     block: threads of each. memory: bytes of shared memory of each.
     """
     kernel = _together(source, name, _device())
-    values = tuple(
-        np.int64(x) if isinstance(x, int | np.integer) else x for x in (*arguments, blocks)
-    )
+    values = tuple(np.int64(x) if check.whole(x) else x for x in (*arguments, blocks))
     kernel((blocks,), (block,), values, memory, enable_cooperative_groups=True)
 
 

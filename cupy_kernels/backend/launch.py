@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from cupy_kernels import check
 from cupy_kernels.backend import cuda, host
-
-Integer = int | np.integer
 
 
 def launch(
@@ -28,11 +27,11 @@ def launch(
         assert library is not None, "the operation asks host.library before it launches"
         getattr(library, name)(*map(_host_argument, (*arguments, workers)))
     else:
-        values = [np.int64(x) if isinstance(x, Integer) else x for x in (*arguments, workers)]
+        values = [np.int64(x) if check.whole(x) else x for x in (*arguments, workers)]
         cuda.function(source, name)((workers,), (block,), tuple(values))
 
 
 def _host_argument(value: Any) -> ctypes.c_void_p | ctypes.c_longlong:
-    if isinstance(value, Integer):
+    if check.whole(value):
         return ctypes.c_longlong(int(value))
     return ctypes.c_void_p(None if value is None else value.ctypes.data)

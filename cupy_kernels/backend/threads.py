@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
+from cupy_kernels import check
 
 
 def thread_count(threads: int | None) -> int:
     """`threads`, or what OMP_NUM_THREADS says, or the processors that this process may use."""
     if threads is not None:
-        if not isinstance(threads, int | np.integer) or threads < 1:
+        if not check.whole(threads) or threads < 1:
             raise ValueError(f"threads: found {threads!r}, needed at least 1; try threads=1")
         return int(threads)
     setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()

@@ -74,7 +74,7 @@ def optimal_completion_of_row(
         found = [reference.optimal_completion(*pair, labels.tolist()) for pair in pairs]
         return np.array(found, np.int32).reshape(len(b), len(labels))
     increasing, places = labels, None
-    if not isinstance(successors, int | np.integer):
+    if not check.whole(successors):
         increasing, places = xp.unique(labels, return_inverse=True)
     batch, max_b = b.shape
     distances = xp.empty((batch, len(increasing)), np.int32)
@@ -87,7 +87,7 @@ def optimal_completion_of_row(
 
 def _labels(where: str, xp: ModuleType, successors: Any) -> Any:
     """int32 [n]."""
-    if isinstance(successors, int | np.integer):
+    if check.whole(successors):
         if successors < 0:
             check.fail(where, "successors", str(successors), "a number of labels, or labels")
         return xp.arange(successors, dtype=np.int32)
