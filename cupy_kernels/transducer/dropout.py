@@ -44,21 +44,27 @@ def check_dropout(where: str, dropout: Dropout | None) -> None:
         return
     if not isinstance(dropout, Dropout):
         check.fail(where, "dropout", f"a {type(dropout).__name__}", "a Dropout, or None")
-    if not 0 <= dropout.rate < 1:
-        check.fail(where, "dropout.rate", str(dropout.rate), "0 or more, below 1")
+    rate, strides = dropout.rate, dropout.strides
+    number = check.whole(rate) or isinstance(rate, float | np.floating)
+    if not (number and 0 <= rate < 1):
+        check.fail(where, "dropout.rate", repr(rate), "a number, 0 or more, below 1")
     for name, bits in (("key", 64), ("counter", 128)):
-        if not 0 <= getattr(dropout, name) < 2**bits:
-            check.fail(where, f"dropout.{name}", str(getattr(dropout, name)), f"{bits} bits")
-    if len(dropout.strides) != 3 or not all(0 <= x < 2**48 for x in dropout.strides):
-        needed = "three numbers from 0 to 2^48 - 1: of batch, time and labels"
-        check.fail(where, "dropout.strides", str(dropout.strides), needed)
+        value = getattr(dropout, name)
+        check.integer(where, f"dropout.{name}", value)
+        if not 0 <= int(value) < 2**bits:
+            check.fail(where, f"dropout.{name}", str(value), f"{bits} bits")
+    three = isinstance(strides, tuple | list) and len(strides) == 3
+    if not (three and all(check.whole(x) and 0 <= x < 2**48 for x in strides)):
+        needed = "three whole numbers from 0 to 2^48 - 1: of batch, time and labels"
+        check.fail(where, "dropout.strides", repr(strides), needed)
 
 
 def packed(dropout: Dropout | None, xp: Any) -> Any:
     """int64 [8], as dropout.h counts them."""
     if dropout is None:
         return xp.zeros(8, np.int64)
-    words = (dropout.key, dropout.counter % 2**64, dropout.counter >> 64)
+    key, counter = int(dropout.key), int(dropout.counter)
+    words = (key, counter % 2**64, counter >> 64)
     signed = [(word + _SIGNED) % 2**64 - _SIGNED for word in words]
     fields = [dropout.threshold, int(dropout.scale.view(np.int32)), *signed, *dropout.strides]
     return xp.asarray(np.array(fields, np.int64))
@@ -71,7 +77,7 @@ def factors(dropout: Dropout | None, shape: tuple[int, int, int, int]) -> Any:
     axes = np.ogrid[tuple(slice(size) for size in shape)]
     places = sum(axis * stride for axis, stride in zip(axes, (*dropout.strides, 1), strict=True))
     blocks, place = np.unique(places // 4, return_inverse=True)
-    numbers = _philox(dropout.key, dropout.counter, blocks)
+    numbers = _philox(int(dropout.key), int(dropout.counter), blocks)
     drawn = numbers[place.reshape(shape), places % 4] % 2**23
     return np.where(drawn < dropout.threshold, 0.0, np.float64(dropout.scale))
 

@@ -252,5 +252,7 @@ def _check(
     check.array(where, "bias", bias, np.float32, vocab=weight.shape[1])
     check_vocabulary(where, targets, blank, weight.shape[1])
     check_dropout(where, dropout)
-    layout = (blank, ACTIVATIONS.index(activation), separate_emit)
+    if not isinstance(separate_emit, bool | np.bool_):
+        check.fail(where, "separate_emit", repr(separate_emit), "True or False")
+    layout = (blank, ACTIVATIONS.index(activation), int(separate_emit))
     return targets, Joint(*inputs, packed(dropout, targets.xp), *layout)

@@ -128,15 +128,31 @@ def test_runs_are_equal_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (EACH._replace(rate=1.0), r"\(dropout.rate\): found 1.0, needed 0 or more, below 1"),
-        (EACH._replace(rate=float("nan")), r"\(dropout.rate\): found nan, needed 0 or more"),
+        (EACH._replace(rate=1.0), r"\(dropout.rate\): found 1.0, needed a number, 0 or more, be"),
+        (EACH._replace(rate=float("nan")), r"\(dropout.rate\): found nan, needed a number, 0 or m"),
+        (EACH._replace(rate="0.5"), r"\(dropout.rate\): found '0.5', needed a number, 0 or more"),
         (EACH._replace(key=-1), r"\(dropout.key\): found -1, needed 64 bits"),
+        (EACH._replace(key=3.7), r"\(dropout.key\): found 3.7, needed a whole number"),
+        (EACH._replace(counter=None), r"\(dropout.counter\): found None, needed a whole number"),
         (EACH._replace(counter=2**128), r"\(dropout.counter\): found 3402\d+, needed 128 bits"),
         (EACH._replace(strides=(1, -1, 0)), r"\(dropout.strides\): found \(1, -1, 0\), needed"),
         (EACH._replace(strides=(2**64, 0, 0)), r"\(dropout.strides\): found \(1844.*, needed thr"),
+        (EACH._replace(strides=(96.9, 24, 6)), r"\(dropout.strides\): found \(96.9, 24, 6\), need"),
+        (EACH._replace(strides=96), r"\(dropout.strides\): found 96, needed three whole numbers"),
         (0.5, r"\(dropout\): found a float, needed a Dropout, or None"),
     ],
 )
 def test_wrong_arguments_are_named(rule: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match="transducer_fused_forward " + message):
         transducer_fused_forward(*_case(), blank=0, topology="rna", dropout=rule)
+
+
+def test_numbers_may_be_of_numpy(xp: ModuleType) -> None:
+    arrays = [xp.asarray(x) for x in _case()]
+    rule = Dropout(0.5, 2**62, 5, (6 * 4 * 7, 4 * 7, 7))
+    other = Dropout(np.float32(0.5), np.int64(2**62), np.int64(5), tuple(map(np.int64, rule[3])))
+    found = [
+        transducer_fused_loss(*arrays, blank=0, topology="rna", dropout=x) for x in (rule, other)
+    ]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(_numpy(a), _numpy(b))
