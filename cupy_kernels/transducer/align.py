@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cupy_kernels import check
 from cupy_kernels.backend.threads import thread_count
 from cupy_kernels.transducer import reference
 from cupy_kernels.transducer.arguments import (
@@ -81,6 +82,9 @@ def transducer_compact_align(
     """
     where = "transducer_compact_align"
     targets = check_scores(where, scores, frames, labels, label_lengths, topology)
+    check.integer(where, "blank", blank)
+    if not -(2**31) <= blank < 2**31:
+        check.fail(where, "blank", str(blank), "an int32")
     workers = thread_count(threads)
     if use_reference(targets):
         options: dict[str, Any] = {"blank": blank, "topology": topology}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from cupy_kernels import align, chunk, ctc, edit, fsa, lstm, lstm2d, transducer
+import cupy_kernels
+from cupy_kernels import align, chunk, ctc, edit, energies, fsa, lstm, lstm2d, transducer
 from cupy_kernels.check import ArgumentError
 
 
@@ -29,22 +32,38 @@ LABELS = np.array([[1, 2, 2], [3, 1, 0]], np.int32)
 SEQUENCES = [FRAMES, LABELS, COUNTS]
 PAIRS = [LABELS, COUNTS, LABELS, COUNTS]
 STATE = [_floats(4, 16), FRAMES, _floats(2, 4), _floats(2, 4)]
+D_OUT = [_floats(6, 2, 4), _floats(2, 4)]
 LAYER = [_floats(6, 2, 3), _floats(3, 16), _floats(16), *STATE]
 JOINT = [_floats(2, 6, 7), _floats(2, 4, 7), _floats(7, 5), _floats(5), *SEQUENCES]
 ROW = edit.first_edit_distance_row(COUNTS, 3)
 CHUNKS = {"chunk_size": 3, "chunk_step": 2}
 RNNT = {"blank": 4, "topology": "rnnt"}
 CTC = fsa.ctc_automaton(LABELS, COUNTS, blank=4)
+STEPS = [_floats(2, 6, 4), _floats(2, 6, 3)]
+ENERGIES = [_floats(2, 6, 4), _floats(2, 3, 4), _floats(4), FRAMES]
+SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
+# One takes no array, and of the other its passes are here.
+NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
+MAY_BE_NONE = {("additive_energies", 3), ("additive_energies_backward", 4)}
 
 
-def _compact(blank: Any, label: Any, *arguments: Any, **options: Any) -> Any:
-    scores = transducer.TransducerScores(blank, label)
-    return transducer.transducer_compact_loss(scores, *arguments, **options)
+def _grouped(function: Callable[..., Any], first: int, group: Callable[..., Any], size: int) -> Any:
+    """An operation whose arguments from `first` on are given apart, not in their tuple."""
+
+    def call(*arrays: Any, **options: Any) -> Any:
+        end = first + size
+        return function(*arrays[:first], group(*arrays[first:end]), *arrays[end:], **options)
+
+    return call
 
 
 CALLS = {
     "ctc_loss": Call(ctc.ctc_loss, [_floats(6, 2, 5), *SEQUENCES], {"blank": 4}),
     "ctc_align": Call(align.ctc_align, [_floats(6, 2, 5), *SEQUENCES], {"blank": 4}),
+    "additive_energies": Call(energies.additive_energies, ENERGIES),
+    "additive_energies_backward": Call(
+        energies.additive_energies_backward, [_floats(2, 3, 6), *ENERGIES]
+    ),
     "edit_distance": Call(edit.edit_distance, PAIRS),
     "edit_distance_row": Call(edit.edit_distance_row, PAIRS),
     "alignment_counts": Call(edit.alignment_counts, PAIRS),
@@ -53,19 +72,40 @@ CALLS = {
         edit.next_edit_distance_row, [ROW, COUNTS, np.zeros(2, np.bool_), LABELS, COUNTS]
     ),
     "optimal_completion": Call(edit.optimal_completion, PAIRS, {"successors": 5}),
+    "optimal_completion_of_row": Call(
+        edit.optimal_completion_of_row, [ROW, LABELS, COUNTS], {"successors": 5}
+    ),
+    "fsa_loss": Call(fsa.fsa_loss, [_floats(6, 2, 5), FRAMES], {"automaton": CTC}),
     "fsa_full_sum": Call(fsa.fsa_full_sum, [_floats(6, 2, 5), FRAMES], {"automaton": CTC}),
     "fsa_best_path": Call(fsa.fsa_best_path, [_floats(6, 2, 5), FRAMES], {"automaton": CTC}),
     "ctc_automaton": Call(fsa.ctc_automaton, [LABELS, COUNTS], {"blank": 4}),
+    "rna_automaton": Call(fsa.rna_automaton, [LABELS, COUNTS], {"blank": 4}),
     "hmm_automaton": Call(fsa.hmm_automaton, [LABELS, COUNTS], {"hmm": fsa.Hmm()}),
     "lstm_forward": Call(lstm.lstm_forward, [_floats(6, 2, 16), *STATE], {"direction": 1}),
+    "lstm_backward": Call(
+        _grouped(lstm.lstm_backward, 2, lstm.LstmSaved, 2),
+        [*D_OUT, _floats(6, 2, 16), _floats(6, 2, 4), D_OUT[0], *STATE],
+        {"direction": 1},
+    ),
     "lstm_layer_forward": Call(lstm.lstm_layer_forward, LAYER, {"direction": 1}),
+    "lstm_layer_backward": Call(
+        _grouped(lstm.lstm_layer_backward, 2, lstm.LstmSaved, 2),
+        [*D_OUT, _floats(6, 2, 16), _floats(6, 2, 4), D_OUT[0], *LAYER[:2], *STATE],
+        {"direction": 1},
+    ),
     "lstm_low_memory_forward": Call(
         lstm.lstm_low_memory_forward, LAYER, {"direction": 1, "block": 4}
     ),
+    "lstm_low_memory_backward": Call(
+        _grouped(lstm.lstm_low_memory_backward, 2, lstm.LstmStates, 2),
+        [*D_OUT, _floats(2, 2, 4), _floats(2, 2, 4), *LAYER],
+        {"direction": 1, "block": 4},
+    ),
     "lstm_step": Call(lstm.lstm_step, [_floats(2, 16), STATE[0], *STATE[2:]]),
-    "lstm2d_forward": Call(
-        lstm2d.lstm2d_forward,
-        [_floats(3, 4, 2, 20), _floats(4, 20), _floats(4, 20), COUNTS, COUNTS],
+    "lstm2d_forward": Call(lstm2d.lstm2d_forward, [_floats(3, 4, 2, 20), *SQUARES]),
+    "lstm2d_backward": Call(
+        _grouped(lstm2d.lstm2d_backward, 1, lstm2d.Lstm2dSaved, 2),
+        [_floats(3, 4, 2, n) for n in (4, 20, 4, 4)] + SQUARES,
     ),
     "chunk": Call(chunk.chunk, [_floats(6, 2, 3), FRAMES], CHUNKS),
     "chunk_backward": Call(chunk.chunk_backward, [_floats(3, 6, 3), FRAMES], {"time": 6, **CHUNKS}),
@@ -74,14 +114,35 @@ CALLS = {
         [_floats(3, 6, 3), np.array([3, 3, 2, 3, 3, 1], np.int32)],
         {"batch": 2, "time": 6, **CHUNKS},
     ),
+    "unchunk_backward": Call(chunk.unchunk_backward, [_floats(6, 2, 3), FRAMES], CHUNKS),
     "transducer_loss": Call(transducer.transducer_loss, [_floats(2, 6, 4, 5), *SEQUENCES], RNNT),
     "transducer_align": Call(transducer.transducer_align, [_floats(2, 6, 4, 5), *SEQUENCES], RNNT),
     "transducer_compact_loss": Call(
-        _compact, [_floats(2, 6, 4), _floats(2, 6, 3), *SEQUENCES], {"topology": "rnnt"}
+        _grouped(transducer.transducer_compact_loss, 0, transducer.TransducerScores, 2),
+        [*STEPS, *SEQUENCES],
+        {"topology": "rnnt"},
+    ),
+    "transducer_compact_align": Call(
+        _grouped(transducer.transducer_compact_align, 0, transducer.TransducerScores, 2),
+        [*STEPS, *SEQUENCES],
+        RNNT,
     ),
     "transducer_fused_forward": Call(transducer.transducer_fused_forward, JOINT, RNNT),
+    "transducer_fused_backward": Call(
+        _grouped(transducer.transducer_fused_backward, 1, transducer.TransducerSaved, 4),
+        [_floats(2), STEPS[0], *STEPS, STEPS[1], *JOINT],
+        RNNT,
+    ),
     "transducer_fused_align": Call(transducer.transducer_fused_align, JOINT, RNNT),
 }
+
+
+def test_all_operations_are_here() -> None:
+    packages = (align, chunk, ctc, edit, energies, fsa, lstm, lstm2d, transducer)
+    folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
+    assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
+    names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}
+    assert names - NO_CALLS == CALLS.keys()
 
 
 def _unaligned(x: Any) -> Any:
@@ -111,6 +172,8 @@ BAD: dict[str, Callable[[Any], Any]] = {
 def test_wrong_arrays_are_named(name: str, bad: str) -> None:
     call = CALLS[name]
     for place, x in enumerate(call.arrays):
+        if bad == "None" and (name, place) in MAY_BE_NONE:
+            continue
         arrays = [*call.arrays[:place], BAD[bad](x), *call.arrays[place + 1 :]]
         with pytest.raises(ArgumentError, match=rf"^{name} \(\w+\): found a?.*, needed "):
             call.function(*arrays, **call.options)
@@ -125,18 +188,24 @@ def test_options_are_whole_numbers_also_of_numpy(name: str) -> None:
     numbers = {k: np.int64(x) for k, x in call.options.items() if isinstance(x, int)}
     call.function(*call.arrays, **{**call.options, **numbers})
     for option in numbers:
-        for value in (2.5, 2.0, "2", None):
+        for value in (2.5, 2.0, "2", None, True):
             with pytest.raises(ArgumentError, match=rf"^{name} \({option}\): found "):
                 call.function(*call.arrays, **{**call.options, option: value})
 
 
-def test_threads_and_automata_that_are_none() -> None:
+def test_other_wrong_options_are_named() -> None:
     call = CALLS["ctc_loss"]
     call.function(*call.arrays, blank=4, threads=np.int64(1))
-    for value in (1.5, "2"):
+    for value in (1.5, "2", True):
         with pytest.raises(ValueError, match=rf"threads: found {value!r}, needed at least 1"):
             call.function(*call.arrays, blank=4, threads=value)
     with pytest.raises(ArgumentError, match=r"hmm_automaton \(hmm\): found None, needed an Hmm"):
         fsa.hmm_automaton(LABELS, COUNTS, None)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"\(phones\[0, 1\]\): found 2000000000, needed 0 to 7"):
         fsa.hmm_automaton(np.array([[1, 2 * 10**9]], np.int32), COUNTS[1:], fsa.Hmm())
+    compact = CALLS["transducer_compact_align"]
+    with pytest.raises(ArgumentError, match=r"\(blank\): found 2147483648, needed an int32"):
+        compact.function(*compact.arrays, blank=2**31, topology="rnnt")
+    fused = CALLS["transducer_fused_forward"]
+    with pytest.raises(ArgumentError, match=r"\(separate_emit\): found 'no', needed True or False"):
+        fused.function(*fused.arrays, **fused.options, separate_emit="no")
