@@ -99,7 +99,7 @@ class Topology:
             speech=[scale * x for x in self.speech],
             pause=[scale * x for x in self.pause],
             lexicon=self.words,
-            vocab=target.vocab,
+            vocab=None if self.words is None else target.vocab,
         )
         x = scores.ordered([time, BATCH, scores.feature]).tensor
         y = [target.ordered([BATCH, labels]).tensor, run.lengths_of(labels, None)]

@@ -132,10 +132,16 @@ def hmm_automaton(
 
     These are labels, int32 [batch, max_labels], phones, or words of a vocabulary; and their counts,
     int32 [batch]. states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and
-    `lexicon_automaton`.
+    `lexicon_automaton`. Raises ValueError for a lexicon without a vocabulary, or the reverse.
     """
+    if (lexicon is None) != (vocab is None):
+        found, lacking = ("vocab", "lexicon") if lexicon is None else ("lexicon", "vocab")
+        raise ValueError(
+            f"hmm_automaton: found a {found} without a {lacking}, needed both, for words, or "
+            f"neither, for phones; try {lacking}=..."
+        )
     from cupy_kernels.fsa import Hmm, Transitions
 
     costs = Transitions(*speech), Transitions(*pause)
     hmm = Hmm(states=states, silence=silence, speech=costs[0], pause=costs[1])
-    return _Hmm(hmm, None if vocab is None else lexicon, vocab)
+    return _Hmm(hmm, lexicon, vocab)

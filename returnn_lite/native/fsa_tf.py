@@ -90,7 +90,9 @@ def fsa_best_path(log_probs: Any, frames: Any, graph: Graph) -> tuple[Any, Any, 
         edge = tf.minimum(tf.math.unsorted_segment_min(edge, target, states), none)
         return tf.where(t < inside, most, before[0]), tf.where(t < inside, edge, none)
 
-    steps = tf.range(tf.shape(log_probs)[0])
+    # With one frame more, which no sequence has: a scan needs one.
+    time = tf.shape(log_probs)[0]
+    log_probs, steps = tf.pad(log_probs, [[0, 1], [0, 0], [0, 0]]), tf.range(time + 1)
     totals, edges = tf.scan(step, steps, (-start, tf.fill([states], none)))
     ends = totals[-1] - final
     score = _most(ends, graph.of_states, graph.batch)
@@ -104,7 +106,7 @@ def fsa_best_path(log_probs: Any, frames: Any, graph: Graph) -> tuple[Any, Any, 
         return tf.where(edge == none, after[0], tf.gather(before_edge, edge)), edge
 
     _, path = tf.scan(back, edges, (last, tf.fill([graph.batch], none)), reverse=True)
-    path = tf.transpose(tf.where(score > never, path, none))
+    path = tf.transpose(tf.where(score > never, path[:time], none))
     numbers = (graph.label, target - tf.gather(graph.first_state, graph.of_edges))
     alignment, after = (tf.gather(tf.pad(x, [[0, 1]], constant_values=-1), path) for x in numbers)
     return alignment, after, tf.stop_gradient(tf.cast(score, tf.float32))

@@ -15,8 +15,13 @@ def hmm_graph(phones: Any, counts: Any, hmm: Hmm) -> Graph:
     """Return the automata of `cupy_kernels.fsa.hmm_automaton`, of as many states as the longest.
 
     phones: int32 [batch, max_phones]. counts: int32 [batch]. States and edges that a sequence has
-    not cost inf.
+    not cost inf. Raises ValueError for tied states.
     """
+    if hmm.tying is not None:
+        raise ValueError(
+            "fsa: found an Hmm with tying, needed one without it where automata are made in the "
+            "graph, for export and XLA; try an Automaton that is made before"
+        )
     batch, most = tf.unstack(tf.shape(phones))
     first = int(hmm.silence is not None)  # the number of states of silence at each end
     width, speech = 1 + 2 * first + most * hmm.states, counts[:, None] * hmm.states

@@ -14,8 +14,9 @@ from both_forms import assert_equal, values
 
 from cupy_kernels.backend import host
 from cupy_kernels.check import ArgumentError
-from cupy_kernels.fsa import Automaton, ctc_automaton, reference
+from cupy_kernels.fsa import Automaton, Hmm, ctc_automaton, reference
 from returnn_lite import native
+from returnn_lite.native import hmm_tf
 
 FRAMES = np.array([8, 5, 2], np.int32)
 LABELS = np.array([[1, 2, 2], [3, 0, 0], [1, 2, 3]], np.int32)
@@ -125,6 +126,16 @@ def test_both_forms_find_the_same_best_path_bit_for_bit(seed: int) -> None:
         np.testing.assert_array_equal(ours, slow.astype(ours.dtype))
 
 
+def test_no_frames_have_a_path_of_none() -> None:
+    scores, frames = LOG_PROBS[:0], np.zeros(3, np.int32)
+    found, other = (_best_path(scores, frames, _ctc(), pure=pure) for pure in (False, True))
+    for a, b in zip(found, other, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+    assert found[0].shape == (3, 0)
+    assert_equal(lambda x: native.fsa_full_sum(x, frames, _ctc()), [scores])
+
+
 def test_xla_compiles_tensorflows_forms() -> None:
     automaton, frames = _ctc(), tf.constant(FRAMES)
     assert_equal(lambda x: native.fsa_full_sum(x, frames, automaton), [LOG_PROBS], compiled=True)
@@ -195,6 +206,21 @@ def test_what_is_made_of_arrays_needs_no_compiler(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(functions[0](tf.constant(LOG_PROBS)), wanted[0], rtol=1e-5)
     for a, b in zip(functions[1](tf.constant(LOG_PROBS)), wanted[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_tied_states_are_not_made_in_the_graph() -> None:
+    tied = Hmm(1, tying=np.arange(5)[:, None])
+    with pytest.raises(ValueError, match="found an Hmm with tying, needed one without it where a"):
+        hmm_tf.hmm_graph(tf.constant(LABELS), tf.constant(COUNTS), tied)
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"), [({"lexicon": {}}, "vocab"), ({"vocab": ["a"]}, "lexicon")]
+)
+def test_a_lexicon_and_a_vocabulary_belong_together(given: Any, lacking: str) -> None:
+    text = rf"hmm_automaton: found a \w+ without a {lacking}, needed both.*; try {lacking}="
+    with pytest.raises(ValueError, match=text):
+        native.hmm_automaton(states=1, silence=None, speech=(0, 0), pause=(0, 0), **given)
 
 
 def test_wrong_lengths_are_named() -> None:
