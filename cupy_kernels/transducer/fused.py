@@ -254,5 +254,5 @@ def _check(
     check_dropout(where, dropout)
     if not isinstance(separate_emit, bool | np.bool_):
         check.fail(where, "separate_emit", repr(separate_emit), "True or False")
-    layout = (blank, ACTIVATIONS.index(activation), int(separate_emit))
+    layout = (blank, ACTIVATIONS.index(activation), separate_emit)
     return targets, Joint(*inputs, packed(dropout, targets.xp), *layout)
