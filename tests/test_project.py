@@ -74,6 +74,18 @@ def sizes() -> tuple[dict[str, int], dict[str, int]]:
     return files, functions
 
 
+def test_lines_are_short() -> None:
+    """Those of kernels: ruff looks at Python's."""
+    limit = PYPROJECT["tool"]["ruff"]["line-length"]
+    found = [
+        f"{path.relative_to(PROJECT)}:{number}: {len(line)} characters"
+        for path in tracked("*.cu", "*.h")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > limit
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("kind", ["files", "functions"])
 def test_sizes(kind: str) -> None:
     """What is over a limit must be in tests/size_allowed.json, where numbers may only shrink."""

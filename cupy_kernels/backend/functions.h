@@ -54,7 +54,8 @@ DEVICE float tanh_fast(float x) {
   return copysignf(-t / (t + 2.0f), x);
 }
 
-// Through log(1 - erf(|x|)) = -|x| p(|x|), with a minimax fit of our own below |x| = 4; erf is 1 above.
+// Through log(1 - erf(|x|)) = -|x| p(|x|), with a minimax fit of our own below |x| = 4; erf is 1
+// above.
 DEVICE float erf_fast(float x) {
   float y = fabsf(x);
   y = y > 4.0f ? 4.0f : y;
@@ -70,7 +71,8 @@ DEVICE float erf_fast(float x) {
   return copysignf(-expm1_fast(-y * p), x);
 }
 
-// log(1 + x) of x from 0 to 1, through the series of 2 artanh(x / (2 + x)) (a minimax fit of our own).
+// log(1 + x) of x from 0 to 1, through the series of 2 artanh(x / (2 + x)) (a minimax fit of our
+// own).
 DEVICE float log1p_fast(float x) {
   float s = x / (2.0f + x), square = s * s;
   float p = 2.817834028e-1f;
@@ -90,7 +92,8 @@ DEVICE float log_sigmoid(float x) { return -softplus(-x); }
 #ifdef __CUDACC__
 
 // Of n numbers, or of what a function gives for 0 to n - 1. They give their result to every thread
-// of the block; the order of the sum depends on the block's size alone. A barrier at the end lets the next call write the same memory.
+// of the block; the order of the sum depends on the block's size alone. A barrier at the end lets
+// the next call write the same memory.
 #define BLOCK_REDUCE(type, name, start, combine)                                        \
   template <class Term>                                                                 \
   DEVICE type name##_of(int n, Term x) {                                                \

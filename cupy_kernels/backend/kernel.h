@@ -1,4 +1,5 @@
-// The dialect in which every kernel is written once, for the GPU (NVRTC) and for the host (g++, clang++).
+// The dialect in which every kernel is written once, for the GPU (NVRTC) and for the host (g++,
+// clang++).
 //
 //   KERNEL name(...)     an entry point; its last argument is `index_t workers`
 //   BLOCKS(b, n)         loop over independent pieces of work: grid-stride, or parallel on the host

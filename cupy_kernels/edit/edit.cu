@@ -108,7 +108,8 @@ KERNEL edit_rows(const int* a, const int* a_lengths, const int* b, const int* b_
 }
 
 // From the end: a deletion where it is among the best steps; else an insertion where it is and a
-// substitution is not, which is where D[i, j - 1] < D[i - 1, j - 1]; else a match or a substitution.
+// substitution is not, which is where D[i, j - 1] < D[i - 1, j - 1]; else a match or a
+// substitution.
 DEVICE void trace_back(Pair p, const Column* trace, int columns, int lane, int* counts) {
   int i = p.b_length, j = p.a_length, start = columns - p.a_length;
   counts[0] = counts[1] = counts[2] = 0;

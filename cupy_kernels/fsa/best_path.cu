@@ -41,7 +41,9 @@ DEVICE End best_end(Automata a, Span states, const double* best) {
     int position = across[i];
     double score = best[position] - a.final[states.begin + i];
     bool higher = number[position] > number[end.position];
-    if (score > end.score || (score == end.score && higher)) end.position = position, end.score = score;
+    if (score > end.score || (score == end.score && higher)) {
+      end.position = position, end.score = score;
+    }
   }
   return end;
 }

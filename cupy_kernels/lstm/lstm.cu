@@ -1,5 +1,5 @@
-// LSTM over a sequence: the frames one by one, for use with a library's matrix product, and all frames
-// in one call, by lstm_host.h or lstm_device.h.
+// LSTM over a sequence: the frames one by one, for use with a library's matrix product, and all
+// frames in one call, by lstm_host.h or lstm_device.h.
 //
 // z, gates, dz [time, batch, 4 units]; y, cells, dy [time, batch, units]; product [batch, 4 units].
 // One block per sequence, a thread per unit. A sequence that has ended, or has not begun, keeps

@@ -1,6 +1,6 @@
 // All frames of an LSTM in one launch on a GPU: each block keeps the recurrent weights of OWN units
-// in shared memory, all blocks run at once (a cooperative launch) and meet after every frame. A warp
-// takes every WARPS-th part of the depth of a product, a lane one gate of one unit.
+// in shared memory, all blocks run at once (a cooperative launch) and meet after every frame. A
+// warp takes every WARPS-th part of the depth of a product, a lane one gate of one unit.
 #pragma once
 
 #define OWN 8       // units of a block

@@ -59,7 +59,8 @@ DEVICE void hidden_row(index_t activation, const float* e, const float* p, index
   }
 }
 
-// dz, the gradient of e + p, from dh and h, which is scaled; of two equal inputs of maxout the first has all of it.
+// dz, the gradient of e + p, from dh and h, which is scaled; of two equal inputs of maxout the
+// first has all of it.
 DEVICE void input_gradient(index_t activation, const float* e, const float* p, const float* h_row,
                            const float* dh, float scale, int count, float* dz) {
   float unscale = 1.0f / scale;

@@ -129,8 +129,8 @@ class ScoreChunk {
 
 KERNEL joint_forward(const float* encoder, const float* predictor, const float* weight,
                      const float* bias, const index_t* dropout, const index_t* nodes,
-                     const int* labels, const int* label_lengths, float* blank, float* label, float* repeat,
-                     float* log_norm, index_t count, index_t time, index_t max_labels,
+                     const int* labels, const int* label_lengths, float* blank, float* label,
+                     float* repeat, float* log_norm, index_t count, index_t time, index_t max_labels,
                      index_t inputs, index_t joint, index_t vocab, index_t activation,
                      index_t blank_column, index_t separate, index_t repetition,
                      index_t workers) {
@@ -251,8 +251,8 @@ class JointBackward {
 // The gradients enter as zeros. blank, label and repeat: the gradient of the scores.
 KERNEL joint_backward(const float* encoder, const float* predictor, const float* weight,
                       const float* bias, const index_t* dropout, const index_t* nodes,
-                      const int* labels, const int* label_lengths, float* blank, float* label, float* repeat,
-                      float* log_norm, float* d_encoder, float* d_predictor, float* d_weight,
+                      const int* labels, const int* label_lengths, float* blank, float* label,
+                      float* repeat, float* log_norm, float* d_encoder, float* d_predictor, float* d_weight,
                       float* d_bias, index_t count, index_t time, index_t max_labels,
                       index_t inputs, index_t joint, index_t vocab, index_t activation,
                       index_t blank_column, index_t separate, index_t repetition,

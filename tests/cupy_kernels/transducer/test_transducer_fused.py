@@ -139,7 +139,8 @@ def test_reference_gradient_equals_differences(
 
 def _sliced(case: list[Any], d_loss: Any, options: fused.Options) -> tuple[Any, JointGradients]:
     """Loss and gradients by slices with a library's product, which a GPU has them by."""
-    targets, net = fused._check("test", tuple(case[:4]), tuple(case[4:]), options)  # type: ignore[arg-type]
+    inputs, sequences = case[:4], case[4:]
+    targets, net = fused._check("test", (*inputs,), (*sequences,), options)  # type: ignore[arg-type]
     scores = joint.empty_scores(targets)
     log_norm = np.empty_like(scores.blank)
     nodes = np.flatnonzero(joint._on_paths(targets))
