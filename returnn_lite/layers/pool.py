@@ -50,18 +50,15 @@ class Pool(Windows):
         if self.mode == "max":
             y = self._pool(site, self.masked(site, x, x.tensor.dtype.min), spatial, "MAX")
         else:
-            ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
-            total = self._pool(site, self.masked(site, x, 0.0), spatial, "AVG")
+            y = self._pool(site, self.masked(site, x, 0.0), spatial, "AVG")
             # Frames that padding by a number adds count as zeros, as in RETURNN.
-            outside = float(not isinstance(self.padding, str))
-            count = self._pool(site, ones, spatial, "AVG", outside)
-            y = total / tf.maximum(count, 1e-6)
+            if isinstance(self.padding, str):
+                ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
+                y = y / tf.maximum(self._pool(site, ones, spatial, "AVG"), 1e-6)
         return self.finished(site, x, y, self.new_dims(spatial))
 
-    def _pool(
-        self, site: Site, x: Data, spatial: list[Dim], kind: str, outside: float = 0.0
-    ) -> Any:
-        value = x.tensor.dtype.min if kind == "MAX" else outside
+    def _pool(self, site: Site, x: Data, spatial: list[Dim], kind: str) -> Any:
+        value = x.tensor.dtype.min if kind == "MAX" else 0.0
         frames, strides = self.padded(site, x, spatial, value), self.stride()
         rates = self.each(self.dilation_rate)
         if max(rates) == 1:

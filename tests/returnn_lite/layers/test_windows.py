@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eager import Array, dense, run
+from eager import Array, dense, random_parameters, run
 from reference import check
 
 from returnn_lite.errors import NetworkError
@@ -76,6 +76,33 @@ def test_conv(size: int, stride: int, padding: str) -> None:
         return found
 
     check(network, {"data": dense(LENGTHS, 2)}, formula)
+
+
+@pytest.mark.parametrize("padding", ["same", "same_static", "valid", 1, 2])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class": "pool", "mode": "max", "pool_size": [2]},
+        {"class": "pool", "mode": "avg", "pool_size": [2]},
+        {"class": "pool", "mode": "avg", "pool_size": [3], "strides": 1},
+        {"class": "pool", "mode": "avg", "pool_size": [2], "strides": 1, "dilation_rate": 2},
+        {"class": "conv", "filter_size": [3], "n_out": 2},
+        {"class": "conv", "filter_size": [4], "strides": 3, "n_out": 2},
+    ],
+    ids=lambda layer: "-".join(str(v) for v in layer.values()),
+)
+def test_alone_as_in_a_batch(layer: dict[str, Any], padding: Any) -> None:
+    network = Network(
+        {"output": {**layer, "padding": padding, "from": "data"}}, extern_data=STREAMS
+    )
+    random_parameters(network)
+    values, lengths = dense(LENGTHS, 2)
+    together = run(network, {"data": (values, lengths)})["output"]
+    ends = next(iter(together.lengths.values()))
+    for i, n in enumerate(lengths):
+        alone = run(network, {"data": (values[i : i + 1, :n], [n])})["output"]
+        found = alone.canonical()[0, : ends[i]]
+        np.testing.assert_allclose(found, together.canonical()[i, : ends[i]], atol=1e-6)
 
 
 def test_lengths_are_known_without_computing_and_zero_behind_them() -> None:
