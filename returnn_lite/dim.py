@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import floordiv, mul
 from typing import Any, Literal
@@ -58,6 +58,19 @@ class Dim:
         if self.size is not None:
             return f"F|{self.size}" if self.kind == "feature" else f"{self.size}"
         return repr(self.name)
+
+    def leaves(self) -> set[Dim]:
+        """Return the dynamic dims that the size comes from in the end, by formulas."""
+        if self.size is not None or self.formula is None:
+            return set() if self.size is not None else {self}
+        return {leaf for part in self.parts for leaf in part.leaves()}
+
+    def computed(self, sizes: Mapping[Dim, Any]) -> Any:
+        """Return the size, for those of its leaves: int32, of any shape."""
+        if self in sizes or self.size is not None:
+            return sizes.get(self, self.size)
+        assert self.formula is not None
+        return self.formula(*(part.computed(sizes) for part in self.parts))
 
     def padded(self, left: int, right: int) -> Dim:
         """Return the dim with entries more (or, below 0, fewer) at its ends; undoing is exact."""

@@ -15,6 +15,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
+from returnn_lite.naming import as_named
 from returnn_lite.node import Mode, Node
 from returnn_lite.site import Site
 
@@ -132,13 +133,15 @@ class Run:
 
     def with_dim(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
         """Return x with another dim in place of one, whose lengths must be the same."""
-        if old is new:
-            return x
+        return x if old is new else self.with_lengths_as(x, old, new, where).renamed(old, new)
+
+    def with_lengths_as(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
+        """Return x; fails where the lengths of one of its dims are not those of another dim."""
         found, needed = (self.lengths[d].tensor if d.dynamic else d.size for d in (old, new))
         text = f"{where}: found lengths of {old.name}, needed those of {new.name}"
         check = tf.debugging.assert_equal(found, needed, message=text)
         with tf.control_dependencies([check] if check is not None else []):
-            return replace(x.renamed(old, new), tensor=tf.identity(x.tensor))
+            return replace(x, tensor=tf.identity(x.tensor))
 
     def pads(self, x: Data, dim: Dim) -> bool:
         """Whether entries of a dim of x are padding: what has the lengths is a dim of x, too."""
@@ -251,6 +254,7 @@ class Frame:
             if node.common.batch_norm:
                 out = node.resolved["batch_norm"].normalised(Site(node, self), out)
                 self.before_activation.pop(node, None)
+            out = as_named(Site(node, self), out)
         return replace(out, name=node.path)
 
     def axis(self, node: Node) -> Dim | None:

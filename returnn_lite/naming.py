@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.infer import template_for
+from returnn_lite.lazy import tf
 from returnn_lite.site import Site
 
 _SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_dim")
@@ -16,7 +18,7 @@ _SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_
 def name_dims(site: Site, out: Data) -> None:
     """Let the Dims in a layer's options mean the dims of its output, which is a template.
 
-    Raises NetworkError where there is no such dim, or one of another size.
+    Raises NetworkError where there is no such dim, or one of another size or with another formula.
     """
     node, common = site.node, site.node.common
     options = [option for option in _SPATIAL if option not in node.layer.source_dims]
@@ -42,11 +44,39 @@ def name_dims(site: Site, out: Data) -> None:
 
 
 def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequence[Dim]) -> None:
-    if len(named) != len(made) or any(n.size != d.size for n, d in zip(named, made, strict=True)):
+    if len(named) != len(made) or any(map(partial(_differ, site), named, made)):
         raise site.error(f"found {option} {list(named)} for {out}, needed {list(made)}")
     for name, dim in zip(named, made, strict=True):
         if name is not dim:
             let_mean(site, name, dim)
+            if name.dynamic:
+                site.node.resolved.setdefault("named", {})[name] = dim
+
+
+def _differ(site: Site, name: Dim, dim: Dim) -> bool:
+    """Return whether a Dim of a config cannot mean a dim, as far as this does not need data."""
+    if name is dim or name.size != dim.size:
+        return name is not dim
+    parts = name.leaves()
+    if name.size is not None or not (name.formula or parts <= site.node.scope.stream_dims()):
+        return False
+    means = site.node.scope.named
+    meant = {p: d for p in parts if (d := means.get(p, p)) is p or p not in d.leaves()}
+    leaves = {x for d in meant.values() for x in d.leaves()}
+    if len(meant) < len(parts) or leaves != dim.leaves():
+        return False  # `as_named` compares the lengths, where they are known
+    with tf.init_scope():
+        sizes = {x: tf.range(1, 65) + 7 * i for i, x in enumerate(leaves)}
+        values = sizes | {p: d.computed(sizes) for p, d in meant.items()}
+        return bool(tf.reduce_any(name.computed(values) != dim.computed(sizes)))
+
+
+def as_named(site: Site, out: Data) -> Data:
+    """Return a layer's output; fails where Dims of its options have other lengths than its dims."""
+    for name, dim in site.node.resolved.get("named", {}).items():
+        if dim in out.dims and all(d in site.run.lengths for d in name.leaves()):
+            out = site.run.with_lengths_as(out, dim, name, str(site.node))
+    return out
 
 
 def meant(site: Site, shape: Sequence[int | Dim], *options: str) -> list[int | Dim]:

@@ -223,3 +223,37 @@ def test_dims_that_do_not_fit(layer: dict[str, Any], text: str) -> None:
     net = {"output": {**({} if "class" in layer else LINEAR), "from": "data", **layer}}
     with pytest.raises(NetworkError, match=text):
         Network(net, extern_data=STREAMS)
+
+
+OTHER = SpatialDim("other")
+HALVES = {"class": "pool", "mode": "max", "pool_size": (2,), "padding": "same", "from": "data"}
+BOTH = {**STREAMS, "other": {"dim_tags": [batch_dim, OTHER, IN]}}
+
+
+@pytest.mark.parametrize("dim", [TIME, TIME // 2, TIME.ceildiv_right(3), TIME + 1, WINDOWS + 1])
+def test_a_dim_with_another_formula_than_the_layers(dim: Any) -> None:
+    net = {
+        "w": {**HALVES, "out_spatial_dims": [WINDOWS]},
+        "output": {**HALVES, "from": "w", "out_spatial_dims": [dim]},
+    }
+    text = r"output \(pool\): found out_spatial_dims \['.*'\] for .*, needed \['ceil\(ceil\("
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=BOTH)
+
+
+@pytest.mark.parametrize("dim", [TIME.ceildiv_right(2), (TIME + 1) // 2])
+def test_a_dim_with_a_formula_of_the_same_size(dim: Any) -> None:
+    net = {"w": {**HALVES, "out_spatial_dims": [dim]}, "output": {**SUM, "axis": dim, "from": "w"}}
+    assert run(Network(net, extern_data=BOTH), {"data": dense([5, 3], 3)})
+
+
+@pytest.mark.parametrize("dim", [OTHER, OTHER + 1])
+def test_a_dim_of_another_stream_has_the_lengths_of_the_layers(dim: Any) -> None:
+    network = Network({"output": {**HALVES, "out_spatial_dims": [dim]}}, extern_data=BOTH)
+    more = 0 if dim is OTHER else 1
+    batch = {"data": dense([5, 3], 3), "other": dense([3 - more, 2 - more], 3)}
+    assert run(network, batch)["output"].values[0].shape == (3, 3)
+    wrong = {**batch, "other": dense([3 - more, 3 - more], 3)}
+    text = r"^output \(pool\): found lengths of ceil\(time/2\), needed those of other"
+    with pytest.raises(NetworkError, match=text):
+        network.run(wrong)
