@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from numbers import Integral
 from operator import floordiv, mul
 from typing import Any, Literal
 from weakref import WeakSet
 
+from returnn_lite.errors import NetworkError
 from returnn_lite.lazy import tf
 
 Kind = Literal["batch", "spatial", "feature"]
+
+
+def _refused(text: str) -> Callable[..., Any]:
+    """Return a method of Dim for an operation that there is not."""
+
+    def operation(*operands: Any) -> Any:
+        found = text.format(*(repr(d.name) if isinstance(d, Dim) else repr(d) for d in operands))
+        raise NetworkError(
+            f"found {found}, needed +, -, *, // or ceildiv of a Dim and a whole number (for *, // "
+            "and ceildiv 1 or more), +, * or // of two Dims, or a Dim without the one added last"
+        )
+
+    return operation
 
 
 class Dim:
@@ -19,8 +34,8 @@ class Dim:
     kind: "batch", "spatial" or "feature". name: for messages, such as `time:var:extern_data:data`.
     size: number of entries, or None where it differs between runs or, for a spatial dim, between
         sequences (its lengths, int32 [batch], then belong to the run: see `Run.lengths`).
-    parts, formula: of a derived dim, the dims that its size is a formula of: see `derived`. A
-        packed dim has parts alone: see `packed`.
+    parts, formula, operation: of a derived dim, the dims that its size is a formula of, and what
+        that is: see `derived`. A packed dim has parts alone: see `packed`.
     made: where a config names a dim that a layer makes, such as by out_dim, the dims that it is;
         an axis word that is this dim then means those.
     """
@@ -33,6 +48,7 @@ class Dim:
         "kind",
         "made",
         "name",
+        "operation",
         "parts",
         "size",
     )
@@ -43,6 +59,7 @@ class Dim:
         self.size = size
         self.parts: tuple[Dim, ...] = ()
         self.formula: Callable[..., Any] | None = None
+        self.operation: tuple[Any, ...] = ()
         self.ends: tuple[Dim, int, int] = (self, 0, 0)
         self.made: WeakSet[Dim] = WeakSet()
         self._derived: dict[tuple[Any, ...], Dim] = {}
@@ -112,20 +129,26 @@ class Dim:
 
     def __add__(self, other: int | Dim) -> Dim:
         """Return the dim with so many entries more behind it, or with another dim behind it."""
-        return total([self, other]) if isinstance(other, Dim) else self.padded(0, other)
+        if isinstance(other, Dim):
+            return total([self, other])
+        return self.padded(0, self._number("+", other))
 
     def __radd__(self, other: int) -> Dim:
         """Return the dim with so many entries more before it."""
-        return self.padded(other, 0)
+        return self.padded(self._number("+", other), 0)
 
-    def __sub__(self, other: int) -> Dim:
-        """Return the dim without so many entries at its end."""
-        return self.padded(0, -other)
+    def __sub__(self, other: int | Dim) -> Dim:
+        """Return the dim without so many entries, or the dim that was put there, at its end."""
+        if self.operation == ("total",) and self.parts[-1] is other:
+            return total(self.parts[:-1])
+        return self.padded(0, -self._number("-", other))
 
     def __mul__(self, other: int | Dim) -> Dim:
         """Return the dim with as many entries for each of its own, or merged with another dim."""
         if isinstance(other, Dim):
             return product([self, other])
+        if self._number("*", other, 1) == 1:
+            return self
         return derived(("times", other), f"{self.name}*{other}", [self], lambda n: n * other)
 
     __rmul__ = __mul__
@@ -133,11 +156,30 @@ class Dim:
     def __floordiv__(self, other: int | Dim) -> Dim:
         """Return the dim with one entry for each group of so many, the rest left out."""
         if isinstance(other, Dim):
-            return derived(("div",), f"{self.name}/{other.name}", [self, other], floordiv)
-        return derived(("div", other), f"{self.name}/{other}", [self], lambda n: n // other)
+            return derived(("div",), f"{self.name}//{other.name}", [self, other], floordiv)
+        if self.operation == ("times", self._number("//", other, 1)):
+            return self.parts[0]
+        if other == 1:
+            return self
+        return derived(("div", other), f"{self.name}//{other}", [self], lambda n: n // other)
+
+    def ceildiv_right(self, other: int) -> Dim:
+        """Return the dim with one entry for each group of so many, the rest being one, too."""
+        number = self._number("ceildiv", other, 1)
+        return self.parts[0] if self.operation == ("times", number) else self.strided(number)
 
     div_left = div_right = __floordiv__
-    ceildiv_left = ceildiv_right = strided
+    ceildiv_left = ceildiv_right
+    __truediv__, __rtruediv__ = _refused("{0} / {1}"), _refused("{1} / {0}")
+    __mod__, __rmod__ = _refused("{0} % {1}"), _refused("{1} % {0}")
+    __pow__, __rsub__ = _refused("{0} ** {1}"), _refused("{1} - {0}")
+    __neg__, __rfloordiv__ = _refused("-{0}"), _refused("{1} // {0}")
+
+    def _number(self, operation: str, other: Any, least: int | None = None) -> int:
+        """Return the operand of an operation; NetworkError for no whole number, or too small."""
+        if not isinstance(other, Integral) or (least is not None and other < least):
+            _refused(f"{{0}} {operation} {{1}}")(self, other)
+        return int(other)
 
 
 def derived(
@@ -155,6 +197,7 @@ def derived(
         feature = size is not None and any(p.kind == "feature" for p in parts)
         cache[full] = Dim("feature" if feature else "spatial", name, size)
         cache[full].parts, cache[full].formula = tuple(parts), formula
+        cache[full].operation = key
     return cache[full]
 
 

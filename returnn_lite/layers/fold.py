@@ -76,8 +76,7 @@ class Fold(Layer):
             return derived(
                 ("overlapped", size, self.stride), f"{axis.name}*{self.stride}", [axis], count
             )
-        name = f"{axis.name}*{self.stride}"
-        return derived(("times", self.stride), name, [axis], lambda n: n * self.stride)
+        return axis * self.stride
 
     def call(self, site: Site) -> Data:
         """Return the sums or means."""

@@ -169,6 +169,36 @@ def test_the_same_formula_is_the_same_dim() -> None:
     assert (TIME + 2) - 2 is TIME
 
 
+@pytest.mark.parametrize("dim", [TIME, HIDDEN])
+def test_formulas_that_lead_back(dim: Any) -> None:
+    assert dim * 1 is dim // 1 is dim.ceildiv_right(1) is dim
+    assert (2 * dim) // 2 is (2 * dim).ceildiv_right(2) is dim
+    assert (KEY + dim) - dim is KEY
+    assert (KEY + dim + HEADS) - HEADS is KEY + dim
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [
+        (lambda h, t, k: h / 2, "'hidden' / 2"),
+        (lambda h, t, k: -h, "-'hidden'"),
+        (lambda h, t, k: 7 - h, "7 - 'hidden'"),
+        (lambda h, t, k: 12 // h, "12 // 'hidden'"),
+        (lambda h, t, k: h % 2, "'hidden' % 2"),
+        (lambda h, t, k: t.ceildiv_right(k), "'time' ceildiv 'key'"),
+        (lambda h, t, k: t - k, "'time' - 'key'"),
+        (lambda h, t, k: t // 0, "'time' // 0"),
+        (lambda h, t, k: 0.5 * t, r"'time' \* 0.5"),
+        (lambda h, t, k: t + "2", r"'time' \+ '2'"),
+    ],
+)
+def test_operations_that_there_are_not(operation: Any, text: str) -> None:
+    with pytest.raises(
+        NetworkError, match=rf"^found {text}, needed \+, -, \*, // or ceildiv of a Dim"
+    ):
+        operation(HIDDEN, TIME, KEY)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_dims_are_what_words_and_sizes_are(name: str) -> None:
     words, dims = PAIRS[name]
