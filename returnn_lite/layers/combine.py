@@ -164,6 +164,11 @@ class _Combined(Layer):
                 f"found {found[0]} axes of {found[1]} from {self.eval!r}, "
                 f"needed {needed[0]} of {needed[1]}; try out_type"
             )
+        if not tensor.shape.is_compatible_with([d.size for d in out.dims]):
+            raise site.error(
+                f"found values of shape {tensor.shape} from {self.eval!r}, needed {out}; "
+                "out_type adds dims of size 1 to source(i)"
+            )
         return tensor
 
     def call(self, site: Site) -> Data:

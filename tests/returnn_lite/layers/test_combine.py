@@ -109,6 +109,22 @@ def test_out_type_with_a_shape_orders_the_axes() -> None:
     np.testing.assert_allclose(run(network, BATCH)["output"].values[0], A)
 
 
+def test_a_result_of_other_sizes_than_those_in_out_type() -> None:
+    shape = {"shape": (None, 4, 2)}
+    layer = {"class": "eval", "out_type": shape, "from": "a"}
+    net = {**POSITIVE, "output": {**layer, "eval": "tf.tile(source(0), [1, 1, 4, 1])"}}
+    found = run(Network(net, extern_data=STREAMS), BATCH)["output"].values[0]
+    np.testing.assert_allclose(found, np.repeat(A[:, None], 4, axis=1))
+    for expression in ("source(0)", "tf.tile(source(0), [1, 1, 3, 1])"):
+        wrong = Network({**net, "output": {**layer, "eval": expression}}, extern_data=STREAMS)
+        text = (
+            r"^output \(eval\): found values of shape \(.*, [13], 2\) from .*, "
+            r"needed \[B,T\|.*,4,F\|2\]; out_type adds dims of size 1 to source\(i\)"
+        )
+        with pytest.raises(NetworkError, match=text):
+            wrong.run(BATCH)
+
+
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
