@@ -66,7 +66,11 @@ class ExpandDims(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template with the new dim."""
         size = self.dim.size if isinstance(self.dim, Dim) else self.dim
-        if size is None or size < 1:
+        if size is None:
+            raise site.error(
+                f"found dim {self.dim}, whose size differs between sequences, needed a fixed size"
+            )
+        if size < 1:
             raise site.error(f"found dim {self.dim}, needed 1 or more")
         x = site.source
         word = self.axis.lower() if isinstance(self.axis, str) else None

@@ -34,6 +34,8 @@ def test_expanded_dims_repeat_the_input() -> None:
     same(rows(one, sum=total), [x.sum(-1, keepdims=True) for x in sequences()])
     fails({**layer, "axis": "B"}, r"found axis 'B' for .*, needed 'F', 'T' or a position")
     fails({**layer, "dim": 0}, r"found dim 0, needed 1 or more")
+    text = r"found dim 'time', whose size differs between sequences, needed a fixed size"
+    fails({**layer, "dim": SpatialDim("time")}, text)
 
 
 def test_swapped_and_transposed_axes() -> None:
