@@ -57,7 +57,6 @@ def with_steps(x: Data, loop: Loop) -> Data:
 
 def _infer(node: Node) -> tuple[Data, bool]:
     """Return a node's template, and whether it comes from a part of the sources only."""
-    from returnn_lite import initial_output
     from returnn_lite.naming import name_dims
     from returnn_lite.site import Site
 
@@ -71,8 +70,6 @@ def _infer(node: Node) -> tuple[Data, bool]:
         if node.common.batch_norm:
             out = _batch_norm(node).declare(site, out)
         name_dims(site, out)
-        if not site.partial:
-            initial_output.declare(site, out)
     except NetworkError as error:
         if not error.located and not str(error).startswith(str(node)):
             error = NetworkError(f"{node}: {error}")

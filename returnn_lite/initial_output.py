@@ -20,10 +20,7 @@ def initial_output(site: Site, node: Node, like: Data | None = None) -> Data:
     node.
     """
     like = template_of(node) if like is None else like
-    while node.common.initial_output is None:
-        before, node = node, node.layer.begins_as(node)
-        if node is before:
-            break
+    node = _giver(node)
     value = node.common.initial_output
     if value == "apply(0)":
         x = _applied(site, node)
@@ -41,20 +38,30 @@ def initial_output(site: Site, node: Node, like: Data | None = None) -> Data:
     return replace(x, tensor=tf.broadcast_to(x.tensor, sizes))
 
 
-def declare(site: Site, out: Data) -> None:
-    """Declare the parameter that the option "var" is; check that "apply(0)" can be computed."""
-    node = site.node
-    if node.common.initial_output == "var":
-        if out.feature_dim is None or {*out.dims} != {BATCH, out.feature_dim}:
-            raise site.error(f"found initial_output 'var' for {out}, needed [batch, features]")
-        site.param(_variable(node), (out.feature_size,), 0.0)
-    if node.common.initial_output == "apply(0)":
-        others = {*node.refs} - {"reuse_params"}
-        if node.layer.steps(node) or node.inner is not None or others or not node.sources:
-            raise site.error(
-                "found initial_output 'apply(0)', needed a layer without a state, whose output "
-                "depends on 'from' alone; try a number, or a layer outside of the loop"
-            )
+def declare(asker: Node) -> None:
+    """Declare the parameters that a layer asks for by "var"; check that "apply(0)" is possible."""
+    for node in map(_giver, asker.layer.begins_with(asker)):
+        site, out = Site(node), template_of(node)
+        if node.common.initial_output == "var":
+            if out.feature_dim is None or {*out.dims} != {BATCH, out.feature_dim}:
+                raise site.error(f"found initial_output 'var' for {out}, needed [batch, features]")
+            site.param(_variable(node), (out.feature_size,), 0.0)
+        if node.common.initial_output == "apply(0)":
+            others = {*node.refs} - {"reuse_params"}
+            if node.layer.steps(node) or node.inner is not None or others or not node.sources:
+                raise site.error(
+                    "found initial_output 'apply(0)', needed a layer without a state, whose output "
+                    "depends on 'from' alone; try a number, or a layer outside of the loop"
+                )
+
+
+def _giver(node: Node) -> Node:
+    """Return the layer whose option says what `prev:` of a node is in the first step."""
+    while node.common.initial_output is None:
+        before, node = node, node.layer.begins_as(node)
+        if node is before:
+            break
+    return node
 
 
 def _variable(node: Node) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from returnn_lite import extern_data as streams
-from returnn_lite import layers, losses
+from returnn_lite import initial_output, layers, losses
 from returnn_lite.checks import (
     Batch,
     check_batch,
@@ -106,6 +106,8 @@ class Network:
             if node.out is None and node.loop is not None and node.loop.node.out is not None:
                 infer_loop(node.loop)
             template_of(node)
+        for node in self.nodes():
+            initial_output.declare(node)
         for node in self.nodes():
             check_initial(node)
             check_choices(node)

@@ -84,6 +84,10 @@ class Layer:
         """Return the layer whose initial_output is that of this one: of a network, its output."""
         return node
 
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layers whose initial_output the layer asks for."""
+        return ()
+
     def first_output(self, site: Site) -> Data | None:
         """Return what `prev:` of the layer is in the first step, where its state says so."""
         return None

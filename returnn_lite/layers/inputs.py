@@ -141,6 +141,10 @@ class Prev(Layer):
         if source.initial is not None:
             yield source.initial
 
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layer."""
+        yield node.sources[0]
+
     def infer(self, site: Site) -> Data:
         """Return the template of the layer's output."""
         return site.sources[0].template()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -151,6 +152,11 @@ class Cumsum(Running):
             raise site.error(f"found the batch of {x} as axis, needed another")
         site.check_size(x, self.n_out)
         return x
+
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layer itself, over the steps of a loop."""
+        if node.resolved["over_steps"]:
+            yield node
 
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return the sum before the first step."""

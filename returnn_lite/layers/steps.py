@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +80,10 @@ class RecLastOutput(Layer):
         x = site.source
         assert x.time_dim is not None
         return x.without(x.time_dim)
+
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layer in the loop."""
+        yield node.sources[0]
 
     def call(self, site: Site) -> Data:
         """Return the output of the last step."""

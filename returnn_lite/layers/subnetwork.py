@@ -185,6 +185,11 @@ class MaskedComputation(Layer):
             if other.loop is node.loop and other not in node.sources:
                 raise site.error(f"found {other.path} in the unit, needed it in 'from'")
 
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layer itself, where it masks steps of a loop."""
+        if self.steps(node):
+            yield node
+
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return the output before the first true mask."""
         return {"held": initial_output(site, site.node)} if self.steps(site.node) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from returnn_lite.data import Data
@@ -62,6 +63,11 @@ class Unmask(Layer):
             return {}
         none = tf.zeros([site.run.batch], tf.int32)
         return {"count": Data(name="count", dims=(BATCH,), dtype="int32", tensor=none)}
+
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the input, where it is masked."""
+        if node.resolved["masked"] is not None:
+            yield node.sources[0]
 
     def call(self, site: Site) -> Data:
         """Return the output of the last frame with a true mask."""

@@ -277,10 +277,6 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "output/x (cumsum): found initial_output 'apply(0)', needed a layer without a state, whose",
     ),
     (
-        rec(loop(x={"class": "length", "from": "base:data", "initial_output": "var"})),
-        "output/x (length): found initial_output 'var' for [B], int32, needed [batch, features]",
-    ),
-    (
         rec(loop(x={**LINEAR, "from": "prev:x", "initial_output": "keep_over_epoch"})),
         "output/x (linear): found initial_output 'keep_over_epoch', needed one that is the same in "
         "each batch; try longer sequences, or a Stream to go on with a state",

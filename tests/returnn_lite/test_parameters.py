@@ -218,3 +218,77 @@ def test_setting_parameters_that_there_are_not(values: Any, text: str) -> None:
     network = Network({"output": LINEAR}, extern_data=STREAMS)
     with pytest.raises(NetworkError, match=text):
         network.set_params(values)
+
+
+VAR = {**LINEAR, "initial_output": "var"}
+CASES: dict[str, tuple[dict[str, Any], str | None]] = {
+    "nothing": ({"x": VAR, "output": {"class": "copy", "from": "x"}}, None),
+    "prev": ({"x": VAR, "output": {"class": "copy", "from": "prev:x"}}, "output/rec/x/init_x_var"),
+    "prev of the network": (
+        {
+            "x": {"class": "subnetwork", "from": "data", "subnetwork": {"output": VAR}},
+            "output": {"class": "copy", "from": "prev:x"},
+        },
+        "output/rec/x/output/init_output_var",
+    ),
+    "a sum over the steps": (
+        {
+            "output": {"class": "cumsum", "from": "x", "initial_output": "var"},
+            "x": LINEAR,
+        },
+        "output/rec/output/init_output_var",
+    ),
+    "a sum over another axis": (
+        {
+            "output": {"class": "cumsum", "axis": "F", "from": "x", "initial_output": "var"},
+            "x": LINEAR,
+        },
+        None,
+    ),
+    "a mask": (
+        {
+            "sum": {"class": "reduce", "mode": "sum", "axis": "F", "from": "data"},
+            "m": {"class": "compare", "from": "sum", "value": 1},
+            "output": {
+                "class": "masked_computation",
+                "mask": "m",
+                "from": "data",
+                "unit": {"class": "copy"},
+                "initial_output": "var",
+            },
+        },
+        "output/rec/output/init_output_var",
+    ),
+}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_a_first_output_is_a_parameter_where_something_asks_for_it(name: str, moved: bool) -> None:
+    unit, needed = CASES[name]
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    network = Network({"output": rec}, extern_data=STREAMS, train=True)
+    found = {n for n in network.param_shapes() if n.endswith("_var")}
+    assert found == ({needed} if needed else set())
+    network.run({"data": (np.ones((1, 2, 40), np.float32), [2])})
+
+
+def test_a_first_output_that_is_read_after_the_loop() -> None:
+    net = {
+        "rec": {"class": "rec", "from": "data", "unit": {"output": VAR}},
+        "output": {"class": "rec_last_output", "rec_layer": "rec", "sub_layer_name": "output"},
+    }
+    assert "rec/rec/output/init_output_var" in Network(net, extern_data=STREAMS).param_shapes()
+
+
+def test_a_first_output_outside_of_a_loop_is_none() -> None:
+    network = Network({"output": {**VAR, "n_out": 3}}, extern_data=STREAMS)
+    assert set(network.param_shapes()) == {"output/W", "output/b"}
+
+
+def test_a_first_output_is_a_parameter_of_features_only() -> None:
+    length = {"class": "length", "from": "base:data", "initial_output": "var"}
+    unit = {"x": length, "output": {"class": "copy", "from": "prev:x"}}
+    text = r"^output/x \(length\): found initial_output 'var' for \[B\], int32, needed \[batch, f"
+    with pytest.raises(NetworkError, match=text):
+        Network({"output": {"class": "rec", "from": "data", "unit": unit}}, extern_data=STREAMS)
