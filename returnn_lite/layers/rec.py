@@ -238,13 +238,22 @@ def _loop(node: Node) -> Loop:
 
 
 def _around(node: Node, name: str) -> Node:
-    """Return the layer or stream that max_seq_len names: one of the network around the loop."""
+    """Return the layer or stream that max_seq_len names: one of the network around the loop.
+
+    As in RETURNN, `base:` is the network around that, and only where that has no such layer, it is
+    without effect.
+    """
     own = name.removeprefix("base:")
-    further = own != name and node.scope.parent is not None
-    # From a subnetwork, `base:` may mean what is around that.
-    if further and own.partition("/")[0] not in node.scope.layers:
-        own = name
-    return node.scope.get(own, str(node))
+    known = own != name and _names(node.scope.parent, own)
+    return node.scope.get(name if known else own, str(node))
+
+
+def _names(scope: Scope | None, name: str) -> bool:
+    """Return whether a network has a layer or stream of a name."""
+    if scope is None or name.startswith("base:"):
+        return scope is not None and _names(scope.parent, name.removeprefix("base:"))
+    head = name.partition("/")[0]
+    return head in scope.layers or head.partition(":")[0] == "data"
 
 
 def _frames(node: Node, scope: Scope, axis: Any) -> Node:

@@ -104,6 +104,31 @@ def test_max_seq_len_in_all_forms(limit: str | int, needed: list[int], nested: b
     assert out.lengths[out.time_dim.name].tolist() == needed
 
 
+@pytest.mark.parametrize(
+    ("limit", "needed"),
+    [
+        ("base:encoder", [4, 1, 3]),
+        ("encoder", [2, 1, 2]),
+        ("base:inner", [2, 1, 2]),
+        ("base:base:encoder", [4, 1, 3]),
+        ("base:base:data", [4, 1, 3]),
+    ],
+)
+def test_max_seq_len_first_means_the_network_around_a_subnetwork(
+    limit: str, needed: list[int]
+) -> None:
+    net: Net = counter(max_seq_len=f"max_len_from('{limit}')")
+    net["output"]["unit"]["end"] = {"class": "compare", "from": ":i", "value": 99}
+    half = {"class": "pool", "mode": "max", "pool_size": [2], "padding": "same", "from": "data"}
+    last = {"class": "copy", "from": "base:last"}
+    inner = {"output": net["output"], "last": last, "encoder": half, "inner": half}
+    net["encoder"] = {"class": "copy", "from": "data"}
+    net["output"] = {"class": "subnetwork", "from": "data", "subnetwork": inner}
+    out = run(Network(net, extern_data=STREAMS, search=True), {"data": dense(LENGTHS, 2)})["output"]
+    assert out.time_dim is not None
+    assert out.lengths[out.time_dim.name].tolist() == needed
+
+
 @pytest.mark.parametrize("eos", [True, False])
 @pytest.mark.parametrize("optimise", [True, False])
 def test_a_loop_without_target_goes_on_until_its_end_in_training_too(
