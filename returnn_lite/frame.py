@@ -53,8 +53,8 @@ class Run:
     each dynamic dim. positions: of a dim of selected frames, the dim they are from, and which they
     are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search. updates:
     what parameters become after a step of training, other than by gradients. carried: the states at
-    the end of the chunk before, by name, of a stream whose chunks run one by one, see `stream`;
-    carry: those at the end of this one; None for whole sequences.
+    the end of the run before, by name, and carry: those at the end of this one, as far as they go
+    on: all of them where the sequences come in chunks (stream), else those that layers keep.
     """
 
     mode: Mode
@@ -68,16 +68,18 @@ class Run:
     beams: dict[Loop, Beam] = field(default_factory=dict)
     updates: dict[str, Any] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)
-    carry: dict[str, Any] | None = None
+    carry: dict[str, Any] = field(default_factory=dict)
+    stream: bool = False
 
     def continued(self, name: str, first: Data) -> Data:
-        """Return the state after the chunk before, of what a hypothesis continues; or the first."""
+        """Return the state after the run before, of what a hypothesis continues; or the first."""
         if name not in self.carried:
             return first
-        rows, beam = self.carried[name], first.beam
+        rows = tf.ensure_shape(self.carried[name], [d.size for d in first.dims])
+        beam = first.beam
         loop = next((x for x, other in self.beams.items() if other is beam), None)
         if loop is not None and first.has_batch:
-            assert self.carry is not None and beam is not None
+            assert beam is not None
             origin = self.carry[carried_name(loop.node, "origin")]
             index = origin + tf.range(tf.shape(origin)[0])[:, None] * beam.size
             rows = tf.gather(rows, tf.reshape(index, [-1]), axis=first.axis(BATCH))

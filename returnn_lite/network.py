@@ -215,8 +215,18 @@ class Network:
 
     # -- computation
 
-    def frame(self, batch: Batch, *, train: bool | None = None, step: Any = 0) -> Frame:
-        """Return the frame of a batch: {stream: (values, lengths)}, tensors, see `run`."""
+    def frame(
+        self,
+        batch: Batch,
+        *,
+        train: bool | None = None,
+        step: Any = 0,
+        carried: dict[str, Any] | None = None,
+    ) -> Frame:
+        """Return the frame of a batch: {stream: (values, lengths)}, tensors, see `run`.
+
+        carried: the states that go on, by name; those of the end are its `run.carry`.
+        """
         mode = self.mode if train is None else Mode(train=train, search=self.mode.search)
         run = Run(
             mode=mode,
@@ -225,6 +235,7 @@ class Network:
             config=self.config,
             seed=self.seed,
             step=step,
+            carried=carried or {},
         )
         frame = Frame(run)
         for key, (values, lengths) in batch.items():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from returnn_lite import extern_data as streams
+from returnn_lite.carried import Carried
 from returnn_lite.checks import Batch, check_batch, readable_errors
 from returnn_lite.errors import NetworkError
 from returnn_lite.frame import carried_name
@@ -66,15 +67,15 @@ class Stream:
             )
         for node in self.network.nodes():
             _check(node)
-        self._state: dict[str, Any] = {}
+        self._carried = Carried()
         self._rows: dict[str, list[Array]] = {}
         self._batch = 0
         self._origins: dict[str, str] = {}
-        self._functions: dict[tuple[str, ...], Any] = {}
 
     def reset(self) -> None:
         """Forget all chunks: the next one is the first of other sequences."""
-        self._state, self._rows = {}, {}
+        self._carried.reset()
+        self._rows = {}
 
     def push(self, batch: Batch) -> dict[str, SoFar]:
         """Run the next chunk, as `Network.run` takes it, and return the network's outputs so far.
@@ -96,17 +97,17 @@ class Stream:
         ]
         self.network.variables  # noqa: B018 - made outside of the trace
         with readable_errors():
-            found, self._state = self._traced(tuple(batch))(tensors, self._state)
+            found = self._run(tuple(batch), tensors)
         outputs = collect(found, self.network.outputs)
         return {name: self._so_far(name, out) for name, out in outputs.items()}
 
-    def _traced(self, keys: tuple[str, ...]) -> Any:
-        """Return the compiled function of a chunk: one for the first, and one for all others."""
+    def _run(self, keys: tuple[str, ...], arguments: list[Any]) -> Any:
+        """Return the outputs of a chunk, and take its states."""
 
         def compute(tensors: Sequence[Any], carried: dict[str, Any]) -> Any:
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
-            frame = self.network.frame(dict(zip(keys, pairs, strict=True)))
-            frame.run.carried, frame.run.carry = carried, {}
+            frame = self.network.frame(dict(zip(keys, pairs, strict=True)), carried=carried)
+            frame.run.stream = True
             found = output_tensors(frame, self.network.outputs, {})
             loops = {beam: loop for loop, beam in frame.run.beams.items()}
             for node in self.network.outputs:
@@ -115,16 +116,8 @@ class Stream:
                     self._origins[node.path] = carried_name(loops[beam].node, "origin")
             return found, frame.run.carry
 
-        key = (*keys, *sorted(self._state))
-        if key not in self._functions:
-            specs = [s for k in keys for s in streams.signature(self.network.streams[k])]
-            states = {
-                name: tf.TensorSpec([None, *x.shape[1:]], x.dtype)
-                for name, x in self._state.items()
-            }
-            function = tf.function(compute, input_signature=[specs, states], autograph=False)
-            self._functions[key] = function
-        return self._functions[key]
+        specs = [s for k in keys for s in streams.signature(self.network.streams[k])]
+        return self._carried.run(keys, compute, specs, arguments)
 
     def _so_far(self, name: str, out: Output) -> SoFar:
         """Return the outputs of all chunks, those before for the hypotheses of this one."""
@@ -145,7 +138,7 @@ class Stream:
 
     def _origin(self, name: str, size: int) -> Array:
         """Return for each hypothesis the row of the one before the chunk that it continues."""
-        origin: Array = np.asarray(self._state[self._origins[name]])
+        origin: Array = np.asarray(self._carried.states[self._origins[name]])
         return (origin + np.arange(len(origin))[:, None] * size).reshape(-1)
 
 

@@ -193,7 +193,7 @@ class Recurrent(Layer):
         beam = latest([x.beam, *(d.beam for d in given.values())])
         x, out, like = x.in_beam(beam), out.in_beam(beam), replace(like, beam=beam)
         first = {k: d.in_beam(beam).ordered(like.dims) for k, d in given.items()}
-        if site.run.carry is not None and site.node.loop is None:
+        if site.run.stream and site.node.loop is None:
             name = partial(carried_name, site.node)
             first = {k: site.run.continued(name(k), d) for k, d in first.items()}
         merge = _Merge(len(like.dims) > 2)
@@ -219,7 +219,7 @@ class Recurrent(Layer):
         for key, value in final.items():
             value = merge.undone(value, first[key].sizes())
             site.set_state(key, replace(like, tensor=value))
-            if site.run.carry is not None and site.node.loop is None:
+            if site.run.stream and site.node.loop is None:
                 site.run.carry[carried_name(site.node, key)] = value
         return replace(out, tensor=merge.undone(y, shape))
 

@@ -99,9 +99,10 @@ class Steps:
         if self.choices:
             size = self.beam_size
             only_first = [[0.0] + [float("-inf")] * (size - 1)]
-            state["scores"] = tf.tile(only_first, [run.batch, 1])
+            scores = tf.tile(only_first, [run.batch, 1])
             if self.streams:
-                state["scores"] = run.carried.get(self._scores_name, state["scores"])
+                scores = run.carried.get(self._scores_name, scores)
+            state["scores"] = tf.ensure_shape(scores, [None, size])
             if any(c.layer.cheating for c in self.choices):  # type: ignore[attr-defined]
                 state["truth"] = tf.zeros([run.batch], tf.int32)
             state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
@@ -145,7 +146,7 @@ class Steps:
     @property
     def streams(self) -> bool:
         """Whether the sequences are chunks, whose states go on into the next ones."""
-        return self.frame.run.carry is not None and self.loop.node.loop is None
+        return self.frame.run.stream and self.loop.node.loop is None
 
     @property
     def _scores_name(self) -> str:
@@ -154,7 +155,6 @@ class Steps:
     def _carry(self, state: State) -> None:
         """Give the states at the end of a chunk to the run."""
         carry = self.frame.run.carry
-        assert carry is not None
         for (node, name), tensor in state["states"].items():
             carry[carried_name(node, f"step:{name}")] = tensor
         if self.choices:
@@ -371,7 +371,7 @@ class Steps:
             final = Beam(self.choices[-1].path, size, scores=state["scores"])
             sources = state["sources"].stack()[:index]
             origin = trace_back(sources, size)
-            if self.streams and run.carry is not None:
+            if self.streams:
                 # Which hypothesis before the chunk each one continues.
                 start = tf.gather(sources[0], origin[0], batch_dims=1)
                 run.carry[carried_name(loop.node, "origin")] = start
