@@ -11,6 +11,7 @@ import numpy as np
 
 from returnn_lite import extern_data as streams
 from returnn_lite import initial_output, layers, losses
+from returnn_lite.carried import Carried, Computation
 from returnn_lite.checks import (
     Batch,
     check_batch,
@@ -27,6 +28,7 @@ from returnn_lite.frame import Frame, Run
 from returnn_lite.infer import infer_loop, template_of
 from returnn_lite.initialisers import check_initialiser, initial_value
 from returnn_lite.layers.inputs import ExternData
+from returnn_lite.layers.kept_state import keeps
 from returnn_lite.lazy import tf
 from returnn_lite.load_on_init import loaded_names, loaded_on_init
 from returnn_lite.node import Common, Mode, Node, ParamSpec
@@ -90,7 +92,8 @@ class Network:
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")
         names = default_outputs(network, self.mode) if outputs is None else outputs
         self._variables: dict[str, Any] | None = None
-        self._functions: dict[tuple[Any, ...], Any] = {}
+        self._computations: dict[tuple[Any, ...], tuple[list[Node], Computation]] = {}
+        self._carried = Carried()
         self.streams = {k: template_of(n) for k, n in self.scope.inputs.items()}
         self.outputs = self._build(names, "outputs")
         self.loss_nodes = [n for n in self.nodes() if losses.applies(n, self.mode)]
@@ -256,22 +259,37 @@ class Network:
         data, or as extern_data has it; lengths: int32 [batch], [dynamic axes, batch] where there
         are several, None where there is none. fetch: names of layers; by default all outputs.
         gradients: whether to return those of the objective, too: the sum of the losses of all
-        sequences, each times its scale, and of the L2 terms.
+        sequences, each times its scale, and of the L2 terms. States of layers with initial_state
+        "keep_over_epoch" go on from the call before that computed the layer, without a gradient;
+        see `reset`.
         """
         if isinstance(fetch, str):
             raise NetworkError(f"fetch: found {fetch!r}, needed a list of layers; try [{fetch!r}]")
         names = tuple(fetch) or tuple(n.path for n in self.outputs)
         batch = check_batch(batch, self.streams)
         key = (names, tuple(batch), gradients)
-        if key not in self._functions:
+        if key not in self._computations:
             wanted = self._build(names, "fetch")
-            self._functions[key] = wanted, self._traced(batch, wanted, gradients=gradients)
-        wanted, function = self._functions[key]
+            compute = self._computation(batch, wanted, gradients=gradients)
+            self._computations[key] = wanted, compute
+        wanted, compute = self._computations[key]
+        signature = [spec for k in batch for spec in streams.signature(self.streams[k])]
+        tensors = _tensors(batch, self.streams)
+        self._carried.check(_count(batch, self.streams))
         with readable_errors():
-            return collect(function(*_tensors(batch, self.streams)), wanted)
+            return collect(self._carried.run(key, compute, signature, tensors), wanted)
 
-    def _traced(self, batch: Batch, wanted: list[Node], *, gradients: bool) -> Any:
-        """Return a compiled function of a batch's tensors; the same for all sizes of a batch."""
+    def reset(self) -> None:
+        """Forget the states that layers keep: the next batch is the first one of an epoch."""
+        self._carried.reset()
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether a layer keeps its state from batch to batch."""
+        return any(keeps(node) for node in self.nodes())
+
+    def _computation(self, batch: Batch, wanted: list[Node], *, gradients: bool) -> Computation:
+        """Return the function of a batch's tensors; the same for all sizes of a batch."""
         keys = list(batch)
         absent = [n for n in self.loss_nodes if n.target is not None and not _given(n.target, keys)]
         if gradients and (absent or not self.loss_nodes):
@@ -279,21 +297,20 @@ class Network:
             raise NetworkError(f"gradients: found no loss of the batch, needed {needed}")
         trained = {n: self.variables[n] for n, s in self.param_specs().items() if s.trainable}
 
-        def compute(*tensors: Any) -> Any:
+        def compute(tensors: Sequence[Any], carried: dict[str, Any]) -> Any:
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(list(trained.values()) if gradients else [])
-                frame = self.frame(dict(zip(keys, pairs, strict=True)))
+                frame = self.frame(dict(zip(keys, pairs, strict=True)), carried=carried)
                 found = {} if absent else self.losses(frame, errors=True)
                 result = output_tensors(frame, wanted, found, others=self.outputs)
                 if not gradients:
-                    return result
+                    return result, frame.run.carry
                 total = losses.summed(found) + losses.penalty(self.nodes(), self.variables)
             result["gradients"] = tape.gradient(total, trained, unconnected_gradients="zero")
-            return result
+            return result, frame.run.carry
 
-        signature = [spec for key in keys for spec in streams.signature(self.streams[key])]
-        return tf.function(compute, input_signature=signature, autograph=False)
+        return compute
 
     def output_lengths(
         self, name: str, lengths: Mapping[str, Array], dim: Dim | None = None
@@ -339,6 +356,10 @@ def _tensors(batch: Batch, templates: Mapping[str, Data]) -> list[Any]:
         for key, (values, lengths) in batch.items()
         for x, dtype in ((values, templates[key].dtype), (lengths, "int32"))
     ]
+
+
+def _count(batch: Batch, templates: Mapping[str, Data]) -> int:
+    return int(streams.batch_size(batch, templates))
 
 
 def _others(names: Sequence[str]) -> str:

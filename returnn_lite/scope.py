@@ -279,7 +279,7 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
 
 _WORDS = frozenset({"zeros", "ones"})
 _FIRST = _WORDS | {"var", "apply(0)"}
-# States of RETURNN that go on from one batch to the next, or come from outside.
+# What RETURNN keeps from one batch to the next, or takes from outside.
 _KEPT = ("keep_over_epoch", "keep_over_epoch_no_init", "placeholder")
 
 

@@ -80,6 +80,7 @@ def run_batches(
 def _run(network: Network, batch: Batch, *layers: str) -> Outputs:
     """Run a network on those streams of a batch that it has."""
     streams = {key: batch[key] for key in batch if key in network.scope.inputs}
+    network.reset()  # batches are of any sequences
     return network.run(streams, fetch=layers)
 
 

@@ -60,6 +60,16 @@ def shuffled(batches: list[list[int]], *, seed: int, epoch: int) -> list[list[in
     return [batches[i] for i in order]
 
 
+def in_streams(sequences: int, streams: int) -> list[list[int]]:
+    """Return batches of so many sequences: the first ones of equal parts of the data, and so on.
+
+    Each row goes through one part in the order of the data. Up to streams - 1 sequences at the end
+    are left out.
+    """
+    count = sequences // streams
+    return [[row * count + i for row in range(streams)] for i in range(count)]
+
+
 def padded(dataset: Dataset, batch: Sequence[int]) -> dict[str, tuple[Array, Array]]:
     """Return {stream: (values, lengths)}: values [batch, time, ...], zero behind the end."""
     sequences = [dataset.read(i) for i in batch]

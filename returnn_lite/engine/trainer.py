@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from returnn_lite import losses
-from returnn_lite.datasets.batches import group, prefetched, sequence_order, shuffled
+from returnn_lite.carried import Carried
+from returnn_lite.datasets.batches import (
+    group,
+    in_streams,
+    prefetched,
+    sequence_order,
+    shuffled,
+)
 from returnn_lite.datasets.dataset import Dataset
 from returnn_lite.engine import schedule
 from returnn_lite.engine.optimizer import Adam
@@ -24,6 +31,9 @@ from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.network import Network
 from returnn_lite.parameters import load_checkpoint, save_checkpoint
+
+# Before the names of kept states in a checkpoint.
+_KEPT = "kept_state/"
 
 
 @dataclass
@@ -48,7 +58,9 @@ class Trainer:
     """Trains a network on one dataset and measures it on another.
 
     folder: where checkpoints are kept; a training that was stopped goes on from the newest.
-    save_every: seconds between checkpoints within an epoch.
+    save_every: seconds between checkpoints within an epoch. Where layers keep their states from
+    batch to batch, each batch has batch_sequences sequences, which go on through as many equal
+    parts of the data in its order; what is left at its end is left out.
     """
 
     def __init__(
@@ -73,8 +85,11 @@ class Trainer:
         self.progress = Progress()
         self.adam = Adam(network.variables, options.adam)
         self.stream = next(iter(train.extern_data))
-        self._train_step = self._function(self._step, learning_rate=True)
-        self._dev_step = self._function(self._measure, learning_rate=False)
+        # The states that layers keep: in training, and in an evaluation.
+        self._kept, self._kept_of_dev = Carried(), Carried()
+        self._check_streams()
+        self._train_step = self._function(self._step, self._kept)
+        self._dev_step = self._function(self._measure, self._kept_of_dev)
 
     def _check(self) -> None:
         """Raise NetworkError where there is nothing to train."""
@@ -84,9 +99,25 @@ class Trainer:
             if not data.tags:
                 raise NetworkError(f"{name}: found no sequence, needed one or more")
 
+    def _check_streams(self) -> None:
+        """Raise NetworkError where a batch that goes on from the one before is too large."""
+        if not self.network.keeps_states:
+            return
+        for name, data in (("train", self.train_data), ("dev", self.dev_data)):
+            batches, lengths = self._batches(data, 0), data.lengths(self.stream)
+            frames = max(len(b) * int(lengths[b].max()) for b in batches)
+            if frames > self.options.batch_frames:
+                raise NetworkError(
+                    f"{name}: found a batch of {frames} frames, needed at most batch_frames, "
+                    f"{self.options.batch_frames}: where states are kept (keep_over_epoch), all "
+                    f"have {len(batches[0])} sequences; try smaller batch_sequences"
+                )
+            if left := len(data.tags) - sum(map(len, batches)):
+                self.log.warning("%s: left out the last %d sequences", name, left)
+
     # -- steps
 
-    def _function(self, compute: Any, *, learning_rate: bool) -> Any:
+    def _function(self, compute: Any, carried: Carried) -> Any:
         """Return a compiled step: a function of learning rate, step number, and the batch."""
         names = list(self.train_data.extern_data)
         signature = [tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)]
@@ -95,17 +126,18 @@ class Trainer:
             shape = [d.size for d in template.dims]
             signature += [tf.TensorSpec(shape, template.dtype), tf.TensorSpec([None], tf.int32)]
 
-        def step(rate: Any, number: Any, *tensors: Any) -> Any:
+        def step(arguments: Sequence[Any], before: dict[str, Any]) -> Any:
+            rate, number, *tensors = arguments
             pairs = zip(tensors[::2], tensors[1::2], strict=True)
-            return compute(rate, number, dict(zip(names, pairs, strict=True)))
+            return compute(rate, number, dict(zip(names, pairs, strict=True)), before)
 
-        return tf.function(step, input_signature=signature, autograph=False)
+        return lambda *arguments: carried.run("step", step, signature, list(arguments))
 
-    def _step(self, rate: Any, number: Any, batch: Any) -> Any:
+    def _step(self, rate: Any, number: Any, batch: Any, before: dict[str, Any]) -> Any:
         variables = self.adam.variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(variables.values()))
-            frame = self.network.frame(batch, train=True, step=number)
+            frame = self.network.frame(batch, train=True, step=number, carried=before)
             found = self.network.losses(frame)
             penalty = losses.penalty(self.network.nodes(), self.network.variables)
             total = losses.objective(found) + penalty
@@ -120,7 +152,13 @@ class Trainer:
             dense, _ = tf.clip_by_global_norm(dense, self.options.clip, use_norm=norm)
         named = dict(zip(used, dense, strict=True))
         tf.cond(finite, lambda: self._apply(named, rate, frame.run.updates), tf.no_op)
-        return tf.concat([self._sums(found), [tf.cast(finite, tf.float32)]], axis=0)
+        sums = tf.concat([self._sums(found), [tf.cast(finite, tf.float32)]], axis=0)
+        # Nor are states kept that may not be finite either.
+        after = {
+            n: tf.cond(finite, lambda x=x: x, lambda x=x: tf.zeros_like(x))
+            for n, x in frame.run.carry.items()
+        }
+        return sums, after
 
     def _apply(self, gradients: Any, rate: Any, updates: Any) -> Any:
         """Change the parameters by their gradients, and those that layers update, such as means."""
@@ -128,9 +166,9 @@ class Trainer:
             self.network.variables[name].assign(value)
         return self.adam.apply(gradients, rate)
 
-    def _measure(self, rate: Any, number: Any, batch: Any) -> Any:
-        frame = self.network.frame(batch, train=False, step=number)
-        return self._sums(self.network.losses(frame, errors=True))
+    def _measure(self, rate: Any, number: Any, batch: Any, before: dict[str, Any]) -> Any:
+        frame = self.network.frame(batch, train=False, step=number, carried=before)
+        return self._sums(self.network.losses(frame, errors=True)), frame.run.carry
 
     def _sums(self, found: dict[str, losses.Loss]) -> Any:
         """Return float32 [3]: loss, errors and labels of a batch, of the first loss."""
@@ -151,6 +189,8 @@ class Trainer:
     def _batches(self, data: Dataset, epoch: int | None) -> list[list[int]]:
         """Return the batches of an epoch; epoch None: all, sorted by length."""
         lengths, options = data.lengths(self.stream), self.options
+        if self.network.keeps_states:
+            return in_streams(len(lengths), min(options.batch_sequences, len(lengths)))
         order = "sorted" if epoch is None else "laplace"
         sequence = sequence_order(lengths, order, seed=options.seed, epoch=epoch or 0)  # type: ignore[arg-type]
         batches = group(
@@ -165,6 +205,8 @@ class Trainer:
         """Train one epoch, or what is left of it, and measure."""
         progress, options = self.progress, self.options
         batches = self._batches(self.train_data, progress.epoch)
+        if not progress.done:
+            self._kept.reset()
         saved = time.monotonic()
         start, before = time.monotonic(), progress.seconds
         for batch in prefetched(self.train_data, batches[progress.done :]):
@@ -205,6 +247,7 @@ class Trainer:
     def evaluate(self) -> tuple[float, float]:
         """Return loss and errors per label on the dev set."""
         totals = np.zeros(3)
+        self._kept_of_dev.reset()
         for batch in prefetched(self.dev_data, self._batches(self.dev_data, None)):
             totals += self._dev_step(tf.constant(0.0), tf.constant(0), *_flat(batch)).numpy()
         return float(totals[0] / totals[2]), float(totals[1] / totals[2])
@@ -231,7 +274,8 @@ class Trainer:
         """Write a checkpoint with all that is needed to go on; it is whole or absent."""
         target, tmp = self.folder / name, self.folder / f".{name}.tmp"
         shutil.rmtree(tmp, ignore_errors=True)
-        save_checkpoint(tmp / "all", {**self.network.variables, **self.adam.slots})
+        kept = {_KEPT + n: x for n, x in self._kept.states.items()}
+        save_checkpoint(tmp / "all", {**self.network.variables, **self.adam.slots, **kept})
         (tmp / "progress.json").write_text(json.dumps(asdict(self.progress)), "utf-8")
         old = self.folder / f".{name}.old"
         shutil.rmtree(old, ignore_errors=True)
@@ -250,6 +294,8 @@ class Trainer:
         values = load_checkpoint(folder / "all")
         for name, variable in {**self.network.variables, **self.adam.slots}.items():
             variable.assign(values[name])
+        kept = {n.removeprefix(_KEPT): x for n, x in values.items() if n.startswith(_KEPT)}
+        self._kept.states = {n: tf.convert_to_tensor(x) for n, x in kept.items()}
         done = self.progress
         self.log.info("goes on at epoch %d, after %d batches", done.epoch + 1, done.done)
 

@@ -76,6 +76,13 @@ class Layer:
         """Return the hidden state before the first step of a loop, where the layer has one."""
         return {}
 
+    def kept_state(self, site: Site, state: dict[str, Data], lengths: Any) -> dict[str, Data]:
+        """Return what is kept for the next batch of the state at the end of a loop.
+
+        lengths: int32 [batch], the steps of each sequence. See `layers.kept_state`.
+        """
+        return state
+
     def product_size(self, site: Site) -> int | None:
         """Return the size of the product of the sources with weights, see `rec.products`."""
         return None

@@ -127,10 +127,12 @@ class Cond(Layer):
         """Return the value of a layer, and forget what was computed for it."""
         assert site.frame is not None and site.node.inner is not None
         frame = site.frame.home(node)
-        before, updates = dict(frame.values), len(site.run.updates)
+        before, updates, kept = dict(frame.values), len(site.run.updates), len(site.run.carry)
         value = site.data(node)
         if len(site.run.updates) > updates:
             raise site.error(f"found running means in {node}, needed none in a branch")
+        if len(site.run.carry) > kept:
+            raise site.error(f"found a state that is kept in {node}, needed none in a branch")
         frame.values.clear()
         frame.values.update(before)
         return value

@@ -8,13 +8,14 @@ from typing import Any
 from returnn_lite.cells import Cell
 from returnn_lite.data import Data, fitted
 from returnn_lite.errors import NetworkError
+from returnn_lite.layers import kept_state
 from returnn_lite.layers.hidden_state import has_hidden_state, hidden_state, let_read
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.scope import check_kept
 from returnn_lite.site import Site
 
-_WORDS = ("zeros", "ones", "var")
+_WORDS = ("zeros", "ones", "var", *kept_state.WORDS)
 
 
 def open_state(node: Node, cell: Cell, given: Any) -> None:
@@ -61,8 +62,11 @@ def _word(node: Node, key: str, value: Any) -> str:
 
 def declare(site: Site, like: Data) -> None:
     """Declare parameters of the initial state, and check the layers that it is taken from."""
-    loop = site.node.loop
-    for key, word in site.node.resolved["initial"].items():
+    loop, initial = site.node.loop, site.node.resolved["initial"]
+    kept_state.declare_kept(
+        site, [k for k, word in initial.items() if word in kept_state.WORDS], like
+    )
+    for key, word in initial.items():
         if word == "var":
             site.param(_variable(site.node, key), (like.feature_size,), 0.0)
         elif word not in _WORDS:
@@ -91,6 +95,9 @@ def first_states(site: Site, like: Data) -> dict[str, Data]:
     for key, word in site.node.resolved["initial"].items():
         if word in ("zeros", "ones"):
             found[key] = site.constant(word, like)
+            continue
+        if word in kept_state.WORDS:
+            found[key] = kept_state.state_before(site, key, site.constant("zeros", like))
             continue
         if word == "var":
             value = site.param(_variable(site.node, key), (), None)

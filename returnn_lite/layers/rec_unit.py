@@ -16,6 +16,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.frame import carried_name
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.initial_state import declare, first_states, open_state
+from returnn_lite.layers.kept_state import keep
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.masked_rows import masked_rows
@@ -29,9 +30,10 @@ class Recurrent(Layer):
 
     in: float or sparse [..., time, in] or, in a step of a loop, [..., in]; out: float [..., n_out].
     unit: a name of `cells.UNITS`, in any case. unit_opts: the options of that cell. initial_state:
-    "zeros", "ones", "var" for a parameter, or a layer with all parts of the state, in the order of
-    the cell; or such for each part: a dict by key, such as {"c": ..., "h": ...}, or a list. One
-    that runs over the loop needs layers from outside of it.
+    "zeros", "ones", "var" for a parameter, "keep_over_epoch" for the final state of the batch
+    before, zeros in the first one of an epoch, see `Network.run`; or a layer with all parts of the
+    state, in the order of the cell; or such for each part: a dict by key, such as {"c": ..., "h":
+    ...}, or a list. One that runs over the loop needs layers from outside of it.
     """
 
     units: ClassVar[dict[str, type[cells.Cell]]] = cells.UNITS
@@ -218,9 +220,12 @@ class Recurrent(Layer):
             y, final = run_kernel(weights, below, states, lengths, sparse=sparse, **how)
         for key, value in final.items():
             value = merge.undone(value, first[key].sizes())
-            site.set_state(key, replace(like, tensor=value))
+            last = replace(like, tensor=value)
+            site.set_state(key, last)
             if site.run.stream and site.node.loop is None:
                 site.run.carry[carried_name(site.node, key)] = value
+            if key in site.node.resolved["kept"]:
+                keep(site, {key: last.ordered(given[key].dims)})
         return replace(out, tensor=merge.undone(y, shape))
 
     def _alone(self, node: Node) -> bool:

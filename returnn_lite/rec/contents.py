@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from returnn_lite import losses
 from returnn_lite.beam import Beam, latest
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.frame import Frame, Run, carried_name
+from returnn_lite.layers import kept_state
 from returnn_lite.loop import Loop
 from returnn_lite.node import Node
 from returnn_lite.rec.placement import Placement
@@ -132,3 +134,26 @@ def carried_states(run: Run, first: dict[StateKey, Data]) -> dict[StateKey, Data
             )
         found[node, name] = run.continued(carried_name(node, f"step:{name}"), data)
     return found
+
+
+def carry_states(run: Run, states: dict[StateKey, Any]) -> None:
+    """Give the states at the end of a chunk to the run."""
+    for (node, name), tensor in states.items():
+        run.carry[carried_name(node, f"step:{name}")] = tensor
+
+
+def keep_states(frame: Frame, states: dict[StateKey, Data], lengths: Any, *, known: bool) -> None:
+    """Keep what layers keep of their states at the end of a loop.
+
+    lengths: int32 [batch], the steps of each sequence; known: whether they are before the loop.
+    """
+    for node in {node: None for node, _ in states if kept_state.keeps(node)}:
+        site = Site(node, frame)
+        if not known:
+            raise site.error(
+                "found initial_state 'keep_over_epoch' in a loop that its layer 'end' ends, "
+                "needed one of known length; try 'zeros' here"
+            )
+        names = node.resolved["kept"]
+        state = {name: states[node, name] for name in names}
+        kept_state.keep(site, node.layer.kept_state(site, state, lengths))

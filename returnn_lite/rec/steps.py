@@ -11,6 +11,7 @@ from returnn_lite.dim import BATCH
 from returnn_lite.frame import Before, Frame, Search, StepFrame, carried_name, has_steps
 from returnn_lite.infer import template_of
 from returnn_lite.initial_output import initial_output
+from returnn_lite.layers.kept_state import keeps
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.contents import (
@@ -18,6 +19,8 @@ from returnn_lite.rec.contents import (
     beam_around,
     beam_size,
     carried_states,
+    carry_states,
+    keep_states,
     kept_after,
     ordered_choices,
     used_from_before,
@@ -123,8 +126,11 @@ class Steps:
         index, state = while_loop(goes_on, body, (tf.constant(0), state))
         self._finish(index, state)
         self._finish_states(state, first)
+        final = {k: replace(d, tensor=state["states"][k]) for k, d in first.items()}
+        keep_states(self.frame, final, lengths, known=self.limit is None)
         if self.streams:
-            self._carry(state)
+            carry_states(run, state["states"])
+            run.carry |= {self._scores_name: state["scores"]} if self.choices else {}
 
     def _lengths(self) -> Any:
         """Return int32 [batch]: how many steps each sequence has, or each hypothesis around."""
@@ -151,14 +157,6 @@ class Steps:
     @property
     def _scores_name(self) -> str:
         return carried_name(self.loop.node, "scores")
-
-    def _carry(self, state: State) -> None:
-        """Give the states at the end of a chunk to the run."""
-        carry = self.frame.run.carry
-        for (node, name), tensor in state["states"].items():
-            carry[carried_name(node, f"step:{name}")] = tensor
-        if self.choices:
-            carry[self._scores_name] = state["scores"]
 
     def _sequences(self) -> dict[Node, Data]:
         """Return the outputs computed before the loop, one entry a step in front."""
@@ -305,7 +303,8 @@ class Steps:
             value = step.state(node, name) if same else step.value(node)
         like = first[node, name]
         value = self._at_end(node, value, beam)
-        if self.streams or (name != "output" and "final_state" in node.resolved):
+        read = "final_state" in node.resolved or keeps(node)
+        if self.streams or (read and name != "output" and not any(d.dynamic for d in like.dims)):
             value = self._held(step, value, step.state(node, name), lengths)
         tensor = value.ordered(like.dims).tensor
         return tf.ensure_shape(tensor, [d.size for d in like.dims])

@@ -297,3 +297,58 @@ def test_running_values_go_on_where_they_stopped(tmp_path: Path) -> None:
     again = make(tmp_path / "stopped", options(), net=NORMALISED, save_every=0.0)
     again.run()
     same_end(again, whole)
+
+
+LSTM = {"class": "rec", "unit": "lstm", "n_out": 4, "from": "data"}
+KEPT = {
+    "lstm": {**LSTM, "initial_state": "keep_over_epoch"},
+    "output": {**SOFTMAX, "from": "lstm"},
+}
+
+
+@pytest.mark.parametrize("call", [2, 3, 4])
+def test_kept_states_go_on_where_they_stopped(tmp_path: Path, call: int) -> None:
+    whole = make(tmp_path / "whole", options(), net=KEPT)
+    whole.run()
+    stopped = make(tmp_path / "stopped", options(), net=KEPT, save_every=0.0)
+    with killed_at(stopped, "_train_step", call):
+        stopped.run()
+    again = make(tmp_path / "stopped", options(), net=KEPT, save_every=0.0)
+    again.run()
+    same_end(again, whole)
+
+
+def test_states_are_kept_in_an_epoch_and_in_an_evaluation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = make(tmp_path, options(epochs=1, average=1, batch_sequences=2), net=KEPT)
+    assert trainer._batches(trainer.train_data, 0) == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    trainer.run()
+    loss = count = 0.0
+    trainer.network.mode = type(trainer.network.mode)(train=False)
+    for row in ([0, 1], [2, 3]):
+        trainer.network.reset()
+        for i in row:
+            read = trainer.dev_data.read(i)
+            found = trainer.network.run({k: (x[None], [len(x)]) for k, x in read.items()})
+            loss += found.losses["output"].summed
+            count += found.losses["output"].weight.sum()
+    assert trainer.evaluate()[0] == pytest.approx(loss / count, rel=1e-5)
+    assert "left out" not in caplog.text
+    make(tmp_path / "other", options(), net=KEPT)
+    assert "train: left out the last 2 sequences" in caplog.text
+
+
+def test_a_step_without_finite_gradients_leaves_no_state(tmp_path: Path) -> None:
+    data = Labels(8)
+    data.sequences[1][0][0, 0] = np.nan
+    trainer = make(tmp_path, options(epochs=1, batch_sequences=2), net=KEPT, data=data)
+    trainer.run()
+    assert trainer.progress.scores[0]["train_loss"] > 0
+    assert all(np.isfinite(x).all() for x in trainer._kept.states.values())
+
+
+def test_batches_that_go_on_fit(tmp_path: Path) -> None:
+    text = "^train: found a batch of .* frames, needed at most batch_frames, 5: .* have 3 sequences"
+    with pytest.raises(NetworkError, match=text):
+        make(tmp_path, options(batch_frames=5), net=KEPT)

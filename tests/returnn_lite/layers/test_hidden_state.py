@@ -157,8 +157,8 @@ def in_loop(**unit: Net) -> Net:
             r"output \(rec\): no layer 'one'.*, or one of zeros, ones, var",
         ),
         (
-            {"output": {**LSTM, "initial_state": {"c": 0, "h": "keep_over_epoch"}}},
-            r"output \(rec\): found initial_state 'keep_over_epoch', needed one that is the same "
+            {"output": {**LSTM, "initial_state": {"c": 0, "h": "placeholder"}}},
+            r"output \(rec\): found initial_state 'placeholder', needed one that is the same "
             "in each batch",
         ),
         ({"output": {**LSTM, "initial_state": 3}}, r"found initial_state 3, needed 0, 1, zeros"),

@@ -1,0 +1,169 @@
+"""States that go on from batch to batch: two batches give what both of them joined give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from eager import Array, dense, random_parameters
+
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
+Net = dict[str, Any]
+
+STREAMS: Net = {"data": {"dim": 3}, "wide": {"shape": (None, None, 3)}}
+LENGTHS = [[4, 2, 3], [1, 5, 2]]
+KEEP: Net = {"initial_state": "keep_over_epoch"}
+LSTM: Net = {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data"}
+
+
+def in_loop(moved: bool = True, **unit: Any) -> Net:
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    return {"output": rec}
+
+
+def make(net: Net, **more: Any) -> Network:
+    network = Network(net, extern_data=STREAMS, **more)
+    random_parameters(network)
+    return network
+
+
+def parts() -> list[tuple[Array, list[int]]]:
+    return [dense(n, 3, seed=i) for i, n in enumerate(LENGTHS)]
+
+
+def joined(pairs: list[tuple[Array, list[int]]]) -> tuple[Array, list[int]]:
+    """Return one batch of sequences that are those of all batches, one after the other."""
+    rows = zip(*([x[:n] for x, n in zip(*pair, strict=True)] for pair in pairs), strict=True)
+    whole = [np.concatenate(row) for row in rows]
+    values = np.zeros((len(whole), max(map(len, whole)), 3), np.float32)
+    for row, x in zip(values, whole, strict=True):
+        row[: len(x)] = x
+    return values, [len(x) for x in whole]
+
+
+def outputs(network: Network, data: tuple[Array, list[int]]) -> list[Array]:
+    """Return the frames of each sequence."""
+    values = network.run({"data": data})["output"].canonical()
+    return [v[:n] for v, n in zip(values, data[1], strict=True)]
+
+
+def without_keep(value: Any) -> Any:
+    """Return a dict in which each state begins with zeros."""
+    if isinstance(value, dict):
+        return {k: without_keep(v) for k, v in value.items()}
+    return "zeros" if isinstance(value, str) and value.startswith("keep_over_epoch") else value
+
+
+def check(net: Net) -> None:
+    network, whole = make(net), make(without_keep(net))
+    assert network.keeps_states
+    assert not whole.keeps_states
+    batches = parts()
+    needed = outputs(whole, joined(batches))
+    for _ in range(2):
+        found = [outputs(network, batch) for batch in batches]
+        for row, pair in zip(needed, zip(*found, strict=True), strict=True):
+            np.testing.assert_allclose(np.concatenate(pair), row, rtol=1e-5, atol=1e-6)
+        network.reset()
+
+
+S: Net = {**LSTM, **KEEP, "from": ["data:source", "prev:s"]}
+NETS: dict[str, Net] = {
+    "lstm": {"output": {**LSTM, **KEEP}},
+    "no_init": {"output": {**LSTM, "initial_state": "keep_over_epoch_no_init"}},
+    "gru": {"output": {**LSTM, **KEEP, "unit": "gru"}},
+    "moved_out": in_loop(output={**LSTM, **KEEP, "from": "data:source"}),
+    "in_loop": in_loop(False, output={**LSTM, **KEEP, "from": "data:source"}),
+    "recurrent": in_loop(s=S, output={"class": "copy", "from": "s"}),
+    "frozen": in_loop(
+        s={**S, "from": "data:source"},
+        output={"class": "get_last_hidden_state", "from": "s", "n_out": 4},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_two_batches_are_one_of_both(name: str) -> None:
+    check(NETS[name])
+
+
+def test_a_part_of_the_state_is_kept_without_a_gradient() -> None:
+    streams = {**STREAMS, "c": {"dim": 2, "shape": (2,)}}
+    loss: Net = {"class": "reduce", "axis": "F", "mode": "sum", "from": "x", "loss": "as_is"}
+
+    def with_state(c: Any) -> Network:
+        net = {"x": {**LSTM, "initial_state": {"c": c, "h": 0}}, "output": loss}
+        network = Network(net, extern_data=streams)
+        random_parameters(network)
+        return network
+
+    network, given = with_state("keep_over_epoch"), with_state("data:c")
+    first, second = parts()
+    zeros = np.zeros((3, 2), np.float32)
+    network.run({"data": first, "c": (zeros, None)}, gradients=True)
+    state = network._carried.states
+    assert list(state) == ["x:c"]
+    batch = {"data": second, "c": (state["x:c"].numpy(), None)}
+    needed = given.run(batch, gradients=True)
+    found = network.run(batch, gradients=True)
+    assert found.gradients is not None and needed.gradients is not None
+    for name, value in needed.gradients.items():
+        np.testing.assert_allclose(found.gradients[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_another_number_of_sequences_needs_a_reset() -> None:
+    network, (first, second) = make(NETS["lstm"]), parts()
+    network.run({"data": first})
+    fewer = (second[0][:2], second[1][:2])
+    text = r"^batch: found 2 sequences, needed 3 as in the batch before, whose states go .* reset"
+    with pytest.raises(NetworkError, match=text):
+        network.run({"data": fewer})
+    network.reset()
+    network.run({"data": fewer})
+
+
+CHOICE: Net = {"class": "choice", "from": "p", "beam_size": 2, "target": "none"}
+SEARCH: Net = {
+    "s": {**LSTM, **KEEP, "from": "prev:output"},
+    "p": {"class": "softmax", "from": ["s", "data:source"], "n_out": 3},
+    "output": CHOICE,
+}
+END: Net = {
+    "s": {**LSTM, **KEEP, "from": "prev:output"},
+    "p": {"class": "softmax", "from": "s", "n_out": 3},
+    "output": {"class": "copy", "from": "p"},
+    "end": {"class": "compare", "kind": "greater", "from": "x", "value": 0.5},
+    "x": {"class": "reduce", "mode": "max", "axis": "F", "from": "p"},
+}
+NESTED: Net = {
+    "class": "rec",
+    "unit": {"output": {**LSTM, **KEEP, "from": "data:source"}},
+    "from": "base:data",
+}
+
+
+@pytest.mark.parametrize(
+    ("net", "text"),
+    [
+        (
+            in_loop(x={**LSTM, **KEEP, "from": "base:data"}, output={"class": "copy", "from": "x"}),
+            r"^output/x \(rec\): found .* begins anew in each step of a loop, needed a layer outsi",
+        ),
+        (in_loop(x=NESTED, output={"class": "copy", "from": "x"}), r"^output/x/output \(rec\): fo"),
+        (
+            {"output": {**LSTM, **KEEP, "from": "data:wide"}},
+            r"^output \(rec\): found .* for a state .*, needed one of fixed size; try 'zeros'",
+        ),
+        (in_loop(**SEARCH), r"^output/s \(rec\): found .* the hypotheses of a search, needed one "),
+        (
+            {"output": {"class": "rec", "from": [], "unit": END, "max_seq_len": 4}},
+            "its layer 'end' ends, need",
+        ),
+    ],
+)
+def test_mistakes(net: Net, text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        make(net, search=True).run({"data": parts()[0]})
