@@ -9,6 +9,7 @@ from returnn_lite import random
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.layers import kept_state
 from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.history import no_entries
@@ -26,14 +27,18 @@ class SelfAttention(Layer):
     this step and those before; out: float [batch, time, n_out]. attention_left_only: frames do not
     attend to later ones; needed in a loop. key_shift: a layer [queries, keys, key_dim] whose
     product with the query is added to the energies (Shaw et al., 2018, equation 5).
-    attention_dropout: of the weights. num_heads: with total_key_dim / num_heads and n_out /
-    num_heads features each. share_kv, also of the class self_attention_share_kv: the values are the
-    keys, so that a search keeps half as much (Irie et al., 2020). Parameter QKV [in, 2
+    attention_dropout: of the weights. initial_state: "keep_over_epoch" lets frames attend to those
+    of the batches before, too, without a gradient (Dai et al., 2019), as `rec` has it; None or
+    "zeros": to none. restrict_state_to_last_seq: of the last batch only. state_var_lengths: how
+    many of those before count, the last ones of each sequence; an int32 layer [batch], an array, or
+    a function without arguments that returns it. num_heads: with total_key_dim / num_heads and
+    n_out / num_heads features each. share_kv, also of the class self_attention_share_kv: the values
+    are the keys, so that a search keeps half as much (Irie et al., 2020). Parameter QKV [in, 2
     total_key_dim + n_out], with share_kv [in, 2 total_key_dim]; its columns are, for one head after
     the other, query, key and, without share_kv, value.
     """
 
-    refs = ("key_shift",)
+    refs = ("key_shift", "state_var_lengths")
     n_out: int
     num_heads: int
     total_key_dim: int
@@ -41,6 +46,9 @@ class SelfAttention(Layer):
     attention_dropout: float = 0.0
     key_shift: str | None = None
     share_kv: bool = False
+    initial_state: str | int | None = None
+    restrict_state_to_last_seq: bool = False
+    state_var_lengths: Any = None
     forward_weights_init: Any = "glorot_uniform"
 
     def open(self, node: Node) -> None:
@@ -58,6 +66,21 @@ class SelfAttention(Layer):
         if not 0.0 <= self.attention_dropout < 1.0:
             found = self.attention_dropout
             raise Site(node).error(f"found attention_dropout {found}, needed 0 or more, below 1")
+        if self.initial_state not in (None, 0, "zeros", *kept_state.WORDS):
+            raise Site(node).error(
+                f"found initial_state {self.initial_state!r}, needed None, 'zeros' or "
+                "'keep_over_epoch'"
+            )
+        if self._keeps and self.key_shift is not None:
+            raise Site(node).error(
+                "found key_shift with initial_state 'keep_over_epoch', needed none: it is for the "
+                "frames of one batch; try 'zeros'"
+            )
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether frames attend to those of the batches before."""
+        return self.initial_state in kept_state.WORDS
 
     @property
     def _sizes(self) -> tuple[int, int]:
@@ -96,7 +119,12 @@ class SelfAttention(Layer):
                 raise site.error(
                     f"found key_shift {shift}, needed [queries, keys, {self._sizes[0]}]"
                 )
+        if "state_var_lengths" in site.node.refs:
+            lengths = site.ref("state_var_lengths")
+            if lengths.dims != (BATCH,) or not lengths.dtype.startswith("int"):
+                raise site.error(f"found state_var_lengths {lengths}, needed whole numbers [batch]")
         site.node.resolved["over"] = x.time_dim
+        kept_state.declare_kept(site, self._parts if self._keeps else ())
         shape = (x.classes.size, self.num_heads * sum(self._columns))
         site.param("QKV", shape, self.forward_weights_init)
         out = x.with_feature(site.feature(self.n_out))
@@ -107,11 +135,61 @@ class SelfAttention(Layer):
         """Return no keys and values, where it runs over the loop; "valid": which ones count."""
         if not self.steps(site.node):
             return {}
+        state = self._before(site)
+        return {**state, "valid": self._counted(site, state["valid"])}
+
+    @property
+    def _parts(self) -> list[str]:
+        """The parts of the state: keys and values, and which of them are no padding."""
+        return ["k", "valid"] if self.share_kv else ["k", "v", "valid"]
+
+    def _before(self, site: Site) -> dict[str, Data]:
+        """Return what is kept of the batches before, [batch, history, heads, size], or nothing."""
         history = site.node.dim("spatial", "history")
-        key, value = self._sizes
-        states = {"k": key} if self.share_kv else {"k": key, "v": value}
-        found = {n: self._empty(site, history, size, "float32") for n, size in states.items()}
-        return {**found, "valid": self._empty(site, history, None, "bool")}
+        sizes = dict(zip("kv", self._sizes, strict=True))
+        found = {}
+        for name in self._parts:
+            dtype = "bool" if name == "valid" else "float32"
+            found[name] = self._empty(site, history, sizes.get(name), dtype)
+            if self._keeps:
+                found[name] = kept_state.state_before(site, name, found[name])
+        return found
+
+    def _counted(self, site: Site, valid: Data) -> Data:
+        """Return which frames of the batches before count."""
+        given = self.state_var_lengths
+        if given is None or not self._keeps:
+            return valid
+        if isinstance(given, str):
+            lengths = site.ref("state_var_lengths").tensor
+        else:
+            lengths = tf.convert_to_tensor(given() if callable(given) else given)
+        if lengths.shape.rank != 1 or not lengths.dtype.is_integer:
+            raise site.error(f"found state_var_lengths {lengths}, needed whole numbers [batch]")
+        text = f"{site.node}: found other state_var_lengths than needed, one for each sequence"
+        check = tf.debugging.assert_equal(tf.size(lengths), site.run.batch, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            # The number of valid frames from each one on.
+            left = tf.cumsum(tf.cast(valid.tensor, tf.int32), axis=1, reverse=True)
+        counts = left <= tf.cast(lengths, tf.int32)[:, None]
+        return replace(valid, tensor=tf.logical_and(valid.tensor, counts))
+
+    def kept_state(self, site: Site, state: dict[str, Data], lengths: Any) -> dict[str, Data]:
+        """Return the keys and values that the next batch attends to."""
+        before = self._before(site)
+        count = tf.shape(before["valid"].tensor)[1]
+        new = state["valid"].tensor[:, count:]
+        within = tf.sequence_mask(lengths, tf.shape(new)[1])
+        new = {n: d.tensor[:, count:] for n, d in state.items()} | {"valid": new & within}
+        return self._added(state, before, new)
+
+    def _added(
+        self, like: dict[str, Data], before: dict[str, Data], new: dict[str, Any]
+    ) -> dict[str, Data]:
+        """Return what is kept for the next batch: what was kept before, and new entries."""
+        if not self.restrict_state_to_last_seq:
+            new = {n: tf.concat([before[n].tensor, x], axis=1) for n, x in new.items()}
+        return {n: replace(like[n], tensor=x) for n, x in new.items()}
 
     def _empty(self, site: Site, history: Dim, size: int | None, dtype: str) -> Data:
         """Return data without any entry of the history."""
@@ -142,8 +220,32 @@ class SelfAttention(Layer):
             place = tf.range(tf.shape(q)[2])
             earlier = (place[None, :] <= place[:, None])[None, None]
             mask = earlier if mask is None else tf.logical_and(mask, earlier)
+        if self._keeps:
+            k, v, mask = self._with_before(site, x, over, (k, v), mask)
         y = self._attended(site, x, over, (q, k, v), mask)
         return self._out(x, site, y)
+
+    def _with_before(
+        self, site: Site, x: Data, over: Dim, kv: tuple[Any, Any], mask: Any
+    ) -> tuple[Any, Any, Any]:
+        """Return keys, values and mask with those of the batches before, and keep all of them."""
+        new = {n: tf.transpose(t, [0, 2, 1, 3]) for n, t in zip("kv", kv, strict=True)}
+        batch, frames = tf.unstack(tf.shape(new["k"])[:2])
+        ends = site.run.lengths_of(over, x.beam) if over.dynamic else tf.fill([batch], frames)
+        new["valid"] = tf.sequence_mask(ends, frames)
+        before = self._before(site)
+        like = {n: replace(d, beam=x.beam) for n, d in before.items()}
+        kept = self._added(like, before, {n: new[n] for n in self._parts})
+        kept_state.keep(site, kept)
+        past = self._counted(site, before["valid"]).tensor[:, None, None, :]
+        if mask is None:
+            mask = tf.ones([1, 1, 1, frames], tf.bool)
+        queries = tf.shape(mask)[2]
+        past = tf.broadcast_to(past, [batch, 1, queries, tf.shape(past)[3]])
+        mask = tf.concat([past, tf.broadcast_to(mask, [batch, 1, queries, frames])], axis=3)
+        old = {n: tf.transpose(before[n].tensor, [0, 2, 1, 3]) for n in self._parts[:-1]}
+        k = tf.concat([old["k"], kv[0]], axis=2)
+        return k, (k if self.share_kv else tf.concat([old["v"], kv[1]], axis=2)), mask
 
     def _out(self, x: Data, site: Site, y: Any) -> Data:
         """Return y [batch, time, heads, value] as data with the dims of x."""
@@ -166,7 +268,7 @@ class SelfAttention(Layer):
 
     def _step(self, site: Site, x: Data) -> Data:
         """Attend to this step and those before; keep their keys and values."""
-        before = {n: site.state(n) for n in (*("k", "v")[: len(self._columns) - 1], "valid")}
+        before = {n: site.state(n) for n in self._parts}
         beam = latest([x.beam, before["k"].beam])
         x = x.in_beam(beam).first(BATCH)
         new = self._projected(site, x)
@@ -220,9 +322,25 @@ class SelfAttention(Layer):
         if not self.steps(site.node):
             noise = random.uniform([batch, heads, queries, keys], seed)
         else:
-            noise = self._noise_by_steps(site, seed, over, [batch, heads, keys])
+            before = keys - (site.index + 1 if over is None else queries)
+            noise = self._noise_by_steps(site, seed, over, [batch, heads, keys - before])
+            if self._keeps:
+                other = site.run.rng(f"{site.node.path}/attention_dropout_before")
+                past = self._noise_before(site, other, over, [batch, heads, before])
+                noise = tf.concat([past, noise], axis=3)
         keep = tf.cast(noise >= self.attention_dropout, weights.dtype)
         return weights * keep / (1.0 - self.attention_dropout)
+
+    def _noise_before(self, site: Site, seed: Any, over: Dim | None, sizes: list[Any]) -> Any:
+        """Return random numbers [batch, heads, queries, keys] for those of the batches before."""
+        if over is None:
+            return random.uniform_steps(sizes, seed, site.index, 1)[0][:, :, None]
+        whole, selected = site.run.steps_of(over)
+        noise = random.uniform_steps(sizes, seed, 0, site.run.entries(whole))
+        if selected is None:
+            return tf.transpose(noise, [1, 2, 0, 3])
+        noise = tf.gather(tf.transpose(noise, [1, 0, 2, 3]), selected, axis=1, batch_dims=1)
+        return tf.transpose(noise, [0, 2, 1, 3])
 
     def _noise_by_steps(self, site: Site, seed: Any, over: Dim | None, sizes: list[Any]) -> Any:
         """Return random numbers [batch, heads, queries, keys], for a step those of all its keys."""

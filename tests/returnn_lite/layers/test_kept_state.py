@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eager import Array, dense, random_parameters
+from reference import softmax
 
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
@@ -167,3 +168,137 @@ NESTED: Net = {
 def test_mistakes(net: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         make(net, search=True).run({"data": parts()[0]})
+
+
+ATTENTION: Net = {"class": "self_attention", "num_heads": 2, "total_key_dim": 4, "n_out": 4}
+LEFT: Net = {**ATTENTION, "attention_left_only": True}
+SHARED: Net = {**LEFT, "class": "self_attention_share_kv", "share_kv": True}
+MASKED: Net = {
+    "mask": {"class": "compare", "kind": "greater", "from": "f", "value": 0.0},
+    "f": {"class": "reduce", "axis": "F", "mode": "sum", "from": "data:source"},
+    "m": {
+        "class": "masked_computation",
+        "mask": "mask",
+        "from": "data:source",
+        "unit": {**LEFT, **KEEP, "from": "data"},
+    },
+    "output": {"class": "copy", "from": "m"},
+}
+ATTENTIONS: dict[str, Net] = {
+    "left": {"output": {**LEFT, **KEEP, "from": "data"}},
+    "shared": {"output": {**SHARED, **KEEP, "from": "data"}},
+    "moved_out": in_loop(output={**LEFT, **KEEP, "from": "data:source"}),
+    "in_loop": in_loop(False, output={**LEFT, **KEEP, "from": "data:source"}),
+    "shared_in_loop": in_loop(False, output={**SHARED, **KEEP, "from": "data:source"}),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_frames_attend_to_those_of_the_batches_before(name: str) -> None:
+    check(ATTENTIONS[name])
+
+
+PLACES: dict[str, Any] = {
+    "outside": lambda layer: {"output": {**layer, "from": "data"}},
+    "moved_out": lambda layer: in_loop(output={**layer, "from": "data:source"}),
+    "in_loop": lambda layer: in_loop(False, output={**layer, "from": "data:source"}),
+}
+
+
+def formula(weights: Array, x: Array, before: Array, *, left: bool) -> Array:
+    """Return the frames x, which attend to one another and to those before."""
+    found = []
+    for own, other in zip(*(np.split(y @ weights, 2, axis=-1) for y in (x, before)), strict=True):
+        q, k, v = np.split(own, 3, axis=-1)
+        _, old_k, old_v = np.split(other, 3, axis=-1)
+        energy = q @ np.concatenate([old_k, k]).T / np.sqrt(2)
+        if left:
+            mask = np.tri(len(x), dtype=bool)
+            energy[:, len(before) :] = np.where(mask, energy[:, len(before) :], -np.inf)
+        found.append(softmax(energy) @ np.concatenate([old_v, v]))
+    return np.concatenate(found, axis=-1)
+
+
+COUNTS = [3, 0, 1]
+THREE = [*LENGTHS, [2, 1, 4]]
+
+
+@pytest.mark.parametrize(
+    ("place", "left"), [("outside", False), *((place, True) for place in PLACES)]
+)
+@pytest.mark.parametrize("restrict", [False, True])
+@pytest.mark.parametrize("count", [False, True])
+def test_what_counts_of_the_batches_before(
+    place: str, left: bool, restrict: bool, count: bool
+) -> None:
+    layer = {**ATTENTION, **KEEP, "attention_left_only": left}
+    lengths = (lambda: np.array(COUNTS, np.int32)) if count else None
+    more = {"restrict_state_to_last_seq": restrict, "state_var_lengths": lengths}
+    network = make(PLACES[place]({**layer, **more}))
+    (weights,) = network.get_params().values()
+    before = [np.zeros((0, 3))] * 3
+    for i, n in enumerate(THREE):
+        data = dense(n, 3, seed=i)
+        found = outputs(network, data)
+        for b, values in enumerate(found):
+            x = data[0][b, : n[b]]
+            start = max(len(before[b]) - COUNTS[b], 0) if count else 0
+            needed = formula(weights, x, before[b][start:], left=left)
+            np.testing.assert_allclose(values, needed, rtol=1e-4, atol=1e-5)
+            before[b] = x if restrict else np.concatenate([before[b], x])
+
+
+def test_layers_and_arrays_say_what_counts() -> None:
+    count: Net = {"class": "eval", "eval": "source(0) // 2", "from": "n"}
+    net = {"n": {"class": "length", "from": "data"}, "count": count}
+    layer = {**LEFT, **KEEP, "from": "data"}
+    second = parts()[1][1]
+    array = [n // 2 for n in second]
+    pairs = [({**layer, "state_var_lengths": given}, net) for given in ("count", array)]
+    found = []
+    for output, more in pairs:
+        network = make({**more, "output": output})
+        found.append([outputs(network, batch) for batch in parts()][1])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_masked_frames_are_not_kept(moved: bool) -> None:
+    network = make(in_loop(moved, **MASKED))
+    (weights,) = network.get_params().values()
+    before, held = [np.zeros((0, 3))] * 3, [np.zeros((1, 4))] * 3
+    for data in parts():
+        for b, values in enumerate(outputs(network, data)):
+            x = data[0][b, : data[1][b]]
+            mask = x.sum(axis=1) > 0
+            y = held[b]
+            if mask.any():
+                y = np.concatenate([y, formula(weights, x[mask], before[b], left=True)])
+            np.testing.assert_allclose(values, y[np.cumsum(mask)], rtol=1e-4, atol=1e-5)
+            before[b] = np.concatenate([before[b], x[mask]])
+
+
+def test_dropout_is_the_same_in_a_loop_and_out_of_it() -> None:
+    found = []
+    for moved in (True, False):
+        layer = {**LEFT, **KEEP, "attention_dropout": 0.4, "from": "data:source"}
+        network = make(in_loop(moved, output=layer), train=True)
+        found.append([outputs(network, batch) for batch in parts()])
+    for one, two in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"initial_state": "ones"}, "found initial_state 'ones', needed None, 'zeros' or 'keep_ov"),
+        ({**KEEP, "key_shift": "data"}, "found key_shift with initial_state 'keep_over_epoch', ne"),
+        ({**KEEP, "state_var_lengths": "data"}, r"found state_var_lengths .*, needed whole numb"),
+        ({**KEEP, "state_var_lengths": 2}, r"found state_var_lengths .*, needed whole numbers"),
+        ({**KEEP, "state_var_lengths": [1, 2]}, "found other state_var_lengths than needed, one"),
+    ],
+)
+def test_mistakes_of_self_attention(more: Net, text: str) -> None:
+    with pytest.raises(NetworkError, match=rf"^output \(self_attention\): {text}"):
+        make({"output": {**ATTENTION, **more, "from": "data"}}).run({"data": parts()[0]})
