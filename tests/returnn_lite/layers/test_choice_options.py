@@ -236,7 +236,7 @@ def given_after(cheating: bool, **opts: Any) -> Outputs:
             **{
                 "class": "eval",
                 "from": "output",
-                "eval": f"tf.gather({AFTER.tolist()}, source(0))",
+                "eval": f"tf.gather({AFTER.tolist()}, source(0, auto_convert=False))",
             },
             "out_type": {"dim": 2, "shape": (2,), "dtype": "float32", "sparse": False},
         },
