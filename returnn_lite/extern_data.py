@@ -11,8 +11,8 @@ from returnn_lite.axes import resolve
 from returnn_lite.data import Data, next_feature, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.frame import Run
 from returnn_lite.lazy import tf
+from returnn_lite.run import Run
 
 _DTYPES = ("float32", "float64", "float16", "int32", "int64", "int16", "int8", "uint8", "bool")
 _KEYS = {

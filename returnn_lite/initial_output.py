@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Frame, Run
+from returnn_lite.frame import Frame
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.run import Run
 from returnn_lite.site import Site
 
 

@@ -24,7 +24,7 @@ from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.frame import Frame, Run
+from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of
 from returnn_lite.initialisers import check_initialiser, initial_value
 from returnn_lite.layers.inputs import ExternData
@@ -40,6 +40,7 @@ from returnn_lite.parameters import (
     save_checkpoint,
 )
 from returnn_lite.reuse import check_reuse
+from returnn_lite.run import Run
 from returnn_lite.scope import Scope, default_outputs
 
 _TASKS = ("forward", "eval", "train", "search")

@@ -12,7 +12,6 @@ from returnn_lite import extern_data as streams
 from returnn_lite.carried import Carried
 from returnn_lite.checks import Batch, check_batch, readable_errors
 from returnn_lite.errors import NetworkError
-from returnn_lite.frame import carried_name
 from returnn_lite.infer import template_of
 from returnn_lite.layers.batch_norm import BatchNorm
 from returnn_lite.layers.choice import Choice
@@ -22,6 +21,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.network import Network
 from returnn_lite.node import Node
 from returnn_lite.output import Array, Output, collect, output_tensors
+from returnn_lite.run import carried_name
 from returnn_lite.site import Site
 
 # Layers outside of loops that look at one frame at a time.

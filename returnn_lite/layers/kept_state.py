@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import carried_name
 from returnn_lite.node import Node
+from returnn_lite.run import carried_name
 from returnn_lite.site import Site
 
 # In RETURNN the second one is never reset by the engine; here both are reset by the same means.

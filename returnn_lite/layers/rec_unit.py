@@ -13,7 +13,6 @@ from returnn_lite.cells.sequence import run_kernel, run_steps
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
-from returnn_lite.frame import carried_name
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.initial_state import declare, first_states, open_state
 from returnn_lite.layers.kept_state import keep
@@ -21,6 +20,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.masked_rows import masked_rows
 from returnn_lite.rec.products import once, product
+from returnn_lite.run import carried_name
 from returnn_lite.site import Site
 
 

@@ -10,9 +10,10 @@ from returnn_lite import options
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.frame import Frame, Run
+from returnn_lite.frame import Frame
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
+from returnn_lite.run import Run
 
 
 @dataclass(frozen=True)

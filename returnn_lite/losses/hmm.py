@@ -13,11 +13,11 @@ from returnn_lite import native, options
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.frame import Run
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.lazy import tf
 from returnn_lite.losses.base import Criterion, Given, Parts, register
 from returnn_lite.losses.sequence import by_sequence
+from returnn_lite.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)

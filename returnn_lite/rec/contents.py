@@ -9,11 +9,12 @@ from returnn_lite import losses
 from returnn_lite.beam import Beam, latest
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
-from returnn_lite.frame import Frame, Run, carried_name
+from returnn_lite.frame import Frame
 from returnn_lite.layers import kept_state
 from returnn_lite.loop import Loop
 from returnn_lite.node import Node
 from returnn_lite.rec.placement import Placement
+from returnn_lite.run import Run, carried_name
 from returnn_lite.site import Site
 
 StateKey = tuple[Node, str]

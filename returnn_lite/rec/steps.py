@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
-from returnn_lite.frame import Before, Frame, Search, StepFrame, carried_name, has_steps
+from returnn_lite.frame import Before, Frame, Search, StepFrame, has_steps
 from returnn_lite.infer import template_of
 from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.kept_state import keeps
@@ -29,6 +29,7 @@ from returnn_lite.rec.placement import Placement, top
 from returnn_lite.rec.products import BEFORE, first_products, made_of
 from returnn_lite.rec.trace_back import reordered, trace_back
 from returnn_lite.rec.while_loop import State, while_loop
+from returnn_lite.run import carried_name
 from returnn_lite.site import Site
 
 if TYPE_CHECKING:
