@@ -156,10 +156,13 @@ class Node:
         owner = self.scope.owner
         return self.common.trainable and (owner is None or owner.trainable)
 
-    def plain(self, *classes: str) -> bool:
-        """Whether the layer is of a class, and no common option changes its input or output."""
+    def plain(self, *classes: str, dropout: bool = False) -> bool:
+        """Whether the layer is of a class, and no common option changes its input or output.
+
+        dropout: whether there may be that of its input.
+        """
         common = self.common
-        changed = common.dropout or common.in_dim is not None or common.batch_norm
+        changed = common.in_dim is not None or common.batch_norm or (common.dropout and not dropout)
         return self.layer.layer_class in classes and not changed
 
     def depends(self, mode: Mode) -> list[Node]:

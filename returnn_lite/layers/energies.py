@@ -18,9 +18,7 @@ from returnn_lite.layers.elementwise import broadcast
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
-
-_SUM = "source(0)+source(1)"
-_TANH_OF_SUM = [f"{module}tanh({_SUM})" for module in ("", "tf.", "tf.math.", "tf.nn.")]
+from returnn_lite.sums import sum_of_two
 
 
 def additive_energies(site: Site, weights: Callable[[], Any]) -> Data | None:
@@ -95,27 +93,9 @@ def _between(linear: Node) -> list[Node]:
     """Return the layers from the source of a linear layer to a sum of two, if tanh is all else."""
     if not linear.plain("linear") or len(linear.sources) != 1:
         return []
-    (source,) = linear.sources
-    layer: Any = source.layer
-    if _adds(source, "tanh"):
-        return [source]
-    if not source.plain("activation") or layer.activation != "tanh" or layer.opts or layer.out_type:
-        return []
-    return [source, source.sources[0]] if _adds(source.sources[0], None) else []
-
-
-def _adds(node: Node, activation: str | None) -> bool:
-    """Whether a layer is the sum of two others, with an activation, None or "tanh"."""
-    layer: Any = node.layer
-    if not node.plain("combine", "eval") or len(node.sources) != 2:
-        return False
-    if layer.with_bias or layer.out_type or layer.eval_locals:
-        return False
-    if layer.eval is None:
-        return layer.kind in ("add", "+") and layer.activation == activation
-    text = "".join(layer.eval.split()) if isinstance(layer.eval, str) else ""
-    within = activation == "tanh" and layer.activation is None and text in _TANH_OF_SUM
-    return within or (text == _SUM and layer.activation == activation)
+    found = sum_of_two(linear.sources[0])
+    tanh = found is not None and found.activation == "tanh" and not found.opts
+    return found.nodes if found is not None and tanh else []
 
 
 def _unused(between: list[Node], linear: Node, frame: Frame) -> bool:

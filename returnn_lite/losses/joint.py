@@ -11,6 +11,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.losses.base import Given
 from returnn_lite.node import Node
 from returnn_lite.site import Site
+from returnn_lite.sums import Sum, sum_of_two
 
 # How an eval layer makes the log-probability of the blank of the logit of an emission.
 _NO_EMISSION = ("log_sigmoid(-source(0))", "tf.math.log_sigmoid(-source(0))")
@@ -65,15 +66,10 @@ def _need(condition: bool) -> None:
         raise _Other
 
 
-def _plain(node: Node, *classes: str) -> bool:
-    """Whether a layer is of a class, and no common option but dropout changes what it computes."""
-    common = node.common
-    return node.layer.layer_class in classes and common.in_dim is None and not common.batch_norm
-
-
 def _softmax(node: Node) -> bool:
     layer: Any = node.layer
-    return _plain(node, "linear", "softmax") and layer.activation in ("softmax", "log_softmax")
+    kind = node.plain("linear", "softmax", dropout=True)
+    return kind and layer.activation in ("softmax", "log_softmax")
 
 
 def _separate(given: Given, blank: int, input_type: str) -> list[Node]:
@@ -95,9 +91,9 @@ def _separate(given: Given, blank: int, input_type: str) -> list[Node]:
     _need(isinstance(layer.eval, str) and layer.eval.replace(" ", "") in _NO_EMISSION)
     gate = _only(no_emission)
     layer = gate.layer
-    _need(_plain(gate, "linear") and layer.n_out == 1)
+    _need(gate.plain("linear", dropout=True) and layer.n_out == 1)
     _need(native.joint_activation(layer.activation, None) == "linear")
-    linears = [x for x in _summands(emitted) if not _emission(x, gate)]
+    linears = [x for x in _bare(emitted).terms if not _emission(x, gate)]
     _need(len(linears) == 1 and _softmax(linears[0]))
     _need(linears[0].layer.activation == "log_softmax")  # type: ignore[attr-defined]
     return [gate, *linears] if blank == 0 else [*linears, gate]
@@ -108,12 +104,19 @@ def _only(node: Node) -> Node:
     return node.sources[0]
 
 
-def _summands(node: Node) -> list[Node]:
-    """Return the two layers of which a layer is the sum."""
-    layer: Any = node.layer
-    _need(node.plain("combine") and layer.kind in ("add", "+") and not layer.with_bias)
-    _need(len(node.sources) == 2)
-    return node.sources
+def _sum(node: Node) -> Sum:
+    """Return the sum of two layers that a layer is, or is an activation of."""
+    found = sum_of_two(node)
+    if found is None:
+        raise _Other
+    return found
+
+
+def _bare(node: Node) -> Sum:
+    """Return the sum of two layers that a layer is."""
+    found = _sum(node)
+    _need(found.bare)
+    return found
 
 
 def _emission(node: Node, gate: Node) -> bool:
@@ -125,7 +128,7 @@ def _emission(node: Node, gate: Node) -> bool:
 def _input(given: Given, linear: Node) -> tuple[Node | None, Node]:
     """Return the layer with dropout of what a projection takes, if one has, and the layer taken."""
     found, source = [linear], _only(linear)
-    while _plain(source, "dropout", "copy"):
+    while source.plain("dropout", "copy", dropout=True):
         found, source = [*found, source], _only(source)
     train = given.run.mode.train
     found = [x for x in found if x.common.dropout and (train or x.common.dropout_on_forward)]
@@ -133,28 +136,22 @@ def _input(given: Given, linear: Node) -> tuple[Node | None, Node]:
     return found[0] if found else None, source
 
 
-def _activation(node: Node) -> tuple[str, Node]:
-    """Return the activation of a joint network, and what it is applied to."""
+def _activation(node: Node) -> tuple[str, Sum]:
+    """Return the activation of a joint network, and the sum that it is applied to."""
     layer: Any = node.layer
-    before, name = node, None
-    if node.plain("combine"):
-        name = native.joint_activation(layer.activation, None)
-    elif node.plain("reduce_out", "activation"):
-        before = _only(node)
-        inner: Any = before.layer
-        _need(before.plain("combine") and inner.activation is None)
-        if node.layer.layer_class == "activation":
-            name = native.joint_activation(layer.activation, layer.opts)
-        elif (layer.mode, layer.num_pieces) == ("max", 2):
-            name = "maxout"
+    if node.plain("reduce_out"):
+        _need((layer.mode, layer.num_pieces) == ("max", 2))
+        return "maxout", _bare(_only(node))
+    found = _sum(node)
+    name = native.joint_activation(found.activation, found.opts)
     if name is None:
         raise _Other
-    return name, before
+    return name, found
 
 
-def _terms(given: Given, add: Node, dims: tuple[Dim, Dim]) -> list[Any]:
+def _terms(given: Given, add: Sum, dims: tuple[Dim, Dim]) -> list[Any]:
     """Return float32 [batch, time, inputs] and [batch, labels + 1, inputs], the terms of a sum."""
-    terms = [given.frame.value(x) for x in _summands(add)]
+    terms = [given.frame.value(x) for x in add.terms]
     wanted = [{BATCH, d} for d in dims]
     if [{*x.dims} - {x.feature_dim} for x in terms] == wanted[::-1]:
         terms = terms[::-1]

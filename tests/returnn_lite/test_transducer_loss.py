@@ -83,9 +83,18 @@ def test_the_value_is_that_of_all_paths(topology: str) -> None:
 NAMES = ("tanh", "relu", "swish", "gelu", "elu", "selu", "leaky_relu", "softplus", "none", None)
 
 
-@pytest.mark.parametrize(
-    "joint", [MAXOUT, *map(activation, NAMES), activation("gelu", approximate=True)]
-)
+BOTH = ["predictor", "encoder"]
+SUM, TANH_OF_SUM = "source(0) + source(1)", "tf.tanh(source(0) + source(1))"
+SUMS: list[dict[str, Any]] = [
+    {"class": "combine", "kind": "add", "activation": "relu", "from": BOTH},
+    {"class": "combine", "kind": "eval", "eval": TANH_OF_SUM, "from": BOTH},
+    {"class": "eval", "eval": TANH_OF_SUM, "from": BOTH},
+    {"class": "eval", "eval": SUM, "activation": "swish", "from": BOTH},
+]
+GELU = activation("gelu", approximate=True)
+
+
+@pytest.mark.parametrize("joint", [MAXOUT, *map(activation, NAMES), GELU, *SUMS])
 def test_what_is_made_slice_by_slice_has_the_same_gradients(
     joint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +115,7 @@ def test_what_is_made_slice_by_slice_has_the_same_gradients(
         ("joint", activation("cos")),
         ("joint", activation("leaky_relu", alpha=0.3)),
         ("joint", {**activation("tanh"), "dropout": 0.5, "dropout_on_forward": True}),
+        ("joint", {"class": "eval", "eval": SUM, "out_type": {"dim": 6}, "from": BOTH}),
         ("sum", {"class": "combine", "kind": "mul", "from": ["predictor", "encoder"]}),
         ("sum", {"class": "combine", "kind": "add", "from": ["encoder", "embedded"]}),
     ],
@@ -181,6 +191,22 @@ def test_an_emission_probability_of_its_own(
     assert grads.keys() == wanted.keys()
     for name, gradient in grads.items():
         np.testing.assert_allclose(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+def test_an_activation_of_the_sum_of_emission_and_label_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = separate(0)
+    net["labelled"]["activation"] = "tanh"
+    batch = {**BATCH, "labels": (np.minimum(LABELS[0] + 1, 3), LABELS[1])}
+    streams = {**STREAMS, "labels": {"dim": 4, "sparse": True}}
+    losses = []
+    monkeypatch.setattr(native, "transducer_fused_loss", None)
+    for one, layer in ((net, "output"), (without_kernel(net), "stored")):
+        network = Network(one, extern_data=streams)
+        random_parameters(network)
+        losses.append(run(network, batch).losses[layer].value)
+    np.testing.assert_array_equal(*losses)
 
 
 EACH = {"dropout": 0.4, "dropout_noise_shape": {"*": None}}
