@@ -87,9 +87,12 @@ class Steps:
         """Run the loop and give its outputs to the frame."""
         run = self.frame.run
         sequences = self._sequences()
-        if not self.choices:
-            known = None if self.limit is not None else self.loop.dim
-            self.around = beam_around(self.frame, self.placement, sequences.values(), known)
+        known = None if self.limit is not None else self.loop.dim
+        self.around = beam_around(self.frame, self.placement, sequences.values(), known)
+        if self.choices and self.around is not None:
+            raise Site(self.loop.node).error(
+                f"found hypotheses of {self.around} in a search, needed none; try 'decide' before"
+            )
         lengths = self._lengths()
         steps = tf.maximum(tf.reduce_max(lengths), 1)
         before = Before(self.frame, sequences, saves=self._saves(), steps=steps)

@@ -300,6 +300,32 @@ def test_a_search_in_the_loop_of_another_needs_a_decision() -> None:
         run(_nested("now", **decided, now=now), batch, with_losses=False)
 
 
+@pytest.mark.parametrize("hyps", ["over", "seen", "first"])
+def test_a_search_over_the_hypotheses_of_another_needs_a_decision(hyps: str) -> None:
+    net = _rna()[0]
+    net["e"] = {"class": "linear", "activation": None, "n_out": 3, "from": "output"}
+    net["last"] = {"class": "reduce", "mode": "mean", "axis": "T", "from": "e"}
+    p: Net = {"class": "softmax", "n_out": 3, "from": ["data:source", "prev:p"]}
+    if hyps == "seen":
+        p["from"] = ["data:source", "base:last"]
+    if hyps == "first":
+        p["initial_output"] = "base:last"
+    choice = {"class": "choice", "from": "p", "target": "alignment", "beam_size": 2}
+    unit = {"p": p, "output": choice}
+    net["loop"] = {"class": "rec", "from": "e" if hyps == "over" else "data", "unit": unit}
+    streams = {"data": {"dim": FEATURES}, "alignment": {"dim": 3, "sparse": True}}
+    batch = {"data": dense([5, 2], FEATURES)}
+    text = (
+        r"^loop \(rec\): found hypotheses of beam 'output/output', beam size \d+ in a search, need"
+    )
+    with pytest.raises(NetworkError, match=rf"{text}, needed none; try 'decide' before"):
+        Network(net, extern_data=streams, search=True, outputs=["loop"]).run(batch)
+    net["best"] = {"class": "decide", "from": "output"}
+    net["e"]["from"] = "best"
+    out = Network(net, extern_data=streams, search=True, outputs=["loop"]).run(batch)["loop"]
+    assert out.canonical().shape[0] == 2 * 2
+
+
 @pytest.mark.parametrize("decided", [False, True])
 def test_a_loop_over_hypotheses(decided: bool) -> None:
     net, unit = _rna()[0], {}
