@@ -9,6 +9,7 @@ from typing import Any
 from returnn_lite import losses
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
+from returnn_lite.errors import NetworkError
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of, with_steps
 from returnn_lite.layers.base import Layer, register
@@ -110,7 +111,14 @@ class Rec(Layer):
         """Return the expression for the longest search, and the layers that it names."""
         text = str(self.max_seq_len)
         names = re.findall(r"max_len_from\(\s*['\"]([^'\"]+)['\"]\s*\)", text)
-        found = {n: _around(node, n) for n in names}
+        try:
+            found = {n: _around(node, n) for n in names}
+        except NetworkError as error:
+            which = " by default" if self.max_seq_len == Rec.max_seq_len else ""
+            raise NetworkError(
+                f"{error} (max_seq_len, which ends the loop, is{which} {text!r}; "
+                "try another one, or a target)"
+            ) from None
         if found:
             node.refs["max_seq_len"] = list(found.values())
         return text, found

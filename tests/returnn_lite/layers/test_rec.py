@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from returnn_lite.network import Network
 Net = dict[str, Any]
 
 LENGTHS = [4, 1, 3]
+FAR = "max_len_from('base:encoder2') * 2"
 STREAMS: Net = {
     "data": {"dim": 2},
     "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
@@ -127,6 +129,17 @@ def test_max_seq_len_first_means_the_network_around_a_subnetwork(
     out = run(Network(net, extern_data=STREAMS, search=True), {"data": dense(LENGTHS, 2)})["output"]
     assert out.time_dim is not None
     assert out.lengths[out.time_dim.name].tolist() == needed
+
+
+@pytest.mark.parametrize(("limit", "which"), [({}, " by default"), ({"max_seq_len": FAR}, "")])
+def test_what_bounds_an_open_loop_is_told(limit: Net, which: str) -> None:
+    net = counter(**limit)
+    net["output"]["unit"]["end"] = {"class": "compare", "from": ":i", "value": 3}
+    text = (limit or {"max_seq_len": "max_len_from('base:encoder') * 3"})["max_seq_len"]
+    needed = f"(max_seq_len, which ends the loop, is{which} {text!r}; try another one, or a target)"
+    with pytest.raises(NetworkError, match=re.escape(needed)) as error:
+        Network(net, extern_data=STREAMS, train=True)
+    assert str(error.value).startswith("output (rec): no layer 'encoder")
 
 
 @pytest.mark.parametrize("eos", [True, False])
