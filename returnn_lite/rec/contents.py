@@ -49,11 +49,12 @@ def beam_size(choices: list[Node]) -> int:
 def beams(loop: Loop, placement: Placement) -> dict[Node, Beam]:
     """Return whose hypotheses the beamed layers of a loop are of, by name and size alone.
 
-    Those of the last choice that a layer depends on in a step, else of the step before.
+    Those of the last choice that a layer depends on in a step, else of the step before. In a loop
+    without choices in the steps of a search, those that the loop's node is of.
     """
     choices = ordered_choices(loop, placement)
     if not choices:
-        return {}
+        return _beams_around(loop, placement)
     last = Beam(f"prev:{choices[-1].name}", beam_size(choices))
     made, size = {}, last.size
     for choice in choices:
@@ -65,6 +66,28 @@ def beams(loop: Loop, placement: Placement) -> dict[Node, Beam]:
         needed = {*choices} if behind else _in_step(node, loop)
         seen = [c for c in choices if c in needed]
         found[node] = made[seen[-1]] if seen else last
+    return found
+
+
+def _beams_around(loop: Loop, placement: Placement) -> dict[Node, Beam]:
+    """Return whose hypotheses the layers of a loop are of, which are made around it."""
+    around = loop.node.loop
+    if around is None:
+        return {}
+    made = beams(around, around.node.layer.placement(around.node))  # type: ignore[attr-defined]
+    if loop.node not in made:
+        return {}
+    mode = loop.node.scope.mode
+    found = {}
+    for node in placement.place:
+        needed, todo = set(), [node]
+        while todo:
+            other = todo.pop()
+            if other not in needed:
+                needed.add(other)
+                todo += other.depends(mode)
+        if not made.keys().isdisjoint(needed):
+            found[node] = made[loop.node]
     return found
 
 

@@ -79,3 +79,25 @@ def test_several_choices_have_a_beam_each() -> None:
     net["output"]["unit"]["y"]["search"] = False
     found = placed(Network(net, **how))["Layers in loop"]  # type: ignore[arg-type]
     assert found["y"].endswith("beam 'y', beam size 5")
+
+
+def test_a_loop_in_the_steps_of_a_search_has_its_hypotheses() -> None:
+    net = decoder_net(labels=4, beam_size=12, max_len="4", end=3, eos=True)
+    unit = net["output"]["unit"]
+    linear = {"class": "linear", "activation": None, "n_out": 2}
+    inner = {
+        "fixed": {**linear, "from": "data:source"},
+        "own": {**linear, "from": ["prev:own", "fixed"]},
+        "query": {**linear, "from": "base:s"},
+        "output": {**linear, "from": ["own", "query", "prev:output"]},
+    }
+    unit["inner"] = {"class": "rec", "from": "base:heard", "unit": inner}
+    unit["mean"] = {"class": "reduce", "mode": "mean", "axis": "T", "from": "inner"}
+    unit["p"]["from"] = ["s", "mean"]
+    net["heard"] = {**linear, "from": "data"}
+    streams = {"data": {"dim": FEATURES}, "classes": {"dim": 4, "sparse": True}}
+    text = Network(net, extern_data=streams, search=True).describe()
+    rows = text.partition("Rec layer 'output/inner' sub net:")[2].splitlines()
+    found = {r.partition("---")[0].strip(): r.partition("beam ")[2] for r in rows if "---" in r}
+    of = "'prev:output', beam size 12"
+    assert found == {"fixed": "", "own": "", "query": of, "output": of}
