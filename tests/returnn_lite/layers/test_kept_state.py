@@ -11,6 +11,7 @@ from reference import softmax
 
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
+from returnn_lite.stream import Stream
 
 Net = dict[str, Any]
 
@@ -302,3 +303,33 @@ def test_dropout_is_the_same_in_a_loop_and_out_of_it() -> None:
 def test_mistakes_of_self_attention(more: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=rf"^output \(self_attention\): {text}"):
         make({"output": {**ATTENTION, **more, "from": "data"}}).run({"data": parts()[0]})
+
+
+def test_a_branch_keeps_no_state() -> None:
+    net: Net = {
+        "lstm": {**LSTM, **KEEP},
+        "output": {
+            "class": "cond",
+            "condition": {"class": "constant", "value": True, "dtype": "bool"},
+            "true_layer": {**LSTM, **KEEP},
+            "false_layer": "lstm",
+        },
+    }
+    with pytest.raises(
+        NetworkError, match=r"found a state that is kept in .*, needed none in a br"
+    ):
+        make(net).run({"data": parts()[0]})
+
+
+@pytest.mark.parametrize("name", ["lstm", "recurrent"])
+def test_a_stream_goes_on_by_its_own_means(name: str) -> None:
+    stream = Stream(NETS[name], extern_data={"data": STREAMS["data"]})
+    network = Network(without_keep(NETS[name]), extern_data=STREAMS)
+    network.set_params(random_parameters(stream.network))
+    needed = outputs(network, joined(parts()))
+    for _ in range(2):
+        stream.reset()
+        for batch in parts():
+            found = stream.push({"data": batch})["output"]
+        for row, value in zip(needed, found.values, strict=True):
+            np.testing.assert_allclose(value[: len(row)], row, rtol=1e-5, atol=1e-6)
