@@ -1,9 +1,10 @@
 // Dropout with a mask that is never stored: the random number of an entry follows from its place.
 //
 // dropout [COUNT], as dropout.py packs it: entry j at frame t of sequence b, where u labels are
-// out, is number b * BATCH + t * TIME + u * ROW + j of the stream that Philox4x32-10 (Salmon et al.,
-// "Parallel random numbers: as easy as 1, 2, 3", 2011) makes of a key and a 128-bit counter. It is
-// dropped where its lowest 23 bits are below THRESHOLD, which is 0 without dropout; else scaled.
+// out, is number b * BATCH + t * TIME + u * ROW + j of the stream that Philox4x32-10 (Salmon et
+// al., "Parallel random numbers: as easy as 1, 2, 3", 2011) makes of a key and a 128-bit counter.
+// It is dropped where its lowest 23 bits are below THRESHOLD, which is 0 without dropout; else
+// scaled.
 #pragma once
 #include "kernel.h"
 
