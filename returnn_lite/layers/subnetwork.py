@@ -232,7 +232,8 @@ class MaskedComputation(Layer):
 
     def _mask(self, site: Site, over: Dim, x: Data) -> Any:
         """Return bool [batch, time]: the mask, false behind the end of a sequence."""
-        mask = site.over(site.ref("mask").in_beam(x.beam), over).ordered([BATCH, over])
+        mask = site.over(site.over(site.ref("mask").in_beam(x.beam), over), BATCH)
+        mask = mask.ordered([BATCH, over])
         return tf.logical_and(mask.tensor, site.run.mask(over, mask))
 
     def _masked_frames(self, site: Site, over: Dim, x: Data) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ STREAMS = {
     "data": {"dim": 2},
     "classes": {"dim": 3, "sparse": True, "same_dim_tags_as": {"t": "data"}},
 }
+BOOL = {"dtype": "bool"}
 MASK = {"class": "compare", "kind": "not_equal", "value": 0, "from": "data:classes"}
 LABELS = np.array([[1, 0, 2, 2, 0], [0, 0, 0, 0, 0], [0, 1, 1, 0, 0]], np.int32)
 NESTED = {
@@ -113,6 +114,23 @@ def test_in_a_loop_a_masked_computation_holds_its_output_and_state(moved: bool) 
         return found
 
     check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_mask_that_is_the_same_for_all_sequences(moved: bool) -> None:
+    masked = {"class": "masked_computation", "mask": "odd", "from": "data:source"}
+    unit = {
+        "odd": {"class": "eval", "from": ":i", "eval": "source(0) % 2 == 1", "out_type": BOOL},
+        "output": {**masked, "unit": {"class": "copy"}},
+    }
+    rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
+    network = Network({"output": rec}, extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        held = [np.concatenate([[0 * x[0]], x[1::2]]) for x in data]
+        return [h[(np.arange(n) + 1) // 2] for h, n in zip(held, LENGTHS, strict=True)]
+
+    check(network, {"data": dense(LENGTHS, 2)}, formula)
 
 
 def test_parameters_of_a_masked_layer_have_its_name() -> None:
