@@ -95,7 +95,7 @@ def test_one_graph_serves_all_sizes() -> None:
         out = network.run({"data": dense(lengths, 3), "classes": sparse(lengths, 4)})
         assert out["output"].values.shape == (len(lengths), max(lengths), 4)
         assert len(out.losses["output"].value) == len(lengths)
-    ((_, function),) = network._functions.values()
+    (function,) = network._carried._functions.values()
     assert function.experimental_get_tracing_count() == 1
 
 
