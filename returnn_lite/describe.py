@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from returnn_lite.beam import Beam
 from returnn_lite.infer import template_of, with_steps
 from returnn_lite.node import Node
-from returnn_lite.rec.contents import beams
+from returnn_lite.rec.hypotheses import beams
 
 if TYPE_CHECKING:
     from returnn_lite.network import Network

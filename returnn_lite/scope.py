@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite import losses
 from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.first_words import FILLED, OF_OUTPUT, check_word
 from returnn_lite.infer import template_of
 from returnn_lite.layers.base import find_class, split_options
 from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
@@ -158,7 +159,7 @@ class Scope:
         for key in cls.refs:
             value = getattr(layer, key)
             names = value if isinstance(value, list | tuple) else [value]
-            found = [self.get(n, where) for n in names if isinstance(n, str) and n not in _WORDS]
+            found = [self.get(n, where) for n in names if isinstance(n, str) and n not in FILLED]
             if found:
                 node.refs[key] = found
         if common.reuse_params is not None:
@@ -168,8 +169,8 @@ class Scope:
                 reused = {"map": {"W": reused}, "auto_create_missing": True}
             node.reuse = opened(reused, lambda n: self.get(n, where), where)
             node.refs["reuse_params"] = node.reuse.outputs()
-        check_kept(common.initial_output, "initial_output", where)
-        if isinstance(common.initial_output, str) and common.initial_output not in _FIRST:
+        check_word(common.initial_output, OF_OUTPUT, "initial_output", where)
+        if isinstance(common.initial_output, str) and common.initial_output not in OF_OUTPUT:
             node.initial = self.get(common.initial_output, where)
             if node.initial.loop is not None and node.initial.loop is self.loop:
                 raise NetworkError(
@@ -275,21 +276,6 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
     if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
         raise NetworkError(f"{where}: found {sources!r} in 'from', needed [(layer, axis), ...]")
     return [p[0] for p in pairs], [p[1] for p in pairs]
-
-
-_WORDS = frozenset({"zeros", "ones"})
-_FIRST = _WORDS | {"var", "apply(0)"}
-# What RETURNN keeps from one batch to the next, or takes from outside.
-_KEPT = ("keep_over_epoch", "keep_over_epoch_no_init", "placeholder")
-
-
-def check_kept(value: Any, option: str, where: str) -> None:
-    """Raise NetworkError for a first state that RETURNN keeps from batch to batch."""
-    if isinstance(value, str) and value in _KEPT:
-        raise NetworkError(
-            f"{where}: found {option} {value!r}, needed one that is the same in each batch; "
-            "try longer sequences, or a Stream to go on with a state"
-        )
 
 
 def is_output(opts: Any, mode: Mode, *, in_loop: bool) -> bool:

@@ -10,7 +10,7 @@ from returnn_lite.dim import BATCH, HYPOTHESES
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.contents import beam_size, ordered_choices
+from returnn_lite.rec.hypotheses import beam_size, ordered_choices
 from returnn_lite.site import Site
 
 

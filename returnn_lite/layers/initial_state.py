@@ -8,20 +8,18 @@ from typing import Any
 from returnn_lite.cells import Cell
 from returnn_lite.data import Data, fitted
 from returnn_lite.errors import NetworkError
+from returnn_lite.first_words import FILLED, KEPT, OF_STATE, check_word
 from returnn_lite.layers import kept_state
 from returnn_lite.layers.hidden_state import has_hidden_state, hidden_state, let_read
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.scope import check_kept
 from returnn_lite.site import Site
-
-_WORDS = ("zeros", "ones", "var", *kept_state.WORDS)
 
 
 def open_state(node: Node, cell: Cell, given: Any) -> None:
     """Find what each part of the state begins with, and build the layers that are named.
 
-    Sets resolved["initial"]: for each part a word of _WORDS, or the name of a reference.
+    Sets resolved["initial"]: for each part a word of OF_STATE, or the name of a reference.
     """
     shown = cell.shown
     words = dict.fromkeys(cell.states, "zeros")
@@ -41,20 +39,20 @@ def open_state(node: Node, cell: Cell, given: Any) -> None:
 
 
 def _word(node: Node, key: str, value: Any) -> str:
-    """Return a word of _WORDS, or the name of the reference to a layer, which is made."""
+    """Return a word of OF_STATE, or the name of the reference to a layer, which is made."""
     if value is None or value == 0 or value == 1:
         return "ones" if value else "zeros"
     if not isinstance(value, str):
         raise Site(node).error(
-            f"found initial_state {value!r}, needed 0, 1, {', '.join(_WORDS)} or a layer"
+            f"found initial_state {value!r}, needed 0, 1, {', '.join(OF_STATE)} or a layer"
         )
-    if value in _WORDS:
+    if value in OF_STATE:
         return value
-    check_kept(value, "initial_state", str(node))
+    check_word(value, OF_STATE, "initial_state", str(node))
     try:
         found = node.scope.get(value, str(node))
     except NetworkError as error:
-        raise NetworkError(f"{error}, or one of {', '.join(_WORDS)}") from None
+        raise NetworkError(f"{error}, or one of {', '.join(OF_STATE)}") from None
     ref = f"initial_state:{key}"
     node.refs[ref] = [found]
     return ref
@@ -63,13 +61,11 @@ def _word(node: Node, key: str, value: Any) -> str:
 def declare(site: Site, like: Data) -> None:
     """Declare parameters of the initial state, and check the layers that it is taken from."""
     loop, initial = site.node.loop, site.node.resolved["initial"]
-    kept_state.declare_kept(
-        site, [k for k, word in initial.items() if word in kept_state.WORDS], like
-    )
+    kept_state.declare_kept(site, [k for k, word in initial.items() if word in KEPT], like)
     for key, word in initial.items():
         if word == "var":
             site.param(_variable(site.node, key), (like.feature_size,), 0.0)
-        elif word not in _WORDS:
+        elif word not in OF_STATE:
             (given,) = site.node.refs[word]
             # One that runs over a dim of its input begins anew in every step.
             if loop is not None and given.loop is loop and site.node.resolved["over"] is None:
@@ -93,10 +89,10 @@ def first_states(site: Site, like: Data) -> dict[str, Data]:
     """Return the state before the first step, each part like a template."""
     found = {}
     for key, word in site.node.resolved["initial"].items():
-        if word in ("zeros", "ones"):
+        if word in FILLED:
             found[key] = site.constant(word, like)
             continue
-        if word in kept_state.WORDS:
+        if word in KEPT:
             found[key] = kept_state.state_before(site, key, site.constant("zeros", like))
             continue
         if word == "var":

@@ -10,9 +10,6 @@ from returnn_lite.node import Node
 from returnn_lite.run import carried_name
 from returnn_lite.site import Site
 
-# In RETURNN the second one is never reset by the engine; here both are reset by the same means.
-WORDS = ("keep_over_epoch", "keep_over_epoch_no_init")
-
 
 def keeps(node: Node) -> bool:
     """Whether a layer keeps some of its state."""

@@ -9,6 +9,7 @@ from returnn_lite import random
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.first_words import KEPT
 from returnn_lite.layers import kept_state
 from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
@@ -66,7 +67,7 @@ class SelfAttention(Layer):
         if not 0.0 <= self.attention_dropout < 1.0:
             found = self.attention_dropout
             raise Site(node).error(f"found attention_dropout {found}, needed 0 or more, below 1")
-        if self.initial_state not in (None, 0, "zeros", *kept_state.WORDS):
+        if self.initial_state not in (None, 0, "zeros", *KEPT):
             raise Site(node).error(
                 f"found initial_state {self.initial_state!r}, needed None, 'zeros' or "
                 "'keep_over_epoch'"
@@ -80,7 +81,7 @@ class SelfAttention(Layer):
     @property
     def _keeps(self) -> bool:
         """Whether frames attend to those of the batches before."""
-        return self.initial_state in kept_state.WORDS
+        return self.initial_state in KEPT
 
     @property
     def _sizes(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,10 +36,10 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     """
     own = [n for n in loop.nodes if n.scope is loop.scope]
     needs = {n: [t for m in n.depends(mode) if (t := top(loop, m))] for n in own}
-    wanted = _reach([n for n in own if n in set(outputs)], needs)
+    wanted = reach([n for n in own if n in set(outputs)], needs.__getitem__)
     order = [n for n in own if n in wanted]
     choices = [n for n in order if n.layer.chooses(mode)]
-    beamed = {n for n in order if any(c in _reach([n], needs) for c in choices)}
+    beamed = {n for n in order if any(c in reach([n], needs.__getitem__) for c in choices)}
     staying = _recurrent(loop, order, needs, mode)
     inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))
     staying |= {n for n in inside if n is not None} | _meeting(loop, mode)
@@ -93,7 +93,7 @@ def top(loop: Loop, node: Node) -> Node | None:
     return node
 
 
-def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
+def reach(start: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> set[Node]:
     """Return the nodes that the start nodes need, themselves included."""
     found: set[Node] = set()
     todo = list(start)
@@ -101,7 +101,7 @@ def _reach(start: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
         node = todo.pop()
         if node not in found:
             found.add(node)
-            todo += needs[node]
+            todo += needs(node)
     return found
 
 
@@ -142,12 +142,14 @@ def _recurrent(
     loop: Loop, order: list[Node], needs: dict[Node, list[Node]], mode: Mode
 ) -> set[Node]:
     """Return the layers that depend on themselves in an earlier step, or in which one does."""
-    found = {n for n in order if any(n in _reach([m], needs) for m in needs[n])}
+    found = {n for n in order if any(n in reach([m], needs.__getitem__) for m in needs[n])}
     nested = {n: [m for m in _inputs(n, mode) if m.loop is loop] for n in loop.nodes}
     for node in loop.nodes:
         owner = top(loop, node)
-        if owner is not None and owner not in found and owner is not node:
-            found |= {owner} if any(node in _reach([m], nested) for m in nested[node]) else set()
+        if owner is None or owner in found or owner is node:
+            continue
+        if any(node in reach([m], nested.__getitem__) for m in nested[node]):
+            found.add(owner)
     return found
 
 

@@ -14,17 +14,14 @@ from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.kept_state import keeps
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
-from returnn_lite.rec.contents import (
+from returnn_lite.rec.carried_states import (
     StateKey,
-    beam_around,
-    beam_size,
     carried_states,
     carry_states,
     keep_states,
-    kept_after,
-    ordered_choices,
-    used_from_before,
 )
+from returnn_lite.rec.contents import kept_after, used_from_before
+from returnn_lite.rec.hypotheses import beam_around, beam_size, ordered_choices
 from returnn_lite.rec.placement import Placement, top
 from returnn_lite.rec.products import BEFORE, first_products, made_of
 from returnn_lite.rec.trace_back import reordered, trace_back
