@@ -79,12 +79,9 @@ class Linear(Layer):
 
     def call(self, site: Site) -> Data:
         """Return f(x W + b)."""
-        bias = self._bias(site)
-        y = (
-            additive_energies(site, lambda: self._weights(site))
-            if self.product_size(site) == 1
-            else None
-        )
+        bias, y = self._bias(site), None
+        if self.product_size(site) == 1:
+            y = additive_energies(site, lambda: self._weights(site))
         if y is None:
             y = product(site, lambda: self._weights(site))
         if y is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_transducer_fused import _case, _network, _numpy, _sliced
+from joint_cases import as_numpy, by_slices, joint_case, joint_network
 
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.transducer import (
@@ -46,7 +46,7 @@ def test_the_stream_is_that_of_the_publication(counter: int, key: int, numbers: 
 @pytest.mark.parametrize("rule", [EACH, *OTHERS])
 @pytest.mark.parametrize("activation", ["tanh", "elu", "silu", "maxout"])
 def test_equals_the_reference(xp: ModuleType, rule: Dropout, activation: str) -> None:
-    case = _case(pieces=2 if activation == "maxout" else 1)
+    case = joint_case(pieces=2 if activation == "maxout" else 1)
     options: dict[str, Any] = {"blank": 0, "topology": "ctc", "activation": activation}
     arrays = [xp.asarray(x) for x in case]
     d_loss = np.array([1, -2], np.float32)
@@ -54,8 +54,8 @@ def test_equals_the_reference(xp: ModuleType, rule: Dropout, activation: str) ->
     grads = transducer_fused_backward(xp.asarray(d_loss), saved, *arrays, **options, dropout=rule)
     loss64, _, slopes = fused_reference.forward(*case, **options, dropout=rule)
     grads64 = fused_reference.backward(d_loss, slopes, *case, **options, dropout=rule)
-    np.testing.assert_allclose(_numpy(loss), loss64, rtol=2e-6)
-    for found, wanted in zip(map(_numpy, grads), grads64, strict=True):
+    np.testing.assert_allclose(as_numpy(loss), loss64, rtol=2e-6)
+    for found, wanted in zip(map(as_numpy, grads), grads64, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     without, _, _ = fused_reference.forward(*case, **options)
     assert not np.allclose(loss64, without, rtol=1e-3)
@@ -64,10 +64,10 @@ def test_equals_the_reference(xp: ModuleType, rule: Dropout, activation: str) ->
 @pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 def test_slices_give_the_same(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joint, "SLICE_ELEMENTS", 500)
-    case = _case(pieces=2 if activation == "maxout" else 1)
+    case = joint_case(pieces=2 if activation == "maxout" else 1)
     options = fused.Options(0, "rnnt", activation, True, EACH)
     d_loss = np.array([1, -2], np.float32)
-    loss, grads = _sliced(case, d_loss, options)
+    loss, grads = by_slices(case, d_loss, options)
     loss2, saved = transducer_fused_forward(*case, **options._asdict())
     grads2 = transducer_fused_backward(d_loss, saved, *case, **options._asdict())
     np.testing.assert_allclose(loss, loss2, rtol=1e-6)
@@ -77,7 +77,7 @@ def test_slices_give_the_same(activation: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_reference_gradient_equals_differences() -> None:
     rng = np.random.default_rng(4)
-    case = _case()
+    case = joint_case()
     inputs, rest = [x.astype(np.float64) for x in case[:4]], case[4:]
     options: dict[str, Any] = {"blank": 0, "topology": "rna", "dropout": EACH}
     directions = [rng.standard_normal(x.shape) for x in inputs]
@@ -103,7 +103,7 @@ def test_the_share_that_is_dropped_is_the_rate() -> None:
 
 
 def test_the_best_path_is_that_of_what_is_left() -> None:
-    case = _case()
+    case = joint_case()
     options: dict[str, Any] = {"blank": 0, "topology": "rna"}
     h, _ = fused_reference.hidden(case[0], case[1], "tanh", EACH)
     full = fused_reference.log_probs(h @ case[2] + case[3], 0, False).astype(np.float32)
@@ -114,7 +114,7 @@ def test_the_best_path_is_that_of_what_is_left() -> None:
 
 
 def test_runs_are_equal_bit_for_bit() -> None:
-    case = [*_network(3, 40, 13, 130, joint_size=70), np.array([40, 31, 40], np.int32)]
+    case = [*joint_network(3, 40, 13, 130, joint_size=70), np.array([40, 31, 40], np.int32)]
     case += [np.random.default_rng(1).integers(1, 130, (3, 12), np.int32)]
     case += [np.array([12, 5, 9], np.int32)]
     rule = EACH._replace(strides=(40 * 13 * 70, 13 * 70, 70))
@@ -144,15 +144,15 @@ def test_runs_are_equal_bit_for_bit() -> None:
 )
 def test_wrong_arguments_are_named(rule: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match="transducer_fused_forward " + message):
-        transducer_fused_forward(*_case(), blank=0, topology="rna", dropout=rule)
+        transducer_fused_forward(*joint_case(), blank=0, topology="rna", dropout=rule)
 
 
 def test_numbers_may_be_of_numpy(xp: ModuleType) -> None:
-    arrays = [xp.asarray(x) for x in _case()]
+    arrays = [xp.asarray(x) for x in joint_case()]
     rule = Dropout(0.5, 2**62, 5, (6 * 4 * 7, 4 * 7, 7))
     other = Dropout(np.float32(0.5), np.int64(2**62), np.int64(5), tuple(map(np.int64, rule[3])))
     found = [
         transducer_fused_loss(*arrays, blank=0, topology="rna", dropout=x) for x in (rule, other)
     ]
     for a, b in zip(*found, strict=True):
-        np.testing.assert_array_equal(_numpy(a), _numpy(b))
+        np.testing.assert_array_equal(as_numpy(a), as_numpy(b))

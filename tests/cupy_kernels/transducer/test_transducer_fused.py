@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joint_cases import as_numpy, by_slices, joint_case, joint_network
 
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.transducer import (
-    JointGradients,
-    TransducerSaved,
     activations,
     fused,
     fused_reference,
@@ -33,33 +32,13 @@ each_topology = pytest.mark.parametrize("topology", TOPOLOGIES)
 each_emission = pytest.mark.parametrize("separate_emit", [False, True])
 
 
-def _numpy(x: Any) -> Any:
-    return x.get() if hasattr(x, "get") else x
-
-
-def _network(
-    batch: int, time: int, rows: int, vocabulary: int, joint_size: int = 7, pieces: int = 1
-) -> list[Any]:
-    """Encoder, predictor, weight and bias."""
-    rng = np.random.default_rng(7)
-    shapes = (batch, time, joint_size * pieces), (batch, rows, joint_size * pieces)
-    shapes += (joint_size, vocabulary), (vocabulary,)  # type: ignore[assignment]
-    return [rng.standard_normal(shape, np.float32) for shape in shapes]
-
-
 def _problem(sequences: Any, **options: Any) -> list[Any]:
     """The case of the table with a joint network; where it has frames of padding, these are NaN."""
     time, batch, vocabulary = sequences.logits.shape
-    network = _network(batch, time, sequences.labels.shape[1] + 1, vocabulary, **options)
+    network = joint_network(batch, time, sequences.labels.shape[1] + 1, vocabulary, **options)
     for b, length in enumerate(sequences.logit_lengths):
         network[0][b, length:] = np.nan
     return [*network, *sequences[1:]]
-
-
-def _case(pieces: int = 1) -> list[Any]:
-    """Two sequences of 6 and 5 frames, with 3 and 2 labels out of 70."""
-    rest = np.array([6, 5], np.int32), np.array([[5, 5, 69], [64, 1, 0]], np.int32)
-    return [*_network(2, 6, 4, 70, pieces=pieces), *rest, np.array([3, 2], np.int32)]
 
 
 @pytest.mark.parametrize(
@@ -76,15 +55,15 @@ def test_equals_the_reference(
     grads = transducer_fused_backward(xp.asarray(d_loss), saved, *arrays, **options)
     loss64, _, slopes = fused_reference.forward(*problem, **options)
     grads64 = fused_reference.backward(d_loss, slopes, *problem, **options)
-    np.testing.assert_allclose(_numpy(loss), loss64, rtol=2e-6, atol=1e-5)
-    for found, wanted, argument in zip(map(_numpy, grads), grads64, problem, strict=False):
+    np.testing.assert_allclose(as_numpy(loss), loss64, rtol=2e-6, atol=1e-5)
+    for found, wanted, argument in zip(map(as_numpy, grads), grads64, problem, strict=False):
         assert (found.dtype, found.shape) == (np.float32, argument.shape)
         np.testing.assert_allclose(
             found, wanted, rtol=1e-4, atol=2e-4 * max(1, abs(wanted).max(initial=0))
         )
     for b, (length, count) in enumerate(zip(*sequences[1::2], strict=True)):
-        assert not _numpy(grads[0])[b, length:].any()
-        assert not _numpy(grads[1])[b, count + 1 :].any()
+        assert not as_numpy(grads[0])[b, length:].any()
+        assert not as_numpy(grads[1])[b, count + 1 :].any()
 
 
 @each_topology
@@ -93,7 +72,7 @@ def test_equals_the_reference(
 def test_equals_the_loss_of_all_log_probabilities(
     topology: str, activation: str, separate_emit: bool
 ) -> None:
-    case = _case(pieces=2 if activation == "maxout" else 1)
+    case = joint_case(pieces=2 if activation == "maxout" else 1)
     encoder, predictor, weight, bias, *rest = case
     h, _ = fused_reference.hidden(encoder, predictor, activation)
     full = fused_reference.log_probs(h @ weight + bias, 2, separate_emit).astype(np.float32)
@@ -119,7 +98,7 @@ def test_reference_gradient_equals_differences(
 ) -> None:
     """Of a random combination of losses, in a random direction of all arguments at once."""
     rng = np.random.default_rng(4)
-    case = _case(pieces=2 if activation == "maxout" else 1)
+    case = joint_case(pieces=2 if activation == "maxout" else 1)
     inputs, rest = [x.astype(np.float64) for x in case[:4]], case[4:]
     options: dict[str, Any] = {"blank": 0, "topology": topology}
     options |= {"activation": activation, "separate_emit": separate_emit}
@@ -137,23 +116,6 @@ def test_reference_gradient_equals_differences(
     np.testing.assert_allclose(found, (value(1e-6) - value(-1e-6)) / 2e-6, rtol=1e-6)
 
 
-def _sliced(case: list[Any], d_loss: Any, options: fused.Options) -> tuple[Any, JointGradients]:
-    """Loss and gradients by slices with a library's product, which a GPU has them by."""
-    inputs, sequences = case[:4], case[4:]
-    targets, net = fused._check("test", (*inputs,), (*sequences,), options)  # type: ignore[arg-type]
-    scores = joint.empty_scores(targets)
-    log_norm = np.empty_like(scores.blank)
-    nodes = np.flatnonzero(joint._on_paths(targets))
-    joint.sliced_scores(targets, net, nodes, (*scores, log_norm), 2)
-    loss, grads = fused.full_sum(targets, scores, 2)
-    saved = TransducerSaved(log_norm, *grads)
-    outputs = (*(x * d_loss[:, None, None] for x in grads), log_norm)
-    found = JointGradients(*(np.zeros_like(x) for x in case[:4]))
-    nodes = np.flatnonzero(joint._not_negligible(targets, d_loss, saved))
-    joint.sliced_gradients(targets, net, nodes, outputs, found, 2)
-    return loss, found
-
-
 @each_topology
 @pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @each_emission
@@ -161,10 +123,10 @@ def test_slices_give_the_same(
     topology: str, activation: str, separate_emit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint, "SLICE_ELEMENTS", 500)
-    case = _case(pieces=2 if activation == "maxout" else 1)
+    case = joint_case(pieces=2 if activation == "maxout" else 1)
     options = fused.Options(0, topology, activation, separate_emit)
     d_loss = np.array([1, -2], np.float32)
-    loss, grads = _sliced(case, d_loss, options)
+    loss, grads = by_slices(case, d_loss, options)
     loss2, saved = transducer_fused_forward(*case, **options._asdict())
     grads2 = transducer_fused_backward(d_loss, saved, *case, **options._asdict())
     np.testing.assert_allclose(loss, loss2, rtol=1e-6)
@@ -175,7 +137,7 @@ def test_slices_give_the_same(
 @each_topology
 def test_what_is_negligible_may_be_left_out(topology: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long lattice, of which most nodes hardly matter; the gradient is that of all nodes."""
-    case = [*_network(1, 150, 31, 9), np.array([150], np.int32)]
+    case = [*joint_network(1, 150, 31, 9), np.array([150], np.int32)]
     case += [np.random.default_rng(1).integers(1, 9, (1, 30), np.int32), np.array([30], np.int32)]
     options: dict[str, Any] = {"blank": 0, "topology": topology}
     found = transducer_fused_loss(*case, **options)
@@ -196,7 +158,7 @@ def test_what_is_negligible_may_be_left_out(topology: str, monkeypatch: pytest.M
 @each_emission
 @pytest.mark.parametrize("threads", [2, 3])
 def test_runs_are_equal_bit_for_bit(separate_emit: bool, threads: int) -> None:
-    case = [*_network(3, 40, 13, 130, joint_size=70), np.array([40, 31, 40], np.int32)]
+    case = [*joint_network(3, 40, 13, 130, joint_size=70), np.array([40, 31, 40], np.int32)]
     case += [np.random.default_rng(1).integers(1, 130, (3, 12), np.int32)]
     case += [np.array([12, 5, 9], np.int32)]
     options: dict[str, Any] = {"blank": 0, "topology": "rnnt", "separate_emit": separate_emit}
@@ -208,7 +170,7 @@ def test_runs_are_equal_bit_for_bit(separate_emit: bool, threads: int) -> None:
 
 
 def test_nothing_is_written_into_saved_and_twice_is_the_same() -> None:
-    case = _case()
+    case = joint_case()
     options: dict[str, Any] = {"blank": 0, "topology": "ctc"}
     _, saved = transducer_fused_forward(*case, **options)
     copies = [x.copy() for x in (*case, *saved)]
@@ -221,18 +183,18 @@ def test_nothing_is_written_into_saved_and_twice_is_the_same() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_spoilt_sequence_can_be_left_out(xp: ModuleType, value: float) -> None:
-    case = _case()
+    case = joint_case()
     options: dict[str, Any] = {"blank": 0, "topology": "rna", "activation": "linear"}
     clean = transducer_fused_loss(*case, **options)
     case[0][1, 2, 0] = value
     arrays = [xp.asarray(x) for x in case]
     with np.errstate(invalid="ignore"):
         loss, saved = transducer_fused_forward(*arrays, **options)
-        assert np.isnan(_numpy(loss)).tolist() == [False, True]
+        assert np.isnan(as_numpy(loss)).tolist() == [False, True]
         ones = xp.ones(2, np.float32)
-        d_encoder, *_ = map(_numpy, transducer_fused_backward(ones, saved, *arrays, **options))
+        d_encoder, *_ = map(as_numpy, transducer_fused_backward(ones, saved, *arrays, **options))
         d_loss = xp.asarray(np.array([1, 0], np.float32))
-        kept = [_numpy(x) for x in transducer_fused_backward(d_loss, saved, *arrays, **options)]
+        kept = [as_numpy(x) for x in transducer_fused_backward(d_loss, saved, *arrays, **options)]
     assert np.isnan(d_encoder[1]).any()
     np.testing.assert_allclose(d_encoder[0], clean[1][0], rtol=1e-4, atol=1e-6)
     assert all(np.isfinite(x).all() for x in kept)
@@ -244,7 +206,7 @@ def test_empty_axes(topology: str) -> None:
     options: dict[str, Any] = {"blank": 0, "topology": topology}
     for batch, time, width in [(0, 3, 2), (2, 0, 0), (2, 3, 0)]:
         lengths = np.full(batch, time, np.int32), np.zeros((batch, width), np.int32)
-        case = [*_network(batch, time, width + 1, 5), *lengths, np.zeros(batch, np.int32)]
+        case = [*joint_network(batch, time, width + 1, 5), *lengths, np.zeros(batch, np.int32)]
         loss, *grads = transducer_fused_loss(*case, **options)
         assert np.isfinite(loss).all()
         assert [x.shape for x in grads] == [x.shape for x in case[:4]]
@@ -259,7 +221,7 @@ def test_any_shape_equals_the_reference(seed: int, topology: str, emit: bool) ->
     )
     activation = activations.ACTIVATIONS[rng.integers(len(activations.ACTIVATIONS))]
     pieces = 2 if activation == "maxout" else 1
-    case = [*_network(batch, time, width + 1, vocabulary, size, pieces)]
+    case = [*joint_network(batch, time, width + 1, vocabulary, size, pieces)]
     case[2] /= np.float32(size**0.5)
     case += [
         rng.integers(0, time + 1, batch, dtype=np.int32),
@@ -292,14 +254,14 @@ def test_any_shape_equals_the_reference(seed: int, topology: str, emit: bool) ->
     ],
 )
 def test_wrong_arguments_are_named(position: int, change: Any, message: str) -> None:
-    case = _case()
+    case = joint_case()
     case[position] = change(case[position])
     with pytest.raises(ArgumentError, match=r"transducer_fused_forward " + message):
         transducer_fused_forward(*case, blank=0, topology="rna")
 
 
 def test_wrong_options_are_named() -> None:
-    case = _case()
+    case = joint_case()
     for change, message in [
         ({"blank": 70}, r"\(blank\): found 70, needed 0 to 69 \(the vocabulary\)"),
         ({"activation": "cos"}, r"\(activation\): found 'cos', needed one of tanh, relu, linear"),
@@ -346,7 +308,7 @@ def test_activations_over_their_whole_range(activation: str) -> None:
 
 
 def test_targets_that_do_not_fit_may_be_skipped() -> None:
-    case = _case()
+    case = joint_case()
     case[4] = np.array([6, 1], np.int32)
     options: dict[str, Any] = {"blank": 0, "topology": "rna"}
     loss, *grads = transducer_fused_loss(*case, **options)
