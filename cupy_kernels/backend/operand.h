@@ -16,18 +16,19 @@
 #include <immintrin.h>
 #endif
 
+// SUMS: registers that a product sums in; the others are for what it reads.
 #if defined(__AVX512F__)
 #define LANES 16
-#define ROWS 6
+#define SUMS 24
 #elif defined(__AVX__)
 #define LANES 8
-#define ROWS 3
+#define SUMS 12
 #elif defined(__aarch64__)
 #define LANES 4
-#define ROWS 6
+#define SUMS 24
 #else
 #define LANES 4
-#define ROWS 2
+#define SUMS 12
 #endif
 #define WIDTH (4 * LANES)
 
@@ -40,6 +41,7 @@ struct Float32 {
   typedef float Word;
   typedef Lanes Broadcast;
   static const int NUMBERS = 1;  // in a word
+  static const int ROWS = 6;     // of the result that are summed at once
   static const bool COPIES = false;
 
   static index_t words(index_t numbers) { return numbers; }
@@ -71,12 +73,14 @@ struct Bfloat16 {
   static WordLanes load(const Word* x) { return *(const WordLanes*)x; }
 
 #ifdef __AVX512BF16__
+  static const int ROWS = 6;
   typedef WordLanes Broadcast;
   static Broadcast broadcast(Word x) { return x | WordLanes{}; }
   static Lanes multiply_add(Lanes sum, WordLanes x, Broadcast y) {
     return (Lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)y);
   }
 #else
+  static const int ROWS = SUMS / 4;  // words are taken apart: the fewer times, the better
   struct Broadcast {
     Lanes low, high;
   };

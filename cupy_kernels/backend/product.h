@@ -1,8 +1,8 @@
 // Matrix products on the host with a matrix that is packed once and used many times.
 //
-// The packed matrix is cut into panels of WIDTH columns, four registers wide; a panel holds its
-// rows one after the other, as words (operand.h). A tile, up to ROWS rows of the result by one
-// panel, is summed in registers alone. Libraries pack such a matrix again at every call.
+// The packed matrix is cut into panels of WIDTH columns, four registers wide. A tile is summed in
+// registers alone: up to P::ROWS rows of the result by a panel or, where that were more than SUMS
+// registers, by a half of one. Libraries pack such a matrix again at every call.
 #pragma once
 #ifndef __CUDACC__
 
@@ -11,6 +11,22 @@
 #include "operand.h"
 #include "team.h"
 
+#define PART (SUMS / 6)  // registers of a panel that tiles of six rows are wide
+
+// `words` rows of WIDTH columns, by the words of its numbers: PART registers of all of its rows,
+// one behind the other, then the next ones.
+template <class P>
+struct Panel {
+  typedef typename P::Word Word;
+  Word* data;
+  index_t words;
+
+  // Register j of row k.
+  Word* at(index_t k, int j) const {
+    return data + (j / PART * words + k) * PART * LANES + j % PART * LANES;
+  }
+};
+
 // What a tile is summed from: word k of row r is rows[r][start + k * stride].
 template <class P>
 struct TileRows {
@@ -18,87 +34,110 @@ struct TileRows {
   index_t start, stride;
 };
 
-// out [R, WIDTH] = (out +) sum over k of word k of each row * panel[k].
-template <class P, int R>
-DEVICE void tile_sum(TileRows<P> x, const typename P::Word* panel, index_t words, bool add,
-                     float* out) {
-  Lanes sum[R][4];
+// out [R, C registers of WIDTH] = (out +) sum over k of word k of each row * row k of a panel, which
+// starts at `panel`; its next part starts `next` words behind.
+template <class P, int R, int C>
+DEVICE void tile_sum(TileRows<P> x, const typename P::Word* panel, index_t next, index_t words,
+                     bool add, float* out) {
+  Lanes sum[R][C];
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < 4; ++j) sum[r][j] = add ? ((Lanes*)out)[r * 4 + j] : Lanes{};
+    for (int j = 0; j < C; ++j) sum[r][j] = add ? *(Lanes*)(out + r * WIDTH + j * LANES) : Lanes{};
   index_t at = x.start;
-  for (index_t k = 0; k < words; ++k, at += x.stride, panel += WIDTH) {
-    typename P::Broadcast value[R];  // with few registers it is these that stay, and the panel
-    for (int r = 0; r < R; ++r) value[r] = P::broadcast(x.rows[r][at]);  // that is read
-    for (int j = 0; j < 4; ++j) {
-      auto w = P::load(panel + j * LANES);
-      for (int r = 0; r < R; ++r) sum[r][j] = P::multiply_add(sum[r][j], w, value[r]);
+  for (index_t k = 0; k < words; ++k, at += x.stride, panel += PART * LANES)
+    if (C < 4) {  // the panel's words stay in registers, else the rows'
+      decltype(P::load(panel)) w[C];
+      for (int j = 0; j < C; ++j) w[j] = P::load(panel + j * LANES);
+      for (int r = 0; r < R; ++r) {
+        typename P::Broadcast value = P::broadcast(x.rows[r][at]);
+        for (int j = 0; j < C; ++j) sum[r][j] = P::multiply_add(sum[r][j], w[j], value);
+      }
+    } else {
+      typename P::Broadcast value[R];
+      for (int r = 0; r < R; ++r) value[r] = P::broadcast(x.rows[r][at]);
+      for (int j = 0; j < C; ++j) {
+        auto w = P::load(panel + j / PART * next + j % PART * LANES);
+        for (int r = 0; r < R; ++r) sum[r][j] = P::multiply_add(sum[r][j], w, value[r]);
+      }
     }
-  }
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < 4; ++j) ((Lanes*)out)[r * 4 + j] = sum[r][j];
+    for (int j = 0; j < C; ++j) *(Lanes*)(out + r * WIDTH + j * LANES) = sum[r][j];
 }
+
+// Registers of a panel that a tile of so many rows is wide.
+constexpr int wide(int rows) { return rows * 4 <= SUMS ? 4 : PART; }
 
 // As above for a count of rows that is only known when it runs, from 1 to ROWS.
 template <class P>
-static void tile_product(int count, TileRows<P> x, const typename P::Word* panel, index_t words,
-                         bool add, float* out) {
+static void tile_product(int count, TileRows<P> x, const typename P::Word* panel, index_t next,
+                         index_t words, bool add, float* out) {
   switch (count) {
-    case 1: return tile_sum<P, 1>(x, panel, words, add, out);
-    case 2: return tile_sum<P, 2>(x, panel, words, add, out);
-#if ROWS >= 3
-    case 3: return tile_sum<P, 3>(x, panel, words, add, out);
-#endif
-#if ROWS >= 6
-    case 4: return tile_sum<P, 4>(x, panel, words, add, out);
-    case 5: return tile_sum<P, 5>(x, panel, words, add, out);
-    case 6: return tile_sum<P, 6>(x, panel, words, add, out);
-#endif
+    case 1: return tile_sum<P, 1, wide(1)>(x, panel, next, words, add, out);
+    case 2: return tile_sum<P, 2, wide(2)>(x, panel, next, words, add, out);
+    case 3: return tile_sum<P, 3, wide(3)>(x, panel, next, words, add, out);
+    case 4: return tile_sum<P, 4, wide(4)>(x, panel, next, words, add, out);
+    case 5: return tile_sum<P, 5, wide(5)>(x, panel, next, words, add, out);
+    case 6: return tile_sum<P, 6, wide(6)>(x, panel, next, words, add, out);
   }
 }
 
-// out [count, WIDTH] = (out +) rows [count, words] times a panel; the panel goes through the nearer
+// The rows of all tiles but the last: as even as can be, so that 20 are 5 5 5 5 and not 6 6 6 2. Four
+// rows by two registers are too few sums to keep the processor busy: 8 are 5 3.
+template <class P>
+DEVICE int tile_height(index_t count) {
+  if (count <= P::ROWS) return (int)count;
+  index_t height = ceil_div(count, ceil_div(count, P::ROWS));
+  if (wide(4) == 4) return (int)height;
+  if (height == 4) height = 5;
+  return (int)(count % height == 4 ? 11 - height : height);
+}
+
+// out [count, WIDTH] = (out +) rows [count, words] times a panel, which goes through the nearest
 // cache in blocks, each of which all rows use before the next.
 template <class P>
-static void panel_product(const typename P::Word* const* rows, index_t count,
-                          const typename P::Word* panel, index_t words, bool add, float* out) {
+static void panel_product(const typename P::Word* const* rows, index_t count, Panel<P> panel,
+                          bool add, float* out) {
   const index_t most = 512;
-  // No tile much smaller than the others: 20 rows are 5 5 5 5, not 6 6 6 2.
-  index_t height = count ? ceil_div(count, ceil_div(count, ROWS)) : 1;
-  for (index_t k = 0; k < words; k += most) {
-    index_t block = words - k < most ? words - k : most;
-    for (index_t first = 0; first < count; first += height) {
-      TileRows<P> x = {rows + first, k, 1};
-      int valid = (int)(count - first < height ? count - first : height);
-      tile_product<P>(valid, x, panel + k * WIDTH, block, add || k > 0, out + first * WIDTH);
-    }
+  index_t next = panel.at(0, PART) - panel.data, height = tile_height<P>(count);
+  for (index_t k = 0; k < panel.words; k += most) {
+    index_t block = panel.words - k < most ? panel.words - k : most, first = 0;
+    auto tiles = [&](int rows_of_tile, index_t end) {
+      for (int j = 0; j < 4; j += wide(rows_of_tile))
+        for (index_t row = first; row < end; row += rows_of_tile)
+          tile_product<P>(rows_of_tile, {rows + row, k, 1}, panel.at(k, j), next, block,
+                          add || k > 0, out + row * WIDTH + j * LANES);
+      first = end;
+    };
+    if (count) tiles((int)height, count / height * height);
+    if (first < count) tiles((int)(count - first), count);
   }
 }
 
 template <class P>
-static void panel_product(const std::vector<const typename P::Word*>& rows,
-                          const typename P::Word* panel, index_t words, bool add, float* out) {
-  panel_product<P>(rows.data(), (index_t)rows.size(), panel, words, add, out);
+static void panel_product(const std::vector<const typename P::Word*>& rows, Panel<P> panel,
+                          bool add, float* out) {
+  panel_product<P>(rows.data(), (index_t)rows.size(), panel, add, out);
 }
 
 // A panel of the rows of a matrix: four pieces of `valid` columns each (the rest is zero), which
 // start `piece` apart.
 template <class P>
 static void pack_rows(const float* matrix, index_t stride, index_t depth, index_t piece,
-                      int valid, typename P::Word* panel) {
+                      int valid, Panel<P> panel) {
   for (index_t k = 0; k < depth; k += P::NUMBERS, matrix += P::NUMBERS * stride)
-    for (int j = 0; j < 4; ++j, panel += LANES) {
+    for (int j = 0; j < 4; ++j) {
       const float* row = matrix + j * piece;
-      P::across(row, k + 1 < depth ? row + stride : nullptr, valid, panel);
-      for (int lane = valid; lane < LANES; ++lane) panel[lane] = 0;
+      auto to = panel.at(k / P::NUMBERS, j);
+      P::across(row, k + 1 < depth ? row + stride : nullptr, valid, to);
+      for (int lane = valid; lane < LANES; ++lane) to[lane] = 0;
     }
 }
 
-// A panel of the transposed matrix: its columns are `valid` rows of the matrix.
+// Rows of a panel, from `first` on, of the transposed matrix: its columns are `valid` rows of it.
 template <class P>
 static void pack_columns(const float* matrix, index_t stride, index_t depth, int valid,
-                         typename P::Word* panel) {
+                         Panel<P> panel, index_t first = 0) {
   const index_t most = P::NUMBERS * LANES;
-  for (index_t start = 0; start < depth; start += most, panel += LANES * WIDTH) {
+  for (index_t start = 0; start < depth; start += most, first += LANES) {
     index_t block = depth - start < most ? depth - start : most;
     typename P::Word words[WIDTH][LANES];
     for (int column = 0; column < WIDTH; ++column)
@@ -107,7 +146,8 @@ static void pack_columns(const float* matrix, index_t stride, index_t depth, int
       else
         memset(words[column], 0, sizeof words[column]);
     for (index_t i = 0; i < P::words(block); ++i)
-      for (int column = 0; column < WIDTH; ++column) panel[i * WIDTH + column] = words[column][i];
+      for (int column = 0; column < WIDTH; ++column)
+        panel.at(first + i, column / LANES)[column % LANES] = words[column][i];
   }
 }
 
@@ -136,6 +176,7 @@ struct Factor {
   float* out;    // [m, columns of b]
 
   static const index_t MOST_WORDS = 512;  // summed at once: a panel of b stays in the cache
+  static const int ROWS = P::ROWS;
   static index_t space(index_t m) { return ceil_div(m, ROWS) * ROWS * MOST_WORDS; }
   index_t tiles() const { return ceil_div(m, ROWS); }
 
@@ -157,8 +198,9 @@ struct Factor {
   }
 
   // Adds the product with a panel of b, of which `valid` columns exist, to out from `column` on.
-  void add_panel(const Word* panel, index_t words, index_t n, index_t column, int valid) const {
+  void add_panel(Panel<P> panel, index_t n, index_t column, int valid) const {
     float sum[ROWS * WIDTH] __attribute__((aligned(64)));
+    index_t words = panel.words, next = panel.at(0, PART) - panel.data;
     for (index_t tile = 0; tile < tiles(); ++tile) {
       const Word* tile_rows[ROWS];
       for (int r = 0; r < ROWS; ++r) tile_rows[r] = packed + tile * ROWS * words + r;
@@ -166,8 +208,9 @@ struct Factor {
       float* to = out + tile * ROWS * n + column;
       for (int r = 0; r < height; ++r)
         for (int j = 0; j < 4; ++j) __builtin_prefetch(to + r * n + j * LANES, 1);
-      TileRows<P> x = {tile_rows, 0, ROWS};
-      tile_sum<P, ROWS>(x, panel, words, false, sum);
+      for (int j = 0; j < 4; j += wide(ROWS))
+        tile_sum<P, ROWS, wide(ROWS)>({tile_rows, 0, ROWS}, panel.at(0, j), next, words, false,
+                                      sum + j * LANES);
       for (int r = 0; r < height; ++r, to += n)
         THREADS(i, valid) to[i] += sum[r * WIDTH + i];
     }
@@ -176,13 +219,17 @@ struct Factor {
 
 // A panel of gathered rows.
 template <class P>
-static void gather_panel(Gathered<P> b, index_t column, int valid, typename P::Word* panel) {
-  for (index_t k = 0; k < b.words(); ++k, panel += WIDTH)
-    if (valid == WIDTH) {
-      b.across(k, column, WIDTH, panel);
-    } else {
-      b.across(k, column, valid, panel);
-      for (int i = valid; i < WIDTH; ++i) panel[i] = 0;
+static void gather_panel(Gathered<P> b, index_t column, int valid, Panel<P> panel) {
+  const int columns = PART * LANES;
+  for (int j = 0; j < 4; j += PART, column += columns, valid -= columns)
+    for (index_t k = 0; k < b.words(); ++k) {
+      auto to = panel.at(k, j);
+      if (valid >= columns) {
+        b.across(k, column, columns, to);
+      } else {
+        if (valid > 0) b.across(k, column, valid, to);
+        for (int i = valid > 0 ? valid : 0; i < columns; ++i) to[i] = 0;
+      }
     }
 }
 
@@ -194,7 +241,7 @@ static void add_transposed_products(const std::vector<Factor<P>>& factors, const
   const index_t most = P::NUMBERS * Factor<P>::MOST_WORDS;
   int size = team_size(), member = team_index();
   Share panels = share(ceil_div(n, WIDTH), member, size);
-  Space<typename P::Word> panel(Factor<P>::MOST_WORDS * WIDTH);
+  Space<typename P::Word> packed(Factor<P>::MOST_WORDS * WIDTH);
   for (index_t first = 0; first < depth; first += most) {
     Gathered<P> block = {b + first, depth - first < most ? depth - first : most};
     for (const Factor<P>& a : factors)
@@ -203,9 +250,9 @@ static void add_transposed_products(const std::vector<Factor<P>>& factors, const
     for (index_t p = panels.begin; p < panels.end; ++p) {
       index_t column = p * WIDTH;
       int valid = (int)(n - column < WIDTH ? n - column : WIDTH);
-      gather_panel(block, column, valid, panel.data());
-      for (const Factor<P>& a : factors)
-        a.add_panel(panel.data(), block.words(), n, column, valid);
+      Panel<P> panel = {packed.data(), block.words()};
+      gather_panel(block, column, valid, panel);
+      for (const Factor<P>& a : factors) a.add_panel(panel, n, column, valid);
       for (index_t k = 0; k < block.count; ++k)
         THREADS(i, valid) sums[column + i] += block.rows[k][column + i];
     }

@@ -22,15 +22,15 @@ DEVICE void backward_cells(const Lstm& lstm, const BackwardArrays& x, const Word
 // The units of one panel, WIDTH of them, at frame t; the rows are dz of the next frame.
 template <class P>
 DEVICE void backward_panel(const Lstm& lstm, const BackwardArrays& x, const WordRows<P>& dz,
-                           const Active<P>& active, index_t t, index_t unit,
-                           const typename P::Word* panel, float* product) {
+                           const Active<P>& active, index_t t, index_t unit, Panel<P> panel,
+                           float* product) {
   int count = valid_lanes(unit, lstm.units, WIDTH);
   for (index_t b : active.sequence) {
     prefetch_gates(x.gates + lstm.at(t, b) * 4 * lstm.units + unit, lstm.units, count);
     prefetch(x.cells + lstm.at(t, b) * lstm.units + unit, count);
     prefetch(x.dy + lstm.at(t, b) * lstm.units + unit, count);
   }
-  panel_product<P>(active.rows, panel, 4 * P::words(lstm.units), false, product);
+  panel_product<P>(active.rows, panel, false, product);
   for (index_t b : active.sequence) {
     if (count == WIDTH)
       backward_cells(lstm, x, dz, t, b, unit, WIDTH, product);
@@ -50,10 +50,10 @@ struct Pending {
   void add(const typename P::Word* row, float* out) { rows.push_back(row), outs.push_back(out); }
 
   // The products with the panels begin to end; space: WIDTH floats a row.
-  void multiply(Share panels, const typename P::Word* packed, index_t words, index_t columns,
+  void multiply(Share panels, typename P::Word* packed, index_t words, index_t columns,
                 float* space) const {
     for (index_t p = panels.begin; p < panels.end; ++p) {
-      panel_product<P>(rows, packed + p * words * WIDTH, words, false, space);
+      panel_product<P>(rows, {packed + p * words * WIDTH, words}, false, space);
       int count = valid_lanes(p * WIDTH, columns, WIDTH);
       for (size_t i = 0; i < outs.size(); ++i)
         memcpy(outs[i] + p * WIDTH, space + i * WIDTH, count * sizeof(float));
@@ -115,8 +115,8 @@ class Backward {
     for (index_t p = panels.begin; p < panels.end; ++p)
       for (int gate = 0; gate < 4; ++gate)
         pack_columns<P>(matrix + p * WIDTH * 4 * n + gate * n, 4 * n, n,
-                        valid_lanes(p * WIDTH, columns, WIDTH),
-                        to + (p * 4 + gate) * P::words(n) * WIDTH);
+                        valid_lanes(p * WIDTH, columns, WIDTH), {to + p * words_ * WIDTH, words_},
+                        gate * P::words(n));
   }
 
   // dz of sequence b at frame t.
@@ -130,7 +130,7 @@ class Backward {
         active_.add(b, lstm_.inside(next, b) ? row(next, b) : zeros_.data());
     for (index_t p = states_.begin; p < states_.end; ++p)
       backward_panel<P>(lstm_, x_, dz_, active_, t, p * WIDTH,
-                        panels_.state.data() + p * words_ * WIDTH, product_.data());
+                        {panels_.state.data() + p * words_ * WIDTH, words_}, product_.data());
     for (index_t b = own_.begin; b < own_.end; ++b)
       if (!lstm_.inside(t, b)) {
         fill_zero(x_.dz + lstm_.at(t, b) * 4 * n, 4 * n);

@@ -36,12 +36,12 @@ DEVICE void forward_cells(const Lstm& lstm, const ForwardArrays& x, const WordRo
 // The units of one panel, LANES of them, at frame t. product: [active, WIDTH], what the input adds.
 template <class P>
 DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const WordRows<P>& y,
-                          const Active<P>& active, index_t t, index_t unit,
-                          const typename P::Word* panel, float* product) {
+                          const Active<P>& active, index_t t, index_t unit, Panel<P> panel,
+                          float* product) {
   int count = valid_lanes(unit, lstm.units, LANES);
   for (index_t b : active.sequence)
     prefetch_gates(x.offset(lstm, t, b) + unit, lstm.units, count);
-  panel_product<P>(active.rows, panel, P::words(lstm.units), lstm.inputs > 0, product);
+  panel_product<P>(active.rows, panel, lstm.inputs > 0, product);
   for (index_t b : active.sequence) {
     if (count == LANES)  // a constant count becomes plain vector code
       forward_cells(lstm, x, y, t, b, unit, LANES, product);
@@ -51,15 +51,25 @@ DEVICE void forward_panel(const Lstm& lstm, const ForwardArrays& x, const WordRo
   }
 }
 
-// A panel: the rows of w, then those of w_re, for the four gates of LANES units.
+// The panels of w and w_re for the four gates of LANES units.
 template <class P>
-DEVICE void pack_gates(const Lstm& lstm, const float* w, const float* w_re, index_t unit,
-                       typename P::Word* panel) {
-  index_t n = lstm.units;
-  int count = valid_lanes(unit, n, LANES);
-  pack_rows<P>(w + unit, 4 * n, lstm.inputs, n, count, panel);
-  pack_rows<P>(w_re + unit, 4 * n, n, n, count, panel + P::words(lstm.inputs) * WIDTH);
-}
+struct GatePanels {
+  Panel<P> input, state;
+
+  // The i-th ones of `packed`.
+  GatePanels(const Lstm& lstm, typename P::Word* packed, index_t i)
+      : input{packed + i * words(lstm) * WIDTH, P::words(lstm.inputs)},
+        state{input.data + input.words * WIDTH, P::words(lstm.units)} {}
+
+  static index_t words(const Lstm& lstm) { return P::words(lstm.inputs) + P::words(lstm.units); }
+
+  void pack(const Lstm& lstm, const float* w, const float* w_re, index_t unit) const {
+    index_t n = lstm.units;
+    int count = valid_lanes(unit, n, LANES);
+    pack_rows<P>(w + unit, 4 * n, lstm.inputs, n, count, input);
+    pack_rows<P>(w_re + unit, 4 * n, n, n, count, state);
+  }
+};
 
 // One member of the team.
 template <class P>
@@ -82,7 +92,7 @@ class Forward {
 
   void run(const float* w, const float* w_re, float* c_final) {
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      pack_gates<P>(lstm_, w, w_re, p * LANES, packed(p));
+      panels(p).pack(lstm_, w, w_re, p * LANES);
     rows_.x.convert(share(lstm_.inputs ? lstm_.time * lstm_.batch : 0, team_index(), size_));
     rows_.y0.convert(own_);
     team_.wait(size_);
@@ -99,9 +109,7 @@ class Forward {
   }
 
  private:
-  Word* packed(index_t panel) const {
-    return packed_ + panel * (P::words(lstm_.inputs) + P::words(lstm_.units)) * WIDTH;
-  }
+  GatePanels<P> panels(index_t i) const { return {lstm_, packed_, i}; }
 
   // Where the product of a panel with the first row of the frames that are taken together is.
   float* product(index_t panel) const {
@@ -117,7 +125,7 @@ class Forward {
       for (index_t b = 0, t = lstm_.frame(i); b < lstm_.batch; ++b)
         if (lstm_.inside(t, b)) rows.push_back(rows_.x.row(lstm_.at(t, b)));
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      panel_product<P>(rows, packed(p), P::words(lstm_.inputs), false, product(p));
+      panel_product<P>(rows, panels(p).input, false, product(p));
   }
 
   void frame(index_t t) {
@@ -127,8 +135,8 @@ class Forward {
       if (lstm_.inside(t, b))
         active_.add(b, lstm_.inside(old, b) ? rows_.y.row(lstm_.at(old, b)) : rows_.y0.row(b));
     for (index_t p = panels_.begin; p < panels_.end; ++p)
-      forward_panel<P>(lstm_, x_, rows_.y, active_, t, p * LANES,
-                       packed(p) + P::words(lstm_.inputs) * WIDTH, product(p) + done_ * WIDTH);
+      forward_panel<P>(lstm_, x_, rows_.y, active_, t, p * LANES, panels(p).state,
+                       product(p) + done_ * WIDTH);
     done_ += active_.size();
     for (index_t b = own_.begin; b < own_.end; ++b)
       if (!lstm_.inside(t, b)) {
@@ -158,8 +166,7 @@ static void forward(const Lstm& lstm, const ForwardArrays& arrays, const float* 
   ForwardRows<P> words = {{arrays.x, rows, lstm.inputs},
                           {arrays.y, rows, lstm.units},
                           {arrays.y0, lstm.batch, lstm.units}};
-  index_t depth = P::words(lstm.inputs) + P::words(lstm.units);
-  Space<typename P::Word> packed(ceil_div(lstm.units, LANES) * depth * WIDTH);
+  Space<typename P::Word> packed(ceil_div(lstm.units, LANES) * GatePanels<P>::words(lstm) * WIDTH);
   Team team;
 #pragma omp parallel num_threads(workers) if (workers > 1)
   Forward<P>(lstm, arrays, words, packed.data(), team).run(w, w_re, c_final);

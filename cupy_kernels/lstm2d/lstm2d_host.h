@@ -65,8 +65,8 @@ class Panels {
     index_t cells = (index_t)a.rows.size();
     for (index_t p = mine.begin; p < mine.end; ++p) {
       memset(space, 0, cells * WIDTH * sizeof(float));
-      if (a.any) panel_product<Float32>(a.rows.data(), cells, panel(h_, p), depth_, true, space);
-      if (b.any) panel_product<Float32>(b.rows.data(), cells, panel(v_, p), depth_, true, space);
+      if (a.any) panel_product<Float32>(a.rows.data(), cells, panel(h_, p), true, space);
+      if (b.any) panel_product<Float32>(b.rows.data(), cells, panel(v_, p), true, space);
       for (index_t i = 0; i < cells; ++i)
         memcpy(out + i * columns_ + p * WIDTH, space + i * WIDTH, valid(p) * sizeof(float));
     }
@@ -77,17 +77,17 @@ class Panels {
     return (int)(columns_ - p * WIDTH < WIDTH ? columns_ - p * WIDTH : WIDTH);
   }
 
-  float* panel(const Space<float>& packed, index_t p) const {
-    return packed.data() + p * depth_ * WIDTH;
+  Panel<Float32> panel(const Space<float>& packed, index_t p) const {
+    return {packed.data() + p * depth_ * WIDTH, depth_};
   }
 
-  void pack_panel(index_t p, const float* matrix, bool transposed, float* to) const {
+  void pack_panel(index_t p, const float* matrix, bool transposed, Panel<Float32> to) const {
     index_t column = p * WIDTH;
     if (transposed)
       return pack_columns<Float32>(matrix + column * depth_, depth_, depth_, valid(p), to);
-    for (index_t k = 0; k < depth_; ++k, to += WIDTH)
-      for (int i = 0; i < WIDTH; ++i)
-        to[i] = i < valid(p) ? matrix[k * columns_ + column + i] : 0.0f;
+    std::vector<const float*> rows;
+    for (index_t k = 0; k < depth_; ++k) rows.push_back(matrix + k * columns_);
+    gather_panel<Float32>({rows.data(), depth_}, column, valid(p), to);
   }
 
   index_t depth_, columns_;

@@ -4,7 +4,7 @@
 #include "joint.h"
 #include "product.h"
 
-#define CHUNK (16 * ROWS)                        // nodes that take turns with a panel of the weight
+#define CHUNK (16 * Float32::ROWS)               // nodes that take turns with a panel of the weight
 #define SLICE (2 * Factor<Float32>::MOST_WORDS)  // nodes between two barriers
 
 struct Network {
@@ -41,12 +41,12 @@ class Weight {
     BLOCKS(p, net.panels()) {
       int valid = panel_width(p, net.vocab);
       Gathered<Float32> all = {rows.data(), net.joint};
-      gather_panel(all, p * WIDTH, valid, panels_.data() + p * joint_ * WIDTH);
+      gather_panel(all, p * WIDTH, valid, panel(p));
       for (int i = 0; i < WIDTH; ++i)
         bias_.data()[p * WIDTH + i] = i < valid ? net.bias[p * WIDTH + i] : -INFINITY;
     }
   }
-  const float* panel(index_t p) const { return panels_.data() + p * joint_ * WIDTH; }
+  Panel<Float32> panel(index_t p) const { return {panels_.data() + p * joint_ * WIDTH, joint_}; }
   const float* bias(index_t p) const { return bias_.data() + p * WIDTH; }
 
  private:
@@ -96,7 +96,7 @@ class ScoreChunk {
 
   void run(const Weight& weight) {
     for (index_t p = 0; p < net_.panels(); ++p) {
-      panel_product<Float32>(rows_, count_, weight.panel(p), net_.joint, false, tile_);
+      panel_product<Float32>(rows_, count_, weight.panel(p), false, tile_);
       for (int i = 0; i < count_; ++i) absorb(i, p, weight.bias(p), tile_ + i * WIDTH);
     }
     for (int i = 0; i < count_; ++i)
@@ -157,7 +157,7 @@ class JointBackward {
         packed_(Factor<Float32>::space(net.joint)) {
     BLOCKS(p, ceil_div(net.joint, WIDTH))
       pack_columns<Float32>(net.weight + p * WIDTH * net.vocab, net.vocab, net.vocab,
-                   panel_width(p, net.joint), transposed_.data() + p * net.vocab * WIDTH);
+                            panel_width(p, net.joint), transposed(p));
     for (index_t i = 0; i < SLICE; ++i) {
       hidden_rows_.push_back(hidden_.data() + i * net.joint);
       dx_rows_.push_back(dx_.data() + i * net.vocab);
@@ -172,8 +172,9 @@ class JointBackward {
     int size = team_size(), member = team_index();
     for (index_t first = 0; first < net_.count; first += SLICE) {
       index_t count = net_.count - first < SLICE ? net_.count - first : SLICE;
-      Share rows = share(ceil_div(count, ROWS), member, size);
-      rows.begin *= ROWS, rows.end *= ROWS;
+      const int height = Float32::ROWS;
+      Share rows = share(ceil_div(count, height), member, size);
+      rows.begin *= height, rows.end *= height;
       if (rows.end > count) rows.end = count;
       for (index_t i = rows.begin; i < rows.end; i += CHUNK)
         chunk(first, i, rows.end - i < CHUNK ? rows.end - i : CHUNK, tile.data());
@@ -185,14 +186,17 @@ class JointBackward {
   }
 
  private:
+  Panel<Float32> transposed(index_t p) const {
+    return {transposed_.data() + p * net_.vocab * WIDTH, net_.vocab};
+  }
+
   // Rows start to start + count of the slice from node `first` on: h, dx and dz.
   void chunk(index_t first, index_t start, index_t count, float* tile) {
     index_t joint = net_.joint, vocab = net_.vocab;
     for (index_t i = start; i < start + count; ++i)
       net_.hidden(net_.node(first + i), hidden_.data() + i * joint);
     for (index_t p = 0; p < net_.panels(); ++p) {
-      panel_product<Float32>(hidden_rows_.data() + start, count, weight_.panel(p), joint, false,
-                             tile);
+      panel_product<Float32>(hidden_rows_.data() + start, count, weight_.panel(p), false, tile);
       for (index_t i = 0; i < count; ++i)
         logit_gradient(net_.node(first + start + i), p, tile + i * WIDTH,
                        dx_.data() + (start + i) * vocab);
@@ -203,8 +207,7 @@ class JointBackward {
       finish_gradient(net_.y, n, node_gradient(net_.y, n), dx[net_.y.blank_column], dx);
     }
     for (index_t p = 0; p < ceil_div(joint, WIDTH); ++p) {
-      panel_product<Float32>(dx_rows_.data() + start, count,
-                             transposed_.data() + p * vocab * WIDTH, vocab, false, tile);
+      panel_product<Float32>(dx_rows_.data() + start, count, transposed(p), false, tile);
       for (index_t i = 0; i < count; ++i)
         hidden_gradient(net_.node(first + start + i), p, start + i, tile + i * WIDTH);
     }
