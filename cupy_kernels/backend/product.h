@@ -34,7 +34,7 @@ struct TileRows {
   index_t start, stride;
 };
 
-// out [R, C registers of WIDTH] = (out +) sum over k of word k of each row * row k of a panel, which
+// out [R, C registers of WIDTH] = (out +) sum over k of word k of each row * row k of a panel that
 // starts at `panel`; its next part starts `next` words behind.
 template <class P, int R, int C>
 DEVICE void tile_sum(TileRows<P> x, const typename P::Word* panel, index_t next, index_t words,
@@ -80,8 +80,8 @@ static void tile_product(int count, TileRows<P> x, const typename P::Word* panel
   }
 }
 
-// The rows of all tiles but the last: as even as can be, so that 20 are 5 5 5 5 and not 6 6 6 2. Four
-// rows by two registers are too few sums to keep the processor busy: 8 are 5 3.
+// The rows of all tiles but the last: as even as can be, so that 20 are 5 5 5 5 and not 6 6 6 2.
+// Four rows by two registers are too few sums to keep the processor busy: 8 are 5 3.
 template <class P>
 DEVICE int tile_height(index_t count) {
   if (count <= P::ROWS) return (int)count;
