@@ -19,6 +19,8 @@ _KEYS = {
     "dim": int | None,
     "shape": tuple[int | Dim | None, ...],
     "dim_tags": tuple[Dim, ...],
+    "dims": tuple[Dim, ...],
+    "feature_dim": Dim,
     "sparse": bool,
     "sparse_dim": Dim,
     "dtype": str,
@@ -36,7 +38,8 @@ def templates(extern_data: Mapping[str, Any]) -> dict[str, Data]:
 
     A stream is a dict, or (dim, 2) for dense and (dim, 1) for sparse data. Its axes are batch and
     time, and for dense data `dim` features; or `shape`, the sizes without the batch, None for what
-    differs between sequences; or `dim_tags`, a Dim for every axis. batch_dim_axis, time_dim_axis,
+    differs between sequences; or `dim_tags`, also called `dims`, a Dim for every axis;
+    feature_dim: which of the Dims has the features. batch_dim_axis, time_dim_axis,
     feature_dim_axis: where those are, counted with the batch, or None; by default the first axis,
     the first dynamic one, and the last fixed one. sparse, sparse_dim: of labels, of which there
     are `dim`. same_dim_tags_as: {axis: Dim or stream} of axes that are the same as others. vocab:
@@ -69,7 +72,12 @@ def _template(key: str, opts: Mapping[str, Any], before: Mapping[str, Data]) -> 
         available_for_inference=opts.get("available_for_inference", True),
         vocab=_vocab(opts),
     )
-    x = _with_dim_tags(x, opts) if "dim_tags" in opts else _with_axes(x, opts)
+    tags = [name for name in ("dim_tags", "dims") if name in opts]
+    x = _with_dim_tags(x, opts, tags) if tags else _with_axes(x, opts)
+    if "feature_dim" in opts:
+        x = replace(x, feature_dim=opts["feature_dim"])
+        if x.feature_dim not in x.dims:
+            raise NetworkError(f"found feature_dim {x.feature_dim}, needed one of {list(x.dims)}")
     size = opts.get("dim")
     if size is not None and x.classes is not None and x.classes.size != size:
         raise NetworkError(f"found dim {size}, needed that of {x}")
@@ -115,14 +123,15 @@ def _vocab(opts: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if opts.get("vocab") is None else tuple(opts["vocab"])
 
 
-def _with_dim_tags(x: Data, opts: Mapping[str, Any]) -> Data:
-    """Return the template with the axes that `dim_tags` has."""
-    for name in ("shape", "batch_dim_axis"):
+def _with_dim_tags(x: Data, opts: Mapping[str, Any], tags: list[str]) -> Data:
+    """Return the template with the axes that `dim_tags`, or `dims`, has."""
+    option, *more = tags
+    for name in (*more, "shape", "batch_dim_axis"):
         if name in opts:
-            raise NetworkError(f"found dim_tags and {name}, needed one of them")
-    dims = tuple(opts["dim_tags"])
+            raise NetworkError(f"found {option} and {name}, needed one of them")
+    dims = tuple(opts[option])
     if len(set(dims)) < len(dims):
-        raise NetworkError(f"found dim_tags {list(dims)}, needed every dim once")
+        raise NetworkError(f"found {option} {list(dims)}, needed every dim once")
     marked = [d for d in dims if d.kind == "feature"]
     time = next_time(dims)
     feature = marked[-1] if marked else next_feature(dims, time)

@@ -15,6 +15,7 @@ from returnn_lite.extern_data import templates
 
 TIME = Dim("spatial", "time")
 FEATURES = Dim("feature", "features", 3)
+WIDTH = Dim("spatial", "width", 2)
 TIME_VAR, FEATURE_OF = "T|'time:var:extern_data:x'", "F|3"
 
 # What is declared, and what it is: in the order of the axes, as RETURNN has it for the same dict.
@@ -54,6 +55,11 @@ FORMS: dict[str, tuple[Any, str]] = {
     "dims in another order": (
         {"dim_tags": (TIME, BATCH, FEATURES), "available_for_inference": False},
         "[T|'time',B,F|3]",
+    ),
+    "dims by their newer name": ({"dims": (BATCH, TIME, FEATURES)}, "[B,T|'time',F|3]"),
+    "which of the dims has the features": (
+        {"dim_tags": [BATCH, TIME, WIDTH, FEATURES], "feature_dim": WIDTH},
+        "[B,T|'time',F|2,3]",
     ),
     "labels of dims": (
         {"dim_tags": [BATCH, TIME], "sparse_dim": FEATURES},
@@ -173,7 +179,7 @@ def test_mistakes_in_values(opts: Any, values: Any, lengths: Any, text: str) -> 
 @pytest.mark.parametrize(
     ("opts", "text"),
     [
-        ({"dims": 40}, r"unknown key 'dims'; did you mean 'dim'\?"),
+        ({"dimm": 40}, r"unknown key 'dimm'; did you mean 'dim'\?"),
         ({}, "found dim None, needed a whole number above 0, or a shape"),
         ({"sparse": True}, "found dim None of sparse data, needed a whole number above 0"),
         ({"dim": "40"}, "found dim '40', needed a whole number above 0"),
@@ -210,6 +216,11 @@ def test_mistakes_in_values(opts: Any, values: Any, lengths: Any, text: str) -> 
             "found 3 names in vocab, needed 2",
         ),
         ({"dim_tags": [BATCH, TIME], "shape": (3,)}, "found dim_tags and shape, needed one of"),
+        ({"dim_tags": [BATCH, TIME], "dims": [BATCH]}, "found dim_tags and dims, needed one of"),
+        (
+            {"dim_tags": [BATCH, FEATURES], "feature_dim": TIME},
+            r"found feature_dim 'time', needed one of \[B, F\|3\]",
+        ),
         ({"dim_tags": [BATCH, TIME, TIME]}, r"found dim_tags \[B, .*\], needed every dim once"),
         ({"dim_tags": [BATCH, 3]}, r"found dim_tags \[B, 3\], needed a list, each a Dim"),
     ],
