@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from returnn_lite.dim import Dim
 from returnn_lite.infer import template_for, template_of
 from returnn_lite.loop import Loop
 from returnn_lite.node import Mode, Node
@@ -41,8 +42,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     choices = [n for n in order if n.layer.chooses(mode)]
     beamed = {n for n in order if any(c in reach([n], needs.__getitem__) for c in choices)}
     staying = _recurrent(loop, order, needs, mode)
-    inside = (top(loop, n) for n in loop.nodes if n.layer.stays(n) and loop.varies(n))
-    staying |= {n for n in inside if n is not None} | _meeting(loop, mode)
+    staying |= _of_dims_of_steps(loop, mode) | _meeting(loop, mode)
     company = _company(order)
     if optimise:
         length = _open(loop)
@@ -61,6 +61,27 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
             place.setdefault(node, place[owner])
             beamed |= {node} if owner in beamed else set()
     return Placement(place, frozenset(beamed))
+
+
+def _of_dims_of_steps(loop: Loop, mode: Mode) -> set[Node]:
+    """Return the layers that stay by themselves, and those with a dim that these make.
+
+    Its lengths differ between steps, so that it is not there for all of them at once.
+    """
+    found = {n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)}
+    made = {d for n in found for d in template_of(n).dims if d.dynamic} - {
+        d for n in found for m in n.depends(mode) for d in template_for(m, n).dims
+    }
+    for node in loop.nodes:
+        seen = [template_of(node), *(template_for(n, node) for n in node.depends(mode))]
+        if any(_rests_on(d, made) for x in seen for d in x.dims):
+            found.add(node)
+    return {n for m in found if (n := top(loop, m)) is not None}
+
+
+def _rests_on(dim: Dim, dims: set[Dim]) -> bool:
+    """Whether a dim is one of some, or derived from one."""
+    return dim in dims or any(_rests_on(part, dims) for part in dim.parts)
 
 
 def _meeting(loop: Loop, mode: Mode) -> set[Node]:

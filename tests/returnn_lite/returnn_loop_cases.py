@@ -253,6 +253,15 @@ LAYERS: dict[str, Net] = {
         "_x": {**TANH, "from": "_p"},
         "x": {"class": "unflatten_batch", "from": "_x"},
     },
+    "slices_by_steps": {
+        "x": _loop(
+            label={"class": "gather", "axis": "T", "position": ":i", "from": "base:data:classes"},
+            start={"class": "reinterpret_data", "set_sparse": False, "from": "label"},
+            slices={"class": "slice_nd", "start": "start", "size": None, "from": "base:data"},
+            most={"class": "reduce", "mode": "max", "axes": "stag:slice", "from": "slices"},
+            output={**TANH, "from": ["most", "data:source"]},
+        ),
+    },
     "scattered": {
         "_flat": {"class": "reinterpret_data", "set_sparse": False, "from": "data:classes"},
         "_z": {"class": "seq_len_mask", "axis": "T", "mask_value": 0.0, "from": "data"},
