@@ -53,15 +53,18 @@ class Drawn(Layer):
         value = getattr(self, option)
         return default if value is None else float(value)
 
-    def uniform(self, site: Site, *, static: bool = False) -> Data:
-        """Return numbers in [0, 1), for a step or, out of a loop, for all of them."""
+    def uniform(self, site: Site, *, static: bool = False, part: str = "") -> Data:
+        """Return numbers in [0, 1), for a step or, out of a loop, for all of them.
+
+        part: another one gives other numbers.
+        """
         out = site.node.out
         assert out is not None
         meant(site, self.shape, "shape_deps")  # their lengths
         axis = site.axis if site.node.loop is not None else None
         dims = out.dims if axis is None else (axis, *out.dims)
         zeros = replace(out, dims=dims, tensor=tf.zeros([site.size(d) for d in dims]))
-        noise = site.noise(zeros, f"random{self.seed or ''}", static=static)
+        noise = site.noise(zeros, f"random{self.seed or ''}{part}", static=static)
         return replace(zeros, tensor=tf.reshape(noise, tf.shape(zeros.tensor)))
 
 
@@ -152,15 +155,27 @@ class RandInt(Drawn):
         """Return the template with the dims of `shape`."""
         if not self.dtype.startswith(("int", "float")):
             raise site.error(f"found dtype {self.dtype!r}, needed that of numbers")
-        low, high = self.minval, self.maxval
-        if isinstance(low, int) and isinstance(high, int) and not 0 < high - low <= 2**23:
-            raise site.error(f"found minval and maxval {low, high}, needed 1 to 2^23 numbers")
+        count = self._count()
+        if count is not None and not 0 < count <= 2**46:
+            raise site.error(
+                f"found minval and maxval {self.minval, self.maxval}, needed 1 to 2^46 numbers"
+            )
         return self.template(site, self.dtype)
+
+    def _count(self) -> int | None:
+        """Return of how many numbers one is drawn; None if a layer says so."""
+        if isinstance(self.minval, int) and isinstance(self.maxval, int):
+            return self.maxval - self.minval
+        return None
 
     def call(self, site: Site) -> Data:
         """Return the numbers."""
         u = self.uniform(site)
-        low, high = self.value(site, "minval"), self.value(site, "maxval")
-        x = tf.floor(low + u.tensor * (high - low))
+        x = tf.cast(u.tensor, tf.float64)
+        if (self._count() or 0) > 2**23:  # a float32 has no more digits than that
+            x += tf.cast(self.uniform(site, part="fine").tensor, tf.float64) * 2.0**-23
+        ends = (self.value(site, option) for option in ("minval", "maxval"))
+        low, high = (e if isinstance(e, float) else tf.cast(e, tf.float64) for e in ends)
+        x = tf.floor(low + x * (high - low))
         # Rounding may reach the end.
         return replace(u, tensor=tf.cast(tf.minimum(x, high - 1.0), self.dtype))

@@ -77,6 +77,19 @@ def test_whole_numbers_are_as_likely() -> None:
         np.testing.assert_allclose(counts, 2500, rtol=0.1)
 
 
+def test_one_of_more_numbers_than_a_float_has() -> None:
+    x = drawn({"class": "rand_int", "shape": [20000], "maxval": 2**30})
+    assert 0 <= x.min() < 2**20 and 2**30 - 2**20 < x.max() < 2**30
+    np.testing.assert_allclose(np.mean(x % 2), 0.5, atol=0.02)
+
+
+def test_a_dim_that_nothing_makes() -> None:
+    layer = {"class": "rand_int", "shape": [BATCH, SpatialDim("short")], "maxval": 2}
+    needed = "found Dim 'short', which no stream and no layer before makes; try shape_deps"
+    with pytest.raises(NetworkError, match=needed):
+        drawn(layer)
+
+
 def test_numbers_depend_on_step_and_seed() -> None:
     layer = {"class": "random", "shape": [3], "distribution": "normal"}
     first = drawn(layer)
