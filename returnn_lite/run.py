@@ -28,8 +28,8 @@ class Lengths(dict[Dim, Data]):
     def __missing__(self, dim: Dim) -> Data:
         if dim.formula is None:
             raise NetworkError(
-                f"found Dim {dim.name!r}, which no stream and no layer before makes; try shape_deps "
-                "or out_dim of a layer with it"
+                f"found Dim {dim.name!r}, which no stream and no layer before makes; try "
+                "shape_deps, or out_dim of a layer with it"
             )
         parts = [None if p.size is not None else self[p] for p in dim.parts]
         beam = latest([p.beam for p in parts if p is not None])

@@ -119,6 +119,15 @@ class Site:
         assert self.node.target is not None
         return self.data(self.node.target)
 
+    def size_by_target(self) -> int:
+        """Return how many outputs a layer without n_out has: classes of the target, CTC's blank."""
+        if self.node.target is None:
+            raise self.error("found neither n_out nor a target, needed one of them")
+        classes = self.target.classes
+        if classes is None or classes.size is None:
+            raise self.error(f"found target {self.target}, needed one with a fixed dim; give n_out")
+        return classes.size + (self.node.common.loss == "ctc")
+
     # -- templates
 
     def feature(self, size: int) -> Dim:

@@ -168,6 +168,9 @@ def split_options(
     own, shared = option_names(cls), option_names(Common)
     # mypy takes a dataclass's own hash for that of the class.
     types = {**options.hints(Common), **options.hints(cls)}  # type: ignore[arg-type]
+    targets = opts.get("target")
+    if isinstance(targets, list | tuple) and targets and "loss" not in opts:
+        opts = {**opts, "target": targets[0]}
     for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]

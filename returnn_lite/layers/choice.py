@@ -34,10 +34,11 @@ class Choice(Layer):
 
     The score of a hypothesis is base_beam_score_scale times what it was, plus prob_scale times the
     log-probability of the label; or what the function custom_score_combine makes of the arguments
-    that RETURNN has, see `rec.custom_scores`, for which explicit_search_sources are layers to look
-    at. Hypotheses are ranked by scores, where they end at different steps with length_normalization
-    by scores divided by their numbers of labels, the end included, to the power of
-    length_normalization_exponent; scores stay log-probabilities, while RETURNN's are divided. With
+    that RETURNN has, see `rec.custom_scores`, for which explicit_search_sources, or the one
+    explicit_search_source, are layers to look at. Hypotheses are ranked by scores, where they end
+    at different steps with length_normalization by scores divided by their numbers of labels, the
+    end included, to the power of length_normalization_exponent; scores stay log-probabilities,
+    while RETURNN's are divided. With
     random_sample_scale they are ranked by scores plus so much Gumbel noise: with 1 and beam_size 1
     the label is a sample. keep_beams: equally many extensions of every hypothesis are kept.
     cheating: the hypothesis of the target is kept, once, behind whose end come labels 0; all
@@ -60,6 +61,7 @@ class Choice(Layer):
     base_beam_score_scale: float = 1.0
     custom_score_combine: Callable[..., Any] | None = None
     explicit_search_sources: Any = None
+    explicit_search_source: str | None = None
     length_normalization: bool = True
     length_normalization_exponent: float = 1.0
     random_sample_scale: float = 0.0
@@ -109,7 +111,12 @@ class Choice(Layer):
 
     def _open_explicit(self, node: Node) -> None:
         """Find the layers that custom_score_combine looks at."""
-        found: Any = self.explicit_search_sources or []
+        if self.explicit_search_source and self.explicit_search_sources:
+            raise Site(node).error(
+                "found explicit_search_source and explicit_search_sources, needed one of them"
+            )
+        one = [self.explicit_search_source] if self.explicit_search_source else []
+        found: Any = self.explicit_search_sources or one
         names = list(found.values()) if isinstance(found, Mapping) else found
         if not isinstance(names, list | tuple):
             raise Site(node).error(

@@ -38,14 +38,7 @@ class Linear(Layer):
     def size(self, site: Site) -> int:
         """Return the number of outputs."""
         size = self.n_out or self.out_type.get("dim")
-        if size is not None:
-            return int(size)
-        if site.node.target is None:
-            raise site.error("found neither n_out nor a target, needed one of them")
-        classes = site.target.classes
-        if classes is None or classes.size is None:
-            raise site.error(f"found target {site.target}, needed one with a fixed dim; give n_out")
-        return classes.size + (site.node.common.loss == "ctc")
+        return site.size_by_target() if size is None else int(size)
 
     def infer(self, site: Site) -> Data:
         """Return the template [..., n_out]."""

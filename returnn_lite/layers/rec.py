@@ -31,10 +31,10 @@ class Rec(Layer):
 
     unit: the network dict; its layer `output` is the output. With a source, there is a step for
     each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
-    Without, there is a step for each label of
-    size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
-    target of the first choice or loss; else, and in a search, the loop goes on until the bool layer
-    `end` is true or max_seq_len steps are made.
+    Without, there is a step for each entry of that axis, which a rec_unstack in the unit takes
+    apart; or, without an axis, for each label of size_target or, in training, of the target, or of
+    a rec_unstack with declare_rec_time, or of the target of the first choice or loss; else, and in
+    a search, the loop goes on until the bool layer `end` is true or max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
     output. optimize_move_layers_out: False keeps
@@ -55,11 +55,6 @@ class Rec(Layer):
 
     def open(self, node: Node) -> None:
         """Build the layers that the loop needs."""
-        if self.axis is not None and not node.sources:
-            raise Site(node).error(
-                f"found axis {self.axis!r} without a source, needed one in 'from'; "
-                "try a rec_unstack with that axis"
-            )
         loop = Loop(node)
         scope = Scope(
             self.unit,
@@ -92,7 +87,9 @@ class Rec(Layer):
 
     def _find_length(self, node: Node) -> None:
         """Find the stream or layer that says how many steps there are, if one does."""
-        if self.size_target is not None:
+        if self.axis is not None:
+            self._find_unstacked(node)
+        elif self.size_target is not None:
             node.refs["length"] = [node.scope.target(self.size_target, str(node))]
         elif node.common.target is not None and not node.scope.mode.search:
             node.refs["length"] = [node.scope.target(node.common.target, str(node))]
@@ -101,11 +98,21 @@ class Rec(Layer):
 
     def _find_declared(self, node: Node) -> None:
         """Find the sequence outside of the loop that says how many steps there are, if one does."""
-        assert node.inner is not None
-        for inner in node.inner.nodes.values():
-            if isinstance(inner.layer, RecUnstack) and inner.layer.declare_rec_time:
+        for inner in _unstacked(node):
+            if inner.layer.declare_rec_time:  # type: ignore[attr-defined]
                 node.refs["length"] = [inner.resolved["whole"]]
-                node.resolved["length_axis"] = inner.layer.axis
+                node.resolved["length_axis"] = inner.layer.axis  # type: ignore[attr-defined]
+
+    def _find_unstacked(self, node: Node) -> None:
+        """Find a sequence outside of the loop that has the dim over which it runs."""
+        found = _unstacked(node)
+        if not found:
+            raise Site(node).error(
+                f"found axis {self.axis!r} without a source, needed one in 'from'; "
+                "try a rec_unstack with that axis"
+            )
+        node.refs["length"] = [found[0].resolved["whole"]]
+        node.resolved["length_axis"] = self.axis
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
         """Return the expression for the longest search, and the layers that it names."""
@@ -238,6 +245,12 @@ class Rec(Layer):
         except Exception as error:
             raise site.error(f"found max_seq_len {text!r}: {error}") from error
         return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
+
+
+def _unstacked(node: Node) -> list[Node]:
+    """Return the layers of a loop that take sequences from outside of it apart."""
+    assert node.inner is not None
+    return [n for n in node.inner.nodes.values() if isinstance(n.layer, RecUnstack)]
 
 
 def _loop(node: Node) -> Loop:

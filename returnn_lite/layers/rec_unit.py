@@ -37,8 +37,9 @@ class Recurrent(Layer):
     """
 
     units: ClassVar[dict[str, type[cells.Cell]]] = cells.UNITS
+    sized_by_target = True
     unit: str = "lstm"
-    n_out: int
+    n_out: int | None = None
     unit_opts: dict[str, Any] | None = None
     initial_state: Any = None
 
@@ -85,12 +86,14 @@ class Recurrent(Layer):
             raise site.error("found direction -1 in a loop, needed 1: later steps are not known")
         cell.check_source(x)
         node.resolved["over"] = over
+        size = site.size_by_target() if self.n_out is None else self.n_out
+        node.resolved["size"] = size
         inits = self.inits()
-        for name, (shape, init) in cell.params(x.classes.size, self.n_out).items():
+        for name, (shape, init) in cell.params(x.classes.size, size).items():
             chosen = inits[init] if isinstance(init, str) else init
             site.param(f"rec/{name}", shape, chosen)
-        node.resolved["params"] = list(cell.params(x.classes.size, self.n_out))
-        out = x.with_feature(site.feature(self.n_out))
+        node.resolved["params"] = list(cell.params(x.classes.size, size))
+        out = x.with_feature(site.feature(size))
         out = out.first(batch) if over is None else replace(out, time_dim=over).first(over, batch)
         declare(site, out if over is None else out.without(over))
         return out
@@ -116,7 +119,7 @@ class Recurrent(Layer):
         batch = x.batch_dim
         if batch is None:
             x, batch = site.over(x, BATCH), BATCH
-        out = x.with_feature(site.feature(self.n_out))
+        out = x.with_feature(site.feature(site.node.resolved["size"]))
         if over is None:
             return self._step(site, x.first(batch), out.first(batch))
         x, out = x.first(over, batch), out.first(over, batch)
@@ -125,7 +128,7 @@ class Recurrent(Layer):
     def _params(self, site: Site) -> dict[str, Any]:
         """Return the parameters, in training without what is dropped of them."""
         p = {n: site.param(f"rec/{n}", (), None) for n in site.node.resolved["params"]}
-        for name, drop in cell_of(site.node).drops(self.n_out).items():
+        for name, drop in cell_of(site.node).drops(site.node.resolved["size"]).items():
             if drop.of == "param" and drop.rate and site.run.mode.train:
                 noise = random.uniform(tf.shape(p[name]), self._seed(site, name))
                 keep = tf.cast(noise >= drop.rate, p[name].dtype)
@@ -140,7 +143,7 @@ class Recurrent(Layer):
         if not site.run.mode.train:
             return {}
         found = {}
-        for name, drop in cell_of(site.node).drops(self.n_out).items():
+        for name, drop in cell_of(site.node).drops(site.node.resolved["size"]).items():
             if drop.of == of and drop.rate:
                 if of == "step":
                     noise = site.noise(like, f"drop_{name}")
@@ -200,7 +203,7 @@ class Recurrent(Layer):
             first = {k: site.run.continued(name(k), d) for k, d in first.items()}
         merge = _Merge(len(like.dims) > 2)
         states = {k: merge(d.tensor, 0) for k, d in first.items()}
-        shape = [*x.sizes()[: len(out.dims) - 1], self.n_out]
+        shape = [*x.sizes()[: len(out.dims) - 1], site.node.resolved["size"]]
         lengths = _lengths(site, x, over)
         weights = cell.native(p)
         if weights is None:

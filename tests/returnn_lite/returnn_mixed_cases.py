@@ -213,6 +213,11 @@ LAYERS: dict[str, Net] = {
             },
         },
     },
+    "unit_of_the_targets_size": {
+        "_x": {"class": "rec", "unit": "nativelstm2", "target": "classes", "from": "data"},
+        "x": {"class": "activation", "activation": "tanh", "from": "_x"},
+        "last": {**TANH, "from": "x"},
+    },
     "loop_of_conditions": {
         "x": _loop(
             i={"class": "compare", "kind": "less", "value": 2, "from": ":i"},

@@ -104,7 +104,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"unit_opts": {"forget_bais": 1.0}},
         "lstm (rec): unknown option 'forget_bais' of unit 'nativelstm2'; did you mean 'forget_bias",
     ),
-    ("lstm", {"n_out": ABSENT}, "lstm (rec): missing option 'n_out'"),
+    ("lstm", {"n_out": ABSENT}, "lstm (rec): found neither n_out nor a target, needed one"),
     ("conv", {"n_out": ABSENT}, "conv (conv): missing option 'n_out'"),
     ("output/att", {"base": ABSENT}, "output/att (generic_attention): missing option 'base'"),
     ("output/output", {"beam_size": ABSENT}, "output/output (choice): missing option 'beam_size'"),

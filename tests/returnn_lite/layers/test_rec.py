@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from eager import dense, gradients, random_parameters, run, sparse
 
+from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -52,6 +53,22 @@ def test_a_loop_is_as_long_as_a_stream(search: bool, opts: Net) -> None:
     out = run(network, batch)["output"].canonical()
     needed = [[1, 2, 0, 0, 0], [1, 2, 3, 4, 5], [1, 2, 3, 0, 0]]
     assert out[..., 0].tolist() == needed
+
+
+def test_a_loop_over_a_dim_that_it_unstacks() -> None:
+    """Without a source; the first of several targets is the loop's own."""
+    time = SpatialDim("time")
+    unit: Net = {
+        "x": {"class": "rec_unstack", "from": "base:data"},
+        "output": {"class": "combine", "kind": "add", "from": ["prev:output", "x"]},
+    }
+    net = {"class": "rec", "from": [], "axis": time, "unit": unit, "target": ["other", "classes"]}
+    data = {"dim": 2, "same_dim_tags_as": {"t": time}}
+    batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 5, 3], 3)}
+    out = run(Network({"output": net}, extern_data={**STREAMS, "data": data}), batch)["output"]
+    values, lengths = batch["data"]
+    needed = np.cumsum(values, axis=1) * (np.arange(4) < np.array(lengths)[:, None])[..., None]
+    np.testing.assert_allclose(out.canonical(), needed, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
