@@ -10,7 +10,34 @@ from returnn_lite.lazy import tf
 from returnn_lite.native.log_space import NEVER, exact, negative_log
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cupy_kernels.fsa import Automaton
+
+
+class Edges(NamedTuple):
+    """Some edges of each sequence of a batch: [batch, ...] each, or what has the shape of a cost.
+
+    source, target: int32, states counted from the sequence's first one. label: int32. cost: float32,
+    inf where there is no edge, whatever the others are.
+    """
+
+    source: Any
+    target: Any
+    label: Any
+    cost: Any
+
+    def flat(self, numbers: Any, width: Any) -> tuple[Any, Any, Any, Any]:
+        """Return them in one row each, with states counted from those of all sequences.
+
+        numbers: int32 [batch], of the sequences. width: how many states each of them has.
+        """
+        there = self.cost < float("inf")
+        first = tf.reshape(numbers * width, [-1] + [1] * (len(self.cost.shape) - 1))
+        found = [tf.where(there, x, 0) for x in (self.source, self.target, self.label)]
+        found = [found[0] + first, found[1] + first, found[2], self.cost]
+        source, target, label, cost = (tf.reshape(x, [-1]) for x in found)
+        return source, target, label, cost
 
 
 class Graph(NamedTuple):
@@ -51,6 +78,31 @@ class Graph(NamedTuple):
             first_state=first.astype(np.int32),
             batch=automaton.batch,
             states=len(automaton.start),
+        )
+
+    @classmethod
+    def made(cls, edges: Iterable[Edges], start: Any, final: Any) -> Graph:
+        """Return what is made when the graph runs, of as many states for every sequence.
+
+        edges: some of each sequence, from `Edges`; of those into a state, within some and from some
+        to the next, from higher states first. start, final: float32 [batch, states].
+        """
+        batch, width = tf.unstack(tf.shape(start))
+        numbers = tf.range(batch)
+        blocks = [some.flat(numbers, width) for some in edges]
+        source, target, label, cost = (tf.concat(x, 0) for x in zip(*blocks, strict=True))
+        return cls(
+            source=source,
+            target=target,
+            label=label,
+            cost=cost,
+            start=tf.reshape(start, [-1]),
+            final=tf.reshape(final, [-1]),
+            of_edges=target // width,
+            of_states=tf.repeat(numbers, width),
+            first_state=numbers * width,
+            batch=batch,
+            states=batch * width,
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.fsa_tf import Graph
+from returnn_lite.native.fsa_tf import Edges, Graph
 
 if TYPE_CHECKING:
     from cupy_kernels.fsa import Hmm
@@ -22,7 +22,7 @@ def hmm_graph(phones: Any, counts: Any, hmm: Hmm) -> Graph:
             "fsa: found an Hmm with tying, needed one without it where automata are made in the "
             "graph, for export and XLA; try an Automaton that is made before"
         )
-    batch, most = tf.unstack(tf.shape(phones))
+    most = tf.shape(phones)[1]
     first = int(hmm.silence is not None)  # the number of states of silence at each end
     width, speech = 1 + 2 * first + most * hmm.states, counts[:, None] * hmm.states
     state = tf.range(width)[None]
@@ -47,28 +47,11 @@ def hmm_graph(phones: Any, counts: Any, hmm: Hmm) -> Graph:
     ]
     start = tf.where(state + tf.zeros_like(speech) == 0, 0.0, float("inf"))
     ends = (state == first + speech) | (silent & behind) | ((state == 0) & (speech == 0))
-    offset = tf.range(batch)[:, None] * width
-    found = [
-        (offset + state - back, offset + state, label, tf.where(there, cost, float("inf")))
+    edges = [
+        Edges(state - back, state, label, tf.where(there, cost, float("inf")))
         for back, there, cost in kinds
     ]
-    source, target, labels, cost = (
-        tf.concat([tf.reshape(x, [-1]) for x in column], 0) for column in zip(*found, strict=True)
-    )
-    of_states = tf.repeat(tf.range(batch), width)
-    return Graph(
-        source=tf.maximum(source, 0),
-        target=target,
-        label=labels,
-        cost=cost,
-        start=tf.reshape(start, [-1]),
-        final=tf.reshape(tf.where(ends, leave, float("inf")), [-1]),
-        of_edges=tf.tile(of_states, [3]),
-        of_states=of_states,
-        first_state=offset[:, 0],
-        batch=batch,
-        states=batch * width,
-    )
+    return Graph.made(edges, start, tf.where(ends, leave, float("inf")))
 
 
 def _moved(x: Any, by: int) -> Any:
