@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from returnn_lite.lazy import tf
 from returnn_lite.native import bridge, fsa_tf, hmm_tf
 
@@ -110,13 +112,21 @@ class _Hmm:
     vocab: Sequence[str] | None
 
     def __call__(self, labels: Any, counts: Any) -> Automaton:
+        from cupy_kernels import check
         from cupy_kernels.fsa import hmm_automaton, lexicon_automaton
+        from cupy_kernels.fsa.builders import label_sequences
 
         if self.lexicon is None or self.vocab is None:
             return hmm_automaton(labels, counts, self.hmm)
-        rows = zip(labels.tolist(), counts.tolist(), strict=True)
-        words = [[self.vocab[k] for k in row[:n]] for row, n in rows]
-        return lexicon_automaton(words, self.lexicon, self.hmm)
+        where, name = "lexicon_automaton", "words"
+        words, lengths = label_sequences(where, name, labels, counts)
+        most = len(self.vocab) - 1
+        used = np.arange(words.shape[1]) < lengths[:, None]
+        wrong = used & ((words < 0) | (words > most))
+        check.outside(where, name, words, wrong, f"0 to {most} (the vocabulary's)")
+        lines = [words[b, :n].tolist() for b, n in enumerate(lengths)]
+        spelled = [[self.vocab[k] for k in line] for line in lines]
+        return lexicon_automaton(spelled, self.lexicon, self.hmm)
 
 
 def hmm_automaton(
@@ -142,6 +152,6 @@ def hmm_automaton(
         )
     from cupy_kernels.fsa import Hmm, Transitions
 
-    costs = Transitions(*speech), Transitions(*pause)
+    costs = [Transitions(*map(float, pair)) for pair in (speech, pause)]
     hmm = Hmm(states=states, silence=silence, speech=costs[0], pause=costs[1])
     return _Hmm(hmm, lexicon, vocab)

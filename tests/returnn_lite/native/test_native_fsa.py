@@ -214,6 +214,26 @@ def test_tied_states_are_not_made_in_the_graph() -> None:
         hmm_tf.hmm_graph(tf.constant(LABELS), tf.constant(COUNTS), tied)
 
 
+@pytest.mark.parametrize("silence", [None, 0])
+def test_costs_may_be_whole_numbers(silence: int | None) -> None:
+    make = native.hmm_automaton(states=1, silence=silence, speech=(1, 2), pause=(0, 1))
+    labels = [tf.constant(LABELS), tf.constant(COUNTS)]
+    assert_equal(lambda x: native.fsa_full_sum(x, FRAMES, make, labels), [LOG_PROBS])
+
+
+@pytest.mark.parametrize("word", [-1, 2])
+def test_a_word_out_of_the_vocabulary_is_named(word: int) -> None:
+    """One below 0 is none from the end."""
+    costs: dict[str, Any] = {"speech": (0, 0), "pause": (0, 0)}
+    words: dict[str, Any] = {"lexicon": {"a": [([1], 0.0)]}, "vocab": ["a", "a"]}
+    make = native.hmm_automaton(states=1, silence=None, **costs, **words)
+    counts = np.array([1], np.int32)
+    make(np.array([[0, word]], np.int32), counts)  # on padding there may be anything
+    text = rf"lexicon_automaton \(words\[0, 1\]\): found {word}, needed 0 to 1 \(the vocab"
+    with pytest.raises(ArgumentError, match=text):
+        make(np.array([[0, word]], np.int32), counts + 1)
+
+
 @pytest.mark.parametrize(
     ("given", "lacking"), [({"lexicon": {}}, "vocab"), ({"vocab": ["a"]}, "lexicon")]
 )
