@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge, fsa_tf, hmm_tf
+from returnn_lite.native import bridge, fsa_tf, hmm_tf, lexicon_tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,8 +29,8 @@ def fsa_full_sum(
 
     log_probs: float32 [time, batch, labels]. frames: int32 [batch]. automaton: of the batch, or a
     function that makes it of arrays, such as `cupy_kernels.fsa.ctc_automaton`; labels: these, as
-    tensors. Raises ValueError within `tensorflow_only` for a function, other than an
-    `hmm_automaton` without a lexicon.
+    tensors. Raises ValueError within `tensorflow_only` for a function other than that of
+    `hmm_automaton`.
     """
     from cupy_kernels.fsa import fsa_full_sum as kernel
     from cupy_kernels.fsa.op import SUMS
@@ -83,11 +84,11 @@ def _for_tensorflow(
     if isinstance(automaton, Automaton):
         return None if bridge.serves(source) else fsa_tf.Graph.of(automaton)
     if bridge.only_tensorflow():
-        if isinstance(automaton, _Hmm) and automaton.lexicon is None:
-            return hmm_tf.hmm_graph(labels[0], labels[1], automaton.hmm)
+        if isinstance(automaton, _Hmm):
+            return automaton.graph(labels[0], labels[1])
         raise ValueError(
             f"{where}: found an automaton that is made when the graph runs, needed one that is "
-            "there before: for export and XLA"
+            "there before, or that hmm_automaton makes: for export and XLA"
         )
     return None
 
@@ -128,6 +129,19 @@ class _Hmm:
         spelled = [[self.vocab[k] for k in line] for line in lines]
         return lexicon_automaton(spelled, self.lexicon, self.hmm)
 
+    def graph(self, labels: Any, counts: Any) -> fsa_tf.Graph:
+        """Return the automata in TensorFlow's own operations."""
+        if self.words is None:
+            return hmm_tf.hmm_graph(labels, counts, self.hmm)
+        return lexicon_tf.words_graph(labels, counts, self.words, self.hmm)
+
+    @cached_property
+    def words(self) -> lexicon_tf.Words | None:
+        """The vocabulary's pronunciations, None for phones."""
+        if self.lexicon is None or self.vocab is None:
+            return None
+        return lexicon_tf.Words.of(self.vocab, self.lexicon, self.hmm)
+
 
 def hmm_automaton(
     *,
@@ -142,7 +156,8 @@ def hmm_automaton(
 
     These are labels, int32 [batch, max_labels], phones, or words of a vocabulary; and their counts,
     int32 [batch]. states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and
-    `lexicon_automaton`. Raises ValueError for a lexicon without a vocabulary, or the reverse.
+    `lexicon_automaton`; the latter's errors are those of words that occur. Raises ValueError for a
+    lexicon without a vocabulary, or the reverse.
     """
     if (lexicon is None) != (vocab is None):
         found, lacking = ("vocab", "lexicon") if lexicon is None else ("lexicon", "vocab")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Edges(NamedTuple):
-    """Some edges of each sequence of a batch: [batch, ...] each, or what has the shape of a cost.
+    """Some edges of each sequence of a batch: [batch, ...], or what broadcasts to its cost.
 
-    source, target: int32, states counted from the sequence's first one. label: int32. cost: float32,
+    source, target: int32, states, counted from their sequence's first. label: int32. cost: float32,
     inf where there is no edge, whatever the others are.
     """
 

@@ -160,27 +160,27 @@ def test_options_of_models_are_not_those_of_ctc() -> None:
         Network({"output": {**layer, "tdp_scale": 0.5, "from": "data"}}, extern_data=STREAMS)
 
 
+@pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("silence", [None, 2])
-def test_tensorflow_alone_has_the_same_loss(silence: int | None) -> None:
-    opts = {"hmm_opts": {**HMM, "silence": silence}}
-    loss = {"loss": "fast_bw", "loss_opts": opts, "target": "labels"}
-    net = {"output": {"class": "softmax", "n_out": 6, "from": "data", **loss}}
+def test_tensorflow_alone_has_the_same(silence: int | None, words: bool, tmp_path: Path) -> None:
+    """Losses, posteriors and best paths."""
+    opts = {**HMM, "silence": silence, "lexicon": lexicon(tmp_path) if words else None}
+    align = {"topology": "hmm", "align_target": "data:labels"}
+    bw = {"align_target": "hmm", "align_target_key": "labels"}
+    of = {"from": "output", "input_type": "prob", "hmm_opts": opts, "is_output_layer": True}
+    loss = {"loss": "fast_bw", "loss_opts": {"hmm_opts": opts}, "target": "labels"}
+    net = {
+        "output": {"class": "softmax", "n_out": 6, "from": "data", **loss},
+        "posteriors": {"class": "fast_bw", **bw, **of},
+        "path": {"class": "forced_align", **align, **of},
+    }
     network = Network(net, extern_data=STREAMS)
     random_parameters(network)
     batch = {"data": dense(LENGTHS, 6), "labels": LABELS}
-    needed = run(network, batch).losses["output"].value
+    needed = run(network, batch)
     with native.tensorflow_only():
-        found = run(network, batch).losses["output"].value
-    np.testing.assert_allclose(found, needed, rtol=1e-5)
-
-
-def test_tensorflow_alone_has_no_automata_of_words(tmp_path: Path) -> None:
-    lexicon = tmp_path / "lexicon.json"
-    lexicon.write_text(json.dumps({"a": [[0]], "b": [[1, 2]], "c": [[2], [0]]}))
-    opts = {"hmm_opts": {**HMM, "lexicon": str(lexicon)}}
-    loss = {"loss": "fast_bw", "loss_opts": opts, "target": "labels"}
-    net = {"output": {"class": "softmax", "n_out": 6, "from": "data", **loss}}
-    network = Network(net, extern_data=STREAMS)
-    batch = {"data": dense(LENGTHS, 6), "labels": LABELS}
-    with native.tensorflow_only(), pytest.raises(ValueError, match="needed one that is there"):
-        run(network, batch)
+        found = run(network, batch)
+    np.testing.assert_allclose(found.losses["output"].value, needed.losses["output"].value, 1e-5)
+    for name in ("posteriors", "path"):
+        ours, theirs = (of[name].canonical() for of in (found, needed))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
