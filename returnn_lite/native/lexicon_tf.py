@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from returnn_lite.lazy import tf
 from returnn_lite.native.fsa_tf import Edges, Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cupy_kernels.fsa import Hmm
     from cupy_kernels.fsa.hmm import Lexicon, Pronunciation
@@ -41,14 +42,14 @@ class Words(NamedTuple):
 
         Raises ArgumentError where a phone of theirs has no tied state.
         """
-        states = {word: _states(lexicon.get(word, ()), hmm) for word in vocab}
-        rows = [*(states[word] for word in vocab), []]
+        labels = functools.cache(lambda phone: _labels(phone, hmm))
+        rows = [*(_states(lexicon.get(word, ()), labels) for word in vocab), []]
         spoken = [bool(row) for row in rows]
         rows = [row or [([0], NEVER)] for row in rows]
         ways = list(chain.from_iterable(rows))
         return cls(
-            label=np.array([label for labels, _ in ways for label in labels], np.int32),
-            begin=_beginnings([len(labels) for labels, _ in ways]),
+            label=np.fromiter(chain.from_iterable(way for way, _ in ways), np.int32),
+            begin=_beginnings([len(way) for way, _ in ways]),
             cost=np.array([cost for _, cost in ways], np.float64),
             first=_beginnings([len(row) for row in rows]),
             spoken=np.array(spoken),
@@ -61,22 +62,23 @@ class Words(NamedTuple):
         return int(np.diff(self.first).max()), int(np.diff(self.begin[self.first]).max())
 
 
-def _states(found: Sequence[Pronunciation], hmm: Hmm) -> list[tuple[list[int], float]]:
-    """Return the labels and the cost of each pronunciation, nothing where a kernel takes them not.
+def _labels(phone: int, hmm: Hmm) -> list[int]:
+    """Return those of a phone's states, none where a kernel takes them not."""
+    found = [hmm.label(phone, i) for i in range(hmm.states)]
+    return found if all(0 <= label < 2**31 for label in found) else []
 
-    What a kernel takes is what an `Automaton` of them can hold.
-    """
+
+def _states(
+    found: Sequence[Pronunciation], labels: Callable[[int], list[int]]
+) -> list[tuple[list[int], float]]:
+    """Return the labels and the cost of each pronunciation, nothing where a kernel fails."""
     from cupy_kernels.fsa.automaton import LARGEST
 
-    ways = [
-        ([hmm.label(phone, i) for phone in phones for i in range(hmm.states)], float(cost))
-        for phones, cost in found
-    ]
-    good = [
-        labels and min(labels) >= 0 and max(labels) < 2**31 and (abs(c) < LARGEST or c == NEVER)
-        for labels, c in ways
-    ]
-    return ways if all(good) else []
+    ways = [([labels(phone) for phone in phones], float(cost)) for phones, cost in found]
+    good = all(
+        phones and all(phones) and (abs(cost) < LARGEST or cost == NEVER) for phones, cost in ways
+    )
+    return [(list(chain.from_iterable(phones)), cost) for phones, cost in ways] if good else []
 
 
 def _beginnings(sizes: list[int]) -> Any:
