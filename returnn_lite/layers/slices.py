@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from returnn_lite.data import Data, common
 from returnn_lite.dim import BATCH, Dim, derived
@@ -86,15 +86,16 @@ class Pad(Layer):
 
     axes: which. padding: how many at both ends, (left, right), or one such pair for each axis.
     mode: "constant" with value, "reflect", "symmetric" or "replication". Those on the right follow
-    the end of each sequence; in RETURNN so they do with handle_dynamic_dims only. out_dims: Dims by
-    which others may name the longer dims. out_type: see `typed`.
+    the end of each sequence; in RETURNN so they do with handle_dynamic_dims only. Where that is
+    False, they follow the longest one, and shorter ones go on with their own padding. out_dims:
+    Dims by which others may name the longer dims. out_type: see `typed`.
     """
 
     axes: Any
     padding: Any
     value: float = 0
     mode: str = "constant"
-    handle_dynamic_dims: Literal[True] | None = None
+    handle_dynamic_dims: bool | None = None
     out_dims: tuple[Dim, ...] | None = None
     out_type: dict[str, Any] = field(default_factory=dict)
 
@@ -136,11 +137,12 @@ class Pad(Layer):
     def _padded(self, site: Site, x: Data, dim: Dim, left: int, right: int) -> Data:
         new = dim.padded(left, right)
         if self.mode.lower() == "constant":
-            return lengthened(site, x, dim, new, left, right, self.value)
-        size: Any = dim.size
+            own_ends = self.handle_dynamic_dims is not False
+            return lengthened(site, x, dim, new, left, right, self.value, own_ends=own_ends)
+        size: Any = site.size(dim)
         place = tf.range(site.run.entries(new)) - left
         index = Data(name="place", dims=(new,), dtype="int32", tensor=place)
-        if dim.dynamic:
+        if dim.dynamic and self.handle_dynamic_dims is not False:
             size = site.run.lengths_of(dim, x.beam)[:, None]
             index = replace(index, dims=(BATCH, new), beam=x.beam)
         index = replace(index, tensor=_PLACES[self.mode.lower()](place, size))
@@ -149,12 +151,25 @@ class Pad(Layer):
         return replace(x.renamed(dim, new), dims=found.dims, tensor=found.tensor).ordered(order)
 
 
-def lengthened(site: Site, x: Data, dim: Dim, new: Dim, left: int, right: int, value: Any) -> Data:
-    """Return x with so many entries of a value at both ends of a dim, in each sequence."""
+def lengthened(
+    site: Site,
+    x: Data,
+    dim: Dim,
+    new: Dim,
+    left: int,
+    right: int,
+    value: Any,
+    *,
+    own_ends: bool = True,
+) -> Data:
+    """Return x with so many entries of a value at both ends of a dim.
+
+    own_ends: whether those on the right follow the end of each sequence, or the longest one.
+    """
     paddings: list[Any] = [[0, 0]] * len(x.dims)
     paddings[x.axis(dim)] = [left, right]
     number = tf.cast(value, x.tensor.dtype)
-    x = site.run.masked(x, dim, value) if right else x
+    x = site.run.masked(x, dim, value) if right and own_ends else x
     tensor = tf.pad(x.tensor, paddings, constant_values=number)
     return replace(x.renamed(dim, new), tensor=tensor)
 

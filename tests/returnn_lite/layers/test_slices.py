@@ -62,6 +62,15 @@ def test_padding_mirrors_each_sequence(mode: str) -> None:
     same(found, needed)
 
 
+@pytest.mark.parametrize("mode", ["constant", *MODES])
+def test_padding_may_follow_the_longest_sequence(mode: str) -> None:
+    layer = {**PAD, "padding": 1, "mode": mode, "handle_dynamic_dims": False}
+    # The other sequences go on with their padding: of a batch, that is zeros.
+    padded = [np.pad(x, [[0, max(LENGTHS) - len(x)], [0, 0]]) for x in sequences()]
+    needed = [np.pad(x, [[1, 1], [0, 0]], mode=MODES.get(mode, mode)) for x in padded]  # type: ignore[call-overload]
+    same(rows(layer), [x[: n + 2] for x, n in zip(needed, LENGTHS, strict=True)])
+
+
 def test_the_type_of_what_is_padded() -> None:
     layer = {"class": "pad", "axes": "F", "padding": 1, "from": "data"}
     net = network({**layer, "out_type": {"dim": 6}})
@@ -155,10 +164,6 @@ def test_a_class_behind_the_end() -> None:
         ),
         ({**PAD, "padding": -1}, r"found padding -1"),
         ({**PAD, "padding": 1, "mode": "same"}, r"unknown mode 'same'; there are: constant, "),
-        (
-            {**PAD, "padding": 1, "handle_dynamic_dims": False},
-            r"option 'handle_dynamic_dims': found False, needed True or None",
-        ),
         (
             {"class": "prefix_in_time", "repeat": "data", "from": "data"},
             r"found repeat .*, needed whole numbers \[batch\]",
