@@ -33,7 +33,7 @@ def name_dims(site: Site, out: Data) -> None:
         if len(spatial) != len(named):
             spatial = [d for d in out.dims if d.kind != "batch" and d is not out.feature_dim]
         _name(site, out, option, named, spatial)
-    if common.out_dim is not None:
+    if common.out_dim is not None and (new or common.out_dim not in out.dims):
         classes = [d for d in (out.sparse_dim, out.feature_dim) if d is not None][:1]
         made = classes if len(new) != 1 or out.feature_dim in new else new
         _name(site, out, "out_dim", [common.out_dim], made)
@@ -49,15 +49,20 @@ def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequen
     for name, dim in zip(named, made, strict=True):
         if name is not dim:
             let_mean(site, name, dim)
-            if name.dynamic:
+            if name.dynamic and dim.dynamic:
                 site.node.resolved.setdefault("named", {})[name] = dim
 
 
 def _differ(site: Site, name: Dim, dim: Dim) -> bool:
     """Return whether a Dim of a config cannot mean a dim, as far as this does not need data."""
-    if name is dim or name.size != dim.size:
-        return name is not dim
+    if name is dim:
+        return False
     parts = name.leaves()
+    if name.size is None and dim.size is not None:
+        # It may have any size, unless the data or other dims say its lengths.
+        return bool(name.formula) or not parts.isdisjoint(site.node.scope.stream_dims())
+    if name.size != dim.size:
+        return True
     if name.size is not None or not (name.formula or parts <= site.node.scope.stream_dims()):
         return False
     means = site.node.scope.named

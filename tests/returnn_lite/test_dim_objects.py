@@ -18,7 +18,8 @@ SPLIT = {"class": "split_dims", "axis": "F", "dims": (2, -1)}
 POOL = {"class": "pool", "mode": "max", "pool_size": (2,), "padding": "same", "from": "h"}
 SUM = {"class": "reduce", "mode": "sum"}
 REPEAT = {"class": "repeat", "repetitions": 2, "axis": "T", "from": "h"}
-LONG, TOP, STEPS = SpatialDim("long"), SpatialDim("top", 2), SpatialDim("steps", 4)
+LONG, ANY = SpatialDim("long"), SpatialDim("any")
+TOP, STEPS = SpatialDim("top", 2), SpatialDim("steps", 4)
 HIDDEN_NET: dict[str, Any] = {"h": {**LINEAR, "n_out": 6}}
 NAMED_NET: dict[str, Any] = {"h": {**LINEAR, "in_dim": IN, "out_dim": HIDDEN}}
 
@@ -79,6 +80,22 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "m": {"class": "merge_dims", "axes": "static", "from": "s", "out_dim": HIDDEN},
             "output": {**SUM, "axis": HIDDEN, "from": "m"},
         },
+    ),
+    "a Dim without a size for features": (
+        {
+            "s": {**SPLIT, "from": "h"},
+            "m": {"class": "merge_dims", "axes": "static", "from": "s"},
+            "output": {**SUM, "axis": "F", "from": "m"},
+        },
+        {
+            "s": {**SPLIT, "axis": HIDDEN, "from": "h"},
+            "m": {"class": "merge_dims", "axes": "static", "from": "s", "out_dim": ANY},
+            "output": {**SUM, "axis": ANY, "from": "m", "out_shape": {batch_dim, TIME}},
+        },
+    ),
+    "a dim that stays what it was": (
+        {"output": {**REPEAT, "repetitions": 1}},
+        {"output": {**REPEAT, "repetitions": 1, "axis": TIME, "out_dim": TIME}},
     ),
     "the best": (
         {
@@ -242,6 +259,10 @@ def test_other_features_of_the_input() -> None:
         (
             {"out_dim": HIDDEN, "out_shape": {batch_dim, TIME, KEY}},
             r"output \(linear\): out_shape: found no axis F\|3 in \[B,T\|'time',F\|6\]",
+        ),
+        (
+            {"out_dim": TIME, "n_out": 5},
+            r"output \(linear\): found out_dim \['time'\] for .*, needed \[F\|5\]",
         ),
         (
             {"class": "pool", "mode": "max", "pool_size": (2,), "out_spatial_dims": [HEADS]},
