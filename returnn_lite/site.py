@@ -130,6 +130,11 @@ class Site:
 
     # -- templates
 
+    def sized(self, dim: Dim, x: Data) -> bool:
+        """Return whether the size of a dim comes from those of x and of the data streams."""
+        known = {leaf for d in x.dims for leaf in d.leaves()} | self.node.scope.stream_dims()
+        return dim is BATCH or dim.leaves() <= known
+
     def feature(self, size: int) -> Dim:
         """Return the layer's feature dim of that size."""
         return self.node.dim("feature", "feature", size)

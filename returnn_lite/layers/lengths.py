@@ -14,7 +14,14 @@ from returnn_lite.site import Site
 
 
 def _axis(site: Site, word: Any, x: Data) -> Dim:
-    """Return the dim of an axis word; "sparse_dim" means the classes."""
+    """Return the dim of an axis word; "sparse_dim" means the classes.
+
+    It may be a Dim that x lacks, whose size comes from x or the data streams.
+    """
+    lacks = isinstance(word, Dim) and not any(d is word or d in word.made for d in x.dims)
+    if lacks and site.sized(word, x):
+        found: Dim = word
+        return found
     if word != "sparse_dim":
         return site.axis_of(word, x)
     if x.sparse_dim is None:
@@ -33,8 +40,9 @@ def _need_whole(site: Site, dtype: str, *, floats: bool) -> None:
 class Length(Layer):
     """The length of a dim of the input, by default of time: [batch]; of a fixed one, one number.
 
-    axis: also "sparse_dim", for the number of classes. add_time_axis: [batch, 1]. sparse: whether
-    the number may be taken for a class index; it has no feature dim in any case.
+    axis: also "sparse_dim", for the number of classes, or a Dim of a formula of a dim of the input.
+    add_time_axis: [batch, 1]. sparse: whether the number may be taken for a class index; it has no
+    feature dim in any case.
     """
 
     axis: Any = "T"
@@ -45,7 +53,7 @@ class Length(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template [batch], or a number."""
         _need_whole(site, self.dtype, floats=True)
-        dim = _axis(site, self.axis, site.source)
+        dim = site.node.resolved["dim"] = _axis(site, self.axis, site.source)
         name = site.node.path
         if not dim.dynamic:
             if self.add_time_axis:
@@ -59,8 +67,7 @@ class Length(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the lengths."""
-        x = site.source
-        dim = _axis(site, self.axis, x)
+        x, dim = site.source, site.node.resolved["dim"]
         if not dim.dynamic:
             tensor = tf.cast(site.size(dim), self.dtype)
             return Data(name=site.node.path, dims=(), dtype=self.dtype, tensor=tensor)
@@ -182,7 +189,8 @@ class Range(Layer):
 class RangeInAxis(Layer):
     """The positions in a dim of the input, from 0: [n].
 
-    axis: also "sparse_dim". keepdims, unbroadcast: not, as in newer versions of RETURNN.
+    axis: also "sparse_dim", or a Dim of a formula of a dim of the input. keepdims, unbroadcast:
+    not, as in newer versions of RETURNN.
     """
 
     axis: Any
@@ -213,9 +221,10 @@ class RangeInAxis(Layer):
 @register("range_from_length")
 @dataclass(frozen=True, kw_only=True)
 class RangeFromLength(Layer):
-    """The positions in a new dim, whose lengths are the input: [n], from lengths [batch].
+    """The positions in a dim, whose lengths are the input: [n], from lengths [batch] or a number.
 
-    out_spatial_dim: a Dim by which others may name that dim.
+    The dim is that of which a layer `length` gives the lengths, a dynamic one or the batch, else a
+    new one. out_spatial_dim: a Dim by which others may name it.
     """
 
     dtype: str = "int32"
@@ -230,16 +239,34 @@ class RangeFromLength(Layer):
         """Return the template [n]."""
         _need_whole(site, self.dtype, floats=not self.sparse)
         x = site.source
-        if x.dims != (BATCH,) or not x.dtype.startswith("int"):
-            raise site.error(f"found source {x}, needed lengths, whole numbers [batch]")
-        dim = site.node.dim("spatial", "input_len")
-        out = Data(name=site.node.path, dims=(dim,), dtype=self.dtype, time_dim=dim)
+        if x.dims not in ((), (BATCH,)) or not x.dtype.startswith("int"):
+            raise site.error(
+                f"found source {x}, needed lengths, whole numbers [batch], or a number"
+            )
+        dim, time = self._known(site), None
+        if dim is None:
+            dim = site.node.resolved["new"] = site.node.dim("spatial", "input_len")
+        if dim is not BATCH:
+            time = dim
+        out = Data(name=site.node.path, dims=(dim,), dtype=self.dtype, time_dim=time)
         return replace(out, sparse_dim=dim if self.sparse else None)
 
+    def _known(self, site: Site) -> Dim | None:
+        """Return the dim that has these lengths already, where the input is a layer of lengths."""
+        (source,) = site.node.sources
+        if not isinstance(source.layer, Length):
+            return None
+        dim: Dim = source.resolved["dim"]
+        return dim if dim.dynamic or dim is BATCH else None
+
     def call(self, site: Site) -> Data:
-        """Return the positions, and set the lengths of their dim."""
+        """Return the positions, and set the lengths of a new dim."""
         x, template = site.source, site.node.out
         assert template is not None
         (dim,) = template.dims
-        site.run.set_lengths(dim, tf.cast(x.tensor, tf.int32), x.beam)
-        return replace(template, tensor=tf.cast(tf.range(site.run.entries(dim)), self.dtype))
+        if "new" in site.node.resolved:
+            lengths = tf.cast(x.tensor, tf.int32)
+            if not x.dims:
+                lengths = tf.fill([site.run.batch], lengths)
+            site.run.set_lengths(dim, lengths, x.beam)
+        return replace(template, tensor=tf.cast(tf.range(site.size(dim)), self.dtype))

@@ -65,10 +65,20 @@ def _with_dim_objects(streams: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+_OPERATIONS = {
+    "padded": lambda dim, left, right: left + dim + right,
+    "times": lambda dim, number: dim * number,
+    "total": lambda *dims: sum(dims[1:], dims[0]),
+}
+
+
 def _with_returnn_dims(value: Any, known: dict[Any, Any]) -> Any:
     """Return a dict with RETURNN's dims for this project's, of which copies are the same dim."""
     if isinstance(value, returnn_lite.dim.Dim) and value.kind == "batch":
         return batch_dim
+    if isinstance(value, returnn_lite.dim.Dim) and value.operation:
+        name, *numbers = value.operation
+        return _OPERATIONS[name](*(_with_returnn_dims(p, known) for p in value.parts), *numbers)
     if isinstance(value, returnn_lite.dim.Dim):
         kind = Dim.Types.Feature if value.kind == "feature" else Dim.Types.Spatial
         key = (value.kind, value.name, value.size)

@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_axis_cases
 import returnn_dialect_cases
+import returnn_dim_cases
 import returnn_loop_cases
 import returnn_mixed_cases
 import returnn_option_cases
@@ -298,7 +299,7 @@ PARTS = UNIT_CASES | LOSS_CASES | SIGNAL_CASES | DECODE_CASES | TUTORIAL_CASES
 PARTS |= SEARCH_CASES | APPLICATION_CASES | returnn_option_cases.cases()
 PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
 PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
-PARTS |= returnn_published_cases.cases()
+PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

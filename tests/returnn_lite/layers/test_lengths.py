@@ -9,6 +9,10 @@ import pytest
 from eager import run
 from shapes import LENGTHS, batch, fails, network, rows, same, sequences
 
+from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
+
 MASK = {"class": "seq_len_mask", "mask_value": -1.0, "from": "data"}
 
 
@@ -36,6 +40,41 @@ def test_ranges() -> None:
     assert out_.values.tolist() == [0, 1]
     (lengths,) = out_.lengths.values()
     assert lengths.tolist() == [n // 2 for n in LENGTHS]
+
+
+def test_ranges_of_lengths_are_over_the_dim_that_has_them() -> None:
+    layer = {"class": "range_from_length", "from": "count"}
+    net = network(layer)
+    assert net.template("output").dims == (net.template("data").time_dim,)
+    sequences = {"class": "length", "axis": "B", "from": "data"}
+    net = network(layer, count=sequences)
+    assert net.template("output").dims == (BATCH,)
+    assert run(net, batch())["output"].values.tolist() == [0, 1, 2]
+
+
+def test_a_range_of_a_number() -> None:
+    layer = {"class": "range_from_length", "from": "longest"}
+    longest = {"class": "reduce", "mode": "max", "axis": "B", "from": "count"}
+    out = run(network(layer, longest=longest), batch())["output"]
+    assert out.values.tolist() == [0, 1, 2, 3]
+    (lengths,) = out.lengths.values()
+    assert lengths.tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("source", ["data", "features"])
+def test_a_dim_of_a_formula(source: str) -> None:
+    time = SpatialDim("time")
+    streams = {"data": {"dim_tags": [BATCH, time, FeatureDim("in", 4)]}}
+    features = {"class": "reduce", "mode": "max", "axis": time, "from": "data"}
+    net = {"features": features, "length": {"class": "length", "axis": 2 * time, "from": source}}
+    net["output"] = {"class": "range_in_axis", "axis": time + 2, "from": source}
+    network = Network(net, extern_data=streams, outputs=list(net))
+    out = run(network, {"data": batch()["data"]}, list(net))
+    assert out["length"].values.tolist() == [2 * n for n in LENGTHS]
+    assert out["output"].values.tolist() == list(range(max(LENGTHS) + 2))
+    net["output"]["axis"] = SpatialDim("other") + 2
+    with pytest.raises(NetworkError, match=r"output \(range_in_axis\): found no axis 'other\+2'"):
+        Network(net, extern_data=streams)
 
 
 def test_frames_that_do_not_count() -> None:
