@@ -48,7 +48,8 @@ class Run:
     params: {name: tensor}. batch: int32, the number of sequences, without beams. config: values
     that eval strings ask for. seed, step: what random numbers depend on. lengths: int32 [batch] of
     each dynamic dim. positions: of a dim of selected frames, the dim they are from, and which they
-    are, int32 [batch, selected]. beams: the final hypotheses of each loop with a search. updates:
+    are, int32 [batch, selected]. rows: of a packed dim, which sequence each of its entries is of,
+    int32 [entries]. beams: the final hypotheses of each loop with a search. updates:
     what parameters become after a step of training, other than by gradients. carried: the states at
     the end of the run before, by name, and carry: those at the end of this one, as far as they go
     on: all of them where the sequences come in chunks (stream), else those that layers keep.
@@ -62,6 +63,7 @@ class Run:
     step: Any = 0
     lengths: Lengths = field(default_factory=Lengths)
     positions: dict[Dim, tuple[Dim, Any]] = field(default_factory=dict)
+    rows: dict[Dim, Any] = field(default_factory=dict)
     beams: dict[Loop, Beam] = field(default_factory=dict)
     updates: dict[str, Any] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +130,16 @@ class Run:
 
     def lengths_in(self, x: Data, dim: Dim) -> Any:
         """Return int32 [batch]: the lengths of a dim of x, or of what takes its place."""
-        return self.lengths_of(dim, x.beam) if x.has_batch else self.lengths[dim].tensor
+        return self.lengths_of(dim, x.beam) if x.has_batch else self.lengths_for(x, dim).tensor
+
+    def lengths_for(self, x: Data, dim: Dim) -> Data:
+        """Return the lengths of a dim of x: those by sequence, by entry of a packed dim of x."""
+        lengths = self.lengths[dim].in_beam(x.beam)
+        packed = next((d for d in x.dims if d in self.rows), None)
+        if packed is None or lengths.dims != (BATCH,):
+            return lengths
+        tensor = tf.gather(lengths.tensor, self.rows[packed])
+        return replace(lengths, dims=(packed,), tensor=tensor)
 
     def with_dim(self, x: Data, old: Dim, new: Dim, where: str) -> Data:
         """Return x with another dim in place of one, whose lengths must be the same."""
@@ -144,7 +155,7 @@ class Run:
 
     def pads(self, x: Data, dim: Dim) -> bool:
         """Whether entries of a dim of x are padding: what has the lengths is a dim of x, too."""
-        return dim.dynamic and (x.has_batch or set(self.lengths[dim].dims) <= set(x.dims))
+        return dim.dynamic and (x.has_batch or set(self.lengths_for(x, dim).dims) <= set(x.dims))
 
     def masked(self, x: Data, dim: Dim, value: Any = 0) -> Data:
         """Return x with a number in the entries of a dim that are padding."""
@@ -171,7 +182,7 @@ class Run:
 
     def with_lengths(self, x: Data, dim: Dim) -> Data:
         """Return x with the dims that the lengths of one of its dims have, new ones at the end."""
-        for other in self.lengths[dim].dims:
+        for other in self.lengths_for(x, dim).dims:
             if other not in x.dims:
                 x = self.over(x, other).last(other)
         return x
@@ -181,7 +192,7 @@ class Run:
 
         x has the dim of the lengths, too: the batch, mostly.
         """
-        lengths = self.lengths[dim].in_beam(x.beam)
+        lengths = self.lengths_for(x, dim)
         steps = tf.range(tf.shape(x.tensor)[x.axis(dim)])
         steps = tf.reshape(steps, [-1 if d is dim else 1 for d in x.dims])
         (of,) = lengths.dims

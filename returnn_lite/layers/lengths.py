@@ -71,7 +71,7 @@ class Length(Layer):
         if not dim.dynamic:
             tensor = tf.cast(site.size(dim), self.dtype)
             return Data(name=site.node.path, dims=(), dtype=self.dtype, tensor=tensor)
-        lengths: Data = site.run.lengths[dim].in_beam(x.beam)
+        lengths: Data = site.run.lengths_for(x, dim)
         lengths = replace(lengths, dtype=self.dtype, tensor=tf.cast(lengths.tensor, self.dtype))
         if self.add_time_axis:
             one = site.node.dim("spatial", "time", 1)

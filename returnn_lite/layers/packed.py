@@ -25,7 +25,9 @@ def pack(site: Site, x: Data, dim: Dim, *, batch_major: bool = True) -> Data:
     """Return x with a dim and the batch as one: the valid entries alone."""
     out = packed_template(x, dim, batch_major=batch_major)
     rows = x.ordered([*_order(dim, batch_major=batch_major), *out.dims[1:]]).tensor
-    tensor = tf.boolean_mask(rows, _valid(site, x, dim, rows, batch_major=batch_major))
+    valid = _valid(site, x, dim, rows, batch_major=batch_major)
+    tensor = tf.boolean_mask(rows, valid)
+    site.run.rows[out.dims[0]] = tf.where(valid)[:, 0 if batch_major else 1]
     count = Data(name="count", dims=(), dtype="int32", tensor=tf.shape(tensor)[0])
     site.run.lengths[out.dims[0]] = count
     return replace(out, tensor=tensor)

@@ -232,7 +232,7 @@ class SelfAttention(Layer):
         """Return keys, values and mask with those of the batches before, and keep all of them."""
         new = {n: tf.transpose(t, [0, 2, 1, 3]) for n, t in zip("kv", kv, strict=True)}
         batch, frames = tf.unstack(tf.shape(new["k"])[:2])
-        ends = site.run.lengths_of(over, x.beam) if over.dynamic else tf.fill([batch], frames)
+        ends = site.run.lengths_in(x, over) if over.dynamic else tf.fill([batch], frames)
         new["valid"] = tf.sequence_mask(ends, frames)
         before = self._before(site)
         like = {n: replace(d, beam=x.beam) for n, d in before.items()}

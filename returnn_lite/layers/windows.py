@@ -201,7 +201,7 @@ class Windows(Spatial):
         same = isinstance(self.padding, str) and self.padding.lower() == "same"
         if not same or not site.run.pads(x, dim) or (span - 1) // 2 == max(span - stride, 0) // 2:
             return None
-        lengths = site.run.lengths[dim].in_beam(x.beam)
+        lengths = site.run.lengths_for(x, dim)
         outer = x.dims[: -1 - len(spatial)]
         lengths = tf.reshape(lengths.tensor, [-1 if d in lengths.dims else 1 for d in outer])
         return tf.reshape(tf.broadcast_to(lengths, x.sizes()[: len(outer)]), [-1])

@@ -9,10 +9,13 @@ from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
 Net = dict[str, Any]
 
 TIME, IN_DIM = SpatialDim("time"), FeatureDim("in", 6)
+HEADS, KEY, ONE = SpatialDim("heads", 2), FeatureDim("key", 3), FeatureDim("one", 1)
 STREAM: Net = {"dim_tags": [BATCH, TIME, IN_DIM]}
 LENGTH: Net = {"class": "length", "from": "data"}
 FLOATS: Net = {"class": "cast", "dtype": "float32"}
 SUM: Net = {"class": "combine", "kind": "add"}
+SPLIT: Net = {"class": "split_dims", "from": "data"}
+PLAIN: Net = {"class": "linear", "activation": None, "n_out": 2}
 
 LAYERS: dict[str, Net] = {
     "ranges": {
@@ -26,17 +29,63 @@ LAYERS: dict[str, Net] = {
         "y": {**FLOATS, "from": "frames"},
         "output": {**SUM, "from": ["data", "x", "y"]},
     },
+    # Which of them the features are shows by the parameters.
+    "features": {
+        "a": {**SPLIT, "axis": "F", "dims": [-1, 1]},
+        "b": {**PLAIN, "from": "a"},
+        "c": {**SPLIT, "axis": "F", "dims": [KEY, HEADS]},
+        "d": {**PLAIN, "from": "c"},
+        "e": {"class": "reduce", "mode": "mean", "axis": "F", "from": "data"},
+        "f": {**SPLIT, "axis": "T", "dims": [-1, 1], "from": "e"},
+        "g": {**PLAIN, "from": "f"},
+        "h": {**SPLIT, "axis": "B", "dims": [1, -1]},
+        "output": {"class": "reduce", "mode": "max", "axis": "dim:1", "from": "h"},
+    },
+    "batch": {
+        "merged": {
+            **{"class": "merge_dims", "axes": ["B", HEADS], "keep_order": True},
+            "from": "heads",
+        },
+        "heads": {**SPLIT, "axis": IN_DIM, "dims": [HEADS, KEY]},
+        "backwards": {
+            **{"class": "rec", "unit": "nativelstm2", "n_out": 2, "direction": -1},
+            "from": "merged",
+        },
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "merged"},
+        "length": {**LENGTH, "from": "merged"},
+        "output": {**SPLIT, "axis": BATCH, "dims": [BATCH, HEADS], "from": "backwards"},
+    },
+    "pixels": {
+        "count": {**LENGTH, "axis": "B"},
+        "frames": {"class": "reduce", "mode": "max", "axis": "B", "from": "length"},
+        "length": LENGTH,
+        "all": {"class": "combine", "kind": "mul", "from": ["count", "frames"]},
+        "range": {"class": "range_from_length", "from": "all"},
+        "twice": {"class": "concat", "from": [("range", "T"), ("range", "T")]},
+        "output": {**SPLIT, "axis": "T", "dims": [BATCH, TIME * 2], "from": "twice"},
+    },
+}
+EVEN_LAYERS: dict[str, Net] = {
+    "reshaped": {
+        "a": {"class": "reshape", "in_dims": ["T", "F"], "out_dims": [IN_DIM, TIME]},
+        "b": {**SPLIT, "axis": "F", "dims": [HEADS, KEY]},
+        "c": {"class": "reshape", "in_dims": [KEY, TIME], "out_dims": [TIME, KEY], "from": "b"},
+        "d": {"class": "reshape", "in_dims": ["T"], "out_dims": [TIME, ONE], "from": "c"},
+        "e": {**PLAIN, "from": "d"},
+        "output": {"class": "reshape", "in_dims": [HEADS, KEY], "out_dims": [IN_DIM], "from": "c"},
+    },
 }
 
 
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
     found: dict[str, Net] = {}
-    for name, layers in LAYERS.items():
+    parts = ((LAYERS, [5, 2, 4]), (EVEN_LAYERS, [5, 5]))
+    for name, layers, lengths in ((k, v, n) for found_, n in parts for k, v in found_.items()):
         found[f"dims_{name}"] = {
-            "net": {k: {**v, "is_output_layer": True} for k, v in layers.items()},
+            "net": {k: {"from": "data", **v, "is_output_layer": True} for k, v in layers.items()},
             "streams": {"data": STREAM},
-            "lengths": {"data": [5, 2, 4]},
+            "lengths": {"data": lengths},
             "outputs": tuple(layers),
         }
     return found

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from eager import Array, dense
 from reference import check
-from shapes import LENGTHS, fails, network, rows, same, sequences
+from shapes import LENGTHS, batch, fails, network, rows, same, sequences
+
+from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
+from returnn_lite.errors import NetworkError
+
+OTHER, THREE = SpatialDim("other"), FeatureDim("three", 3)
 
 
 def test_split_features_are_rows() -> None:
@@ -34,6 +39,23 @@ def test_a_fixed_dim_is_filled_up_to_multiples() -> None:
     fails(layer, r"found dims \(-1, 3\) for F\|4 of .*, needed its size")
     needed = [np.pad(x, [[0, 0], [0, 2]]).reshape(-1, 2, 3) for x in sequences()]
     same(rows({**layer, "pad_to_multiples": True}), needed)
+
+
+def test_a_merged_batch_is_split_into_what_was_merged() -> None:
+    merged = {"class": "merge_dims", "axes": ["B", "s:1"], "from": "heads"}
+    layer = {"class": "split_dims", "axis": "B", "dims": [BATCH, THREE], "from": "merged"}
+    with pytest.raises(NetworkError, match=r"found dims \[B, F\|3\], needed \[B, F\|2\]"):
+        network(layer, merged=merged)
+
+
+def test_a_reshape_has_as_many_entries() -> None:
+    longest = {"class": "reduce", "mode": "max", "axis": "B", "from": "count"}
+    numbers = {"class": "range_from_length", "from": "longest"}
+    layer = {"class": "reshape", "in_dims": ["T"], "out_dims": [BATCH, THREE], "from": "numbers"}
+    net = network(layer, longest=longest, numbers=numbers)
+    text = r"^output \(reshape\): found .*input_len for batch, three, needed as many entries$"
+    with pytest.raises(NetworkError, match=text):
+        net.run(batch())
 
 
 def test_merged_features_are_what_was_split() -> None:
@@ -81,6 +103,22 @@ def test_merged_dynamic_dims_have_no_padding_between(axes: list[str]) -> None:
         (
             {"class": "split_dims", "axis": "static", "dims": [2, -1], "from": "heads"},
             r"found \[F\|2, F\|2\] for axis 'static' in .*, needed one axis",
+        ),
+        (
+            {"class": "split_dims", "axis": "B", "dims": [2, -1], "from": "data"},
+            r"found dims \(2, -1\) for B of .*, needed sizes, one -1",
+        ),
+        (
+            {"class": "split_dims", "axis": "T", "dims": [BATCH, OTHER], "from": "data"},
+            r"found 'other' for \[B,T.*, needed a Dim whose size is known",
+        ),
+        (
+            {"class": "reshape", "in_dims": ["T"], "out_dims": [OTHER], "from": "data"},
+            r"output \(reshape\): found 'other' for \[B,T.*, needed a Dim whose size is known",
+        ),
+        (
+            {"class": "reshape", "in_dims": ["F"], "out_dims": [THREE, "T"], "from": "data"},
+            r"found \[F\|3, .*\] for \[F\|4\] of \[B,T.*, needed other dims of as many entries",
         ),
         (
             {"class": "merge_dims", "axes": "btf", "from": "data"},
