@@ -208,7 +208,8 @@ class ReinterpretData(Layer):
     that exchange their meaning, such as "tf". set_sparse: whether whole numbers are class indices.
     set_sparse_dim, increase_sparse_dim: the number of classes, or how many more there are.
     size_base: a layer whose dynamic dims those of the input are, in their order; it may be shorter.
-    set_dim_tags: {axis: a Dim that it is from here on}; what made the Dim has the same lengths.
+    set_dim_tags: {axis: a Dim that it is from here on}; what made the Dim has the same lengths. For
+    the batch, it has as many entries as there are sequences.
     enforce_batch_major, enforce_time_major: which dim is the first.
     """
 
@@ -234,7 +235,7 @@ class ReinterpretData(Layer):
         pairs = self._new_dims(site, x)
         site.node.resolved["pairs"] = pairs
         for old, new in pairs:
-            x = x.renamed(old, new)
+            x = _template_as(x, old, new)
         return self._sparse(site, x)
 
     def _first(self, site: Site, x: Data) -> Data:
@@ -281,10 +282,13 @@ class ReinterpretData(Layer):
 
     def _tagged(self, site: Site, old: Dim, named: Dim) -> Dim:
         """Return the dim that a Dim of the config means, a new one where no layer made it yet."""
-        if named.size != old.size or old.kind == "batch":
+        if named.size != old.size or (old.kind == "batch" and old is not BATCH):
             raise site.error(f"found {named} for {old} in set_dim_tags, needed one of its size")
+        if named is BATCH:
+            return BATCH
         if named not in site.node.scope.named:
-            let_mean(site, named, site.node.dim(old.kind, named.name, old.size))
+            kind = named.kind if old is BATCH else old.kind
+            let_mean(site, named, site.node.dim(kind, named.name, old.size))
         return site.node.scope.named[named]
 
     def _sparse(self, site: Site, x: Data) -> Data:
@@ -317,6 +321,16 @@ class ReinterpretData(Layer):
         return site.as_output(x)
 
     def _renamed(self, site: Site, x: Data, old: Dim, new: Dim) -> Data:
+        if old is BATCH and new.dynamic:
+            rows = tf.shape(x.tensor)[x.axis(old)]
+            site.run.set_lengths(new, tf.fill([site.run.batch], rows))
+            x = replace(x, beam=None)
+        if new is BATCH:
+            text = f"{site.node}: found entries of {old.name}, needed as many as sequences"
+            rows = tf.shape(x.tensor)[x.axis(old)]
+            check = tf.debugging.assert_equal(rows, site.run.batch, message=text)
+            with tf.control_dependencies([check] if check is not None else []):
+                return replace(x.renamed(old, new), tensor=tf.identity(x.tensor))
         if old is new or not old.dynamic:
             return x.renamed(old, new)
         if new.formula is None and new not in site.run.lengths:  # a Dim that no other layer made
@@ -327,3 +341,9 @@ class ReinterpretData(Layer):
         with tf.control_dependencies([check] if check is not None else []):
             fitting: Data = site.run.fitting(x, old, new)
             return replace(fitting, tensor=tf.identity(fitting.tensor))
+
+
+def _template_as(x: Data, old: Dim, new: Dim) -> Data:
+    """Return a template with a dim in place of another; T is found anew where one is the batch."""
+    x = x.renamed(old, new)
+    return replace(x, time_dim=next_time(x.dims)) if BATCH in (old, new) else x

@@ -9,7 +9,8 @@ from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
 Net = dict[str, Any]
 
 TIME, IN_DIM = SpatialDim("time"), FeatureDim("in", 6)
-HEADS, KEY, ONE = SpatialDim("heads", 2), FeatureDim("key", 3), FeatureDim("one", 1)
+ROWS, HEADS, KEY = SpatialDim("rows"), SpatialDim("heads", 2), FeatureDim("key", 3)
+ONE = FeatureDim("one", 1)
 STREAM: Net = {"dim_tags": [BATCH, TIME, IN_DIM]}
 LENGTH: Net = {"class": "length", "from": "data"}
 FLOATS: Net = {"class": "cast", "dtype": "float32"}
@@ -66,6 +67,13 @@ LAYERS: dict[str, Net] = {
     },
 }
 EVEN_LAYERS: dict[str, Net] = {
+    "batch_as_spatial": {
+        "rows": {"class": "reinterpret_data", "set_dim_tags": {"B": ROWS}},
+        "sums": {"class": "cumsum", "axis": "T", "from": "rows"},
+        "best": {"class": "reduce", "mode": "max", "axis": ROWS, "from": "rows"},
+        "back": {"class": "reinterpret_data", "set_dim_tags": {ROWS: BATCH}, "from": "sums"},
+        "output": {**SUM, "from": ["data", "back", "best"]},
+    },
     "reshaped": {
         "a": {"class": "reshape", "in_dims": ["T", "F"], "out_dims": [IN_DIM, TIME]},
         "b": {**SPLIT, "axis": "F", "dims": [HEADS, KEY]},

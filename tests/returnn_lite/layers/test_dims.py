@@ -9,9 +9,11 @@ import pytest
 from eager import dense, run, sparse
 from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
 
-from returnn_lite.dim import SpatialDim
+from returnn_lite.dim import BATCH, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
+
+STREAM_NAMES = ["time:var:extern_data:data", "feature:extern_data:data"]
 
 
 def test_squeeze_takes_the_dims_of_size_1_away() -> None:
@@ -152,3 +154,17 @@ def test_dims_by_the_objects_of_a_config() -> None:
         np.testing.assert_allclose(x[:, : len(y)], y @ y.T, rtol=1e-5)
     wrong = {**layer, "set_dim_tags": {"T": keys}}
     fails(wrong, "found 2 for .* in set_dim_tags, needed one of its size")
+
+
+def test_the_batch_as_a_dim_of_its_own() -> None:
+    sequences_ = SpatialDim("sequences")
+    layer = {"class": "reinterpret_data", "set_dim_tags": {"B": sequences_}, "from": "data"}
+    out = run(network(layer), batch())["output"]
+    assert [d.name for d in out.dims] == [f"spatial:output:{sequences_.name}", *STREAM_NAMES]
+    assert out.lengths[out.dims[0].name].tolist() == [len(LENGTHS)] * len(LENGTHS)
+    back = {"class": "reinterpret_data", "set_dim_tags": {"T": BATCH}, "from": "named"}
+    same(rows(back, named=layer)[:1], sequences()[:1])
+    text = r"^output \(reinterpret_data\): found entries of time.*, needed as many as sequences$"
+    once = {"class": "reduce", "mode": "max", "axis": "B", "from": "data"}
+    with pytest.raises(NetworkError, match=text):
+        network(back, named=once).run(batch())
