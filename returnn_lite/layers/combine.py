@@ -75,7 +75,7 @@ def _source_index(node: ast.AST) -> int | None:
 
 def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
     """Return the tensor that an expression, or a function of `source` and `self`, gives."""
-    aligned = _aligned(datas, out)
+    aligned = _aligned(datas, out) if datas else []
 
     def source(
         i: int,
@@ -149,6 +149,8 @@ class _Combined(Layer):
                 raise site.error(f"found source({i}) in 'eval', needed one of {count} sources")
 
     def _out(self, site: Site, datas: list[Data]) -> Data:
+        if not datas and self.eval is not None and "shape" in self.out_type:
+            return typed(site, Data(name=site.node.path, dims=(BATCH,)), self.out_type)
         out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
         return typed(site, out, self.out_type)
 
@@ -254,7 +256,8 @@ class Eval(_Combined):
     eval: the expression, or a function of `source` and `self`; recipes and configs are code, and so
     is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`.
     source(i) has the dims of all sources and, of size 1, those that the shape in out_type adds;
-    source(i, auto_convert=False) its own ones. `self.network` has
+    source(i, auto_convert=False) its own ones. Without sources, out_type has the shape; the batch
+    comes first, unless batch_dim_axis is None. `self.network` has
     get_config(), cond_on_train(function, function), train_flag and global_train_step.
     """
 

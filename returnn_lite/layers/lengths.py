@@ -171,7 +171,9 @@ class Range(Layer):
         whole = all(float(n) == int(n) for n in (self.start, self.limit, self.delta))
         dtype = self.dtype or ("int32" if whole else "float32")
         _need_whole(site, dtype, floats=not self.sparse)
-        dim = site.node.dim("spatial", "range", self._number())
+        dim = self.out_spatial_dim
+        if dim is None or dim.size != self._number():
+            dim = site.node.dim("spatial", "range", self._number())
         out = Data(name=site.node.path, dims=(dim,), dtype=dtype)
         return replace(out, sparse_dim=dim if self.sparse else None)
 

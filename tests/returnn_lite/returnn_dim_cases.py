@@ -10,7 +10,7 @@ Net = dict[str, Any]
 
 TIME, IN_DIM = SpatialDim("time"), FeatureDim("in", 6)
 ROWS, HEADS, KEY = SpatialDim("rows"), SpatialDim("heads", 2), FeatureDim("key", 3)
-ONE = FeatureDim("one", 1)
+ONE, STEPS = FeatureDim("one", 1), SpatialDim("steps", 4)
 STREAM: Net = {"dim_tags": [BATCH, TIME, IN_DIM]}
 LENGTH: Net = {"class": "length", "from": "data"}
 FLOATS: Net = {"class": "cast", "dtype": "float32"}
@@ -67,6 +67,27 @@ LAYERS: dict[str, Net] = {
     },
 }
 EVEN_LAYERS: dict[str, Net] = {
+    "numbers": {
+        "two": {
+            **{"class": "eval", "eval": "tf.constant([3, 0])", "from": []},
+            "out_type": {"shape": (), "dtype": "int32"},
+        },
+        "row": {
+            **{"class": "eval", "eval": "tf.range(3.0)", "from": ()},
+            "out_type": {"shape": (3,), "batch_dim_axis": None},
+        },
+        "sum": {**SUM, "from": ["data", "floats"]},
+        "floats": {**FLOATS, "from": "two"},
+        "affine": {**PLAIN, "from": "row"},
+        "steps": {"class": "range", "limit": 4, "out_spatial_dim": STEPS},
+        "places": {**SUM, "from": ["two", "steps"], "out_shape": {BATCH, STEPS}},
+        "table": {"class": "variable", "shape": (STEPS, 3)},
+        "output": {
+            **{"class": "scatter_nd", "position": "places", "position_axis": STEPS},
+            **{"output_dim_via_time_from": "data", "filter_invalid_indices": True},
+            "from": "table",
+        },
+    },
     "batch_as_spatial": {
         "rows": {"class": "reinterpret_data", "set_dim_tags": {"B": ROWS}},
         "sums": {"class": "cumsum", "axis": "T", "from": "rows"},
@@ -91,9 +112,13 @@ def cases() -> dict[str, Net]:
     parts = ((LAYERS, [5, 2, 4]), (EVEN_LAYERS, [5, 5]))
     for name, layers, lengths in ((k, v, n) for found_, n in parts for k, v in found_.items()):
         found[f"dims_{name}"] = {
-            "net": {k: {"from": "data", **v, "is_output_layer": True} for k, v in layers.items()},
+            "net": {k: {**_source(v), **v, "is_output_layer": True} for k, v in layers.items()},
             "streams": {"data": STREAM},
             "lengths": {"data": lengths},
             "outputs": tuple(layers),
         }
     return found
+
+
+def _source(layer: Net) -> Net:
+    return {} if layer["class"] in ("range", "variable") else {"from": "data"}
