@@ -206,10 +206,10 @@ class ReinterpretData(Layer):
 
     set_axes: {"T" or "F": the axis that this means now, None for none}; switch_axes: two of these
     that exchange their meaning, such as "tf". set_sparse: whether whole numbers are class indices.
-    set_sparse_dim, increase_sparse_dim: the number of classes, or how many more there are.
+    set_sparse_dim, increase_sparse_dim: the number of classes, or a Dim; how many more there are.
     size_base: a layer whose dynamic dims those of the input are, in their order; it may be shorter.
-    set_dim_tags: {axis: a Dim that it is from here on}; what made the Dim has the same lengths. For
-    the batch, it has as many entries as there are sequences.
+    set_dim_tags: {axis: a Dim that it is from here on}, or such pairs; what made the Dim has the
+    same lengths. For the batch, it has as many entries as there are sequences.
     enforce_batch_major, enforce_time_major: which dim is the first.
     """
 
@@ -217,10 +217,10 @@ class ReinterpretData(Layer):
     set_axes: dict[str, Any] | None = None
     switch_axes: str | tuple[str, ...] | None = None
     set_sparse: bool | None = None
-    set_sparse_dim: int | None = None
+    set_sparse_dim: int | Dim | None = None
     increase_sparse_dim: int | None = None
     size_base: str | None = None
-    set_dim_tags: dict[Any, Dim] | None = None
+    set_dim_tags: dict[Any, Dim] | tuple[tuple[Any, ...], ...] | None = None
     enforce_batch_major: bool = False
     enforce_time_major: bool = False
 
@@ -270,7 +270,8 @@ class ReinterpretData(Layer):
         """Return which dims are another dim from here on."""
         if self.set_dim_tags is not None:
             where = f"{site.node}: set_dim_tags"
-            found = [(resolve(word, x, where), dim) for word, dim in self.set_dim_tags.items()]
+            tags = dict(self.set_dim_tags)
+            found = [(resolve(word, x, where), dim) for word, dim in tags.items()]
             return [(old, self._tagged(site, old, dim)) for dims, dim in found for old in dims]
         if self.size_base is None:
             return []
@@ -282,7 +283,10 @@ class ReinterpretData(Layer):
 
     def _tagged(self, site: Site, old: Dim, named: Dim) -> Dim:
         """Return the dim that a Dim of the config means, a new one where no layer made it yet."""
-        if named.size != old.size or (old.kind == "batch" and old is not BATCH):
+        means = site.node.scope.named.get(named, named)
+        anew = means is named and not named.formula and named not in site.node.scope.stream_dims()
+        fits = means.size == old.size or (anew and named.size is None)
+        if not fits or (old.kind == "batch" and old is not BATCH):
             raise site.error(f"found {named} for {old} in set_dim_tags, needed one of its size")
         if named is BATCH:
             return BATCH
@@ -293,7 +297,8 @@ class ReinterpretData(Layer):
 
     def _sparse(self, site: Site, x: Data) -> Data:
         """Return the template with the classes that the options say."""
-        size = self.set_sparse_dim
+        named = self.set_sparse_dim if isinstance(self.set_sparse_dim, Dim) else None
+        size = named.size if named is not None else self.set_sparse_dim
         if self.set_sparse is False:
             x = replace(x, sparse_dim=None, vocab=None)
             return replace(x, feature_dim=x.feature_dim or next_feature(x.dims, x.time_dim))
@@ -309,6 +314,8 @@ class ReinterpretData(Layer):
         if size is None and x.sparse_dim is None:
             raise site.error(f"found source {x}, needed sparse data for increase_sparse_dim")
         size = (size or x.sparse_dim.size or 0) + (self.increase_sparse_dim or 0)  # type: ignore[union-attr]
+        if named is not None and named.size == size:
+            return replace(x, sparse_dim=named, vocab=None)
         if x.sparse_dim is not None and x.sparse_dim.size == size:
             return x
         return replace(x, sparse_dim=site.node.dim("feature", "classes", size), vocab=None)

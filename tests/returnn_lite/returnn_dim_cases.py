@@ -10,6 +10,7 @@ Net = dict[str, Any]
 
 TIME, IN_DIM = SpatialDim("time"), FeatureDim("in", 6)
 ROWS, HEADS, KEY = SpatialDim("rows"), SpatialDim("heads", 2), FeatureDim("key", 3)
+OTHER, FRAMES = SpatialDim("other"), SpatialDim("frames")
 ONE, STEPS = FeatureDim("one", 1), SpatialDim("steps", 4)
 STREAM: Net = {"dim_tags": [BATCH, TIME, IN_DIM]}
 LENGTH: Net = {"class": "length", "from": "data"}
@@ -31,6 +32,18 @@ LAYERS: dict[str, Net] = {
         "output": {**SUM, "from": ["data", "x", "y"]},
     },
     # Which of them the features are shows by the parameters.
+    "new_names": {
+        "heads": {**SPLIT, "axis": IN_DIM, "dims": [HEADS, KEY]},
+        "other": {
+            **{"class": "reinterpret_data", "from": "heads"},
+            "set_dim_tags": ((HEADS, OTHER), (TIME, FRAMES)),
+        },
+        "mean": {"class": "reduce", "mode": "mean", "axis": FRAMES, "from": "other"},
+        "best": {"class": "reduce", "mode": "argmax", "axis": KEY, "from": "heads"},
+        "classes": {"class": "reinterpret_data", "set_sparse_dim": IN_DIM, "from": "best"},
+        "affine": {**PLAIN, "from": "classes"},
+        "output": {"class": "reduce", "mode": "sum", "axis": OTHER, "from": "other"},
+    },
     "features": {
         "a": {**SPLIT, "axis": "F", "dims": [-1, 1]},
         "b": {**PLAIN, "from": "a"},
