@@ -297,8 +297,8 @@ class ReinterpretData(Layer):
 
     def _sparse(self, site: Site, x: Data) -> Data:
         """Return the template with the classes that the options say."""
-        named = self.set_sparse_dim if isinstance(self.set_sparse_dim, Dim) else None
-        size = named.size if named is not None else self.set_sparse_dim
+        given = self.set_sparse_dim
+        size = given.size if isinstance(given, Dim) else given
         if self.set_sparse is False:
             x = replace(x, sparse_dim=None, vocab=None)
             return replace(x, feature_dim=x.feature_dim or next_feature(x.dims, x.time_dim))
@@ -314,8 +314,8 @@ class ReinterpretData(Layer):
         if size is None and x.sparse_dim is None:
             raise site.error(f"found source {x}, needed sparse data for increase_sparse_dim")
         size = (size or x.sparse_dim.size or 0) + (self.increase_sparse_dim or 0)  # type: ignore[union-attr]
-        if named is not None and named.size == size:
-            return replace(x, sparse_dim=named, vocab=None)
+        if isinstance(given, Dim) and given.size == size:
+            return replace(x, sparse_dim=given, vocab=None)
         if x.sparse_dim is not None and x.sparse_dim.size == size:
             return x
         return replace(x, sparse_dim=site.node.dim("feature", "classes", size), vocab=None)
