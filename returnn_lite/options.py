@@ -39,7 +39,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(fits(value, h) for h in get_args(hint))
     if origin is set:
-        allowed = isinstance(value, set | frozenset | list | tuple)
+        # {} is what a config has for no elements: Python takes it for a dict.
+        allowed = isinstance(value, set | frozenset | list | tuple) or value == {}
         return allowed and all(fits(v, get_args(hint)[0]) for v in value)
     if origin is tuple:
         return isinstance(value, list | tuple) and all(fits(v, get_args(hint)[0]) for v in value)

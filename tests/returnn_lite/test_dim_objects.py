@@ -43,6 +43,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "output": {"class": "dot", "reduce": HIDDEN, "from": ["a", "h"]},
         },
     ),
+    "no dims": (
+        {"output": {**SUM, "axis": "*", "from": "h"}},
+        {"output": {**SUM, "axis": {batch_dim, TIME, HIDDEN}, "from": "h", "out_shape": {}}},
+    ),
     "windows": (
         {"p": POOL, "output": {**SUM, "axis": "T", "from": "p"}},
         {
@@ -255,6 +259,10 @@ def test_other_features_of_the_input() -> None:
         (
             {"out_dim": HIDDEN, "out_shape": {batch_dim, HIDDEN}},
             r"output \(linear\): found \[B,T\|'time',F\|6\], needed the dims \[.*\] of out_shape",
+        ),
+        (
+            {"out_dim": HIDDEN, "out_shape": {}},
+            r"output \(linear\): found \[B,T\|'time',F\|6\], needed the dims \[\] of out_shape",
         ),
         (
             {"out_dim": HIDDEN, "out_shape": {batch_dim, TIME, KEY}},
