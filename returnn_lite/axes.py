@@ -49,7 +49,7 @@ def is_time(word: Any) -> bool:
 
 def _find(word: Any, x: Data) -> list[Dim]:
     if isinstance(word, Dim):
-        found = [d for d in x.dims if d is word or d in word.made]
+        found = [d for d in x.dims if word.means(d)]
         return found or (_GROUPS["batch"](x) if word is BATCH else [])
     if isinstance(word, int) and not isinstance(word, bool):
         return _entry(batch_major(x), str(word))

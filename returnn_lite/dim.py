@@ -76,6 +76,20 @@ class Dim:
             return f"F|{self.size}" if self.kind == "feature" else f"{self.size}"
         return repr(self.name)
 
+    def means(self, dim: Dim) -> bool:
+        """Return whether it is a dim, or means it, or is made by one formula of such as mean its.
+
+        The latter is what a config has of a Dim that a layer made: `WINDOWS.ceildiv_right(2)`.
+        """
+        if dim is self or dim in self.made:
+            return True
+        if self.formula is None or (self.operation, len(self.parts)) != (
+            dim.operation,
+            len(dim.parts),
+        ):
+            return False
+        return all(p.means(q) for p, q in zip(self.parts, dim.parts, strict=True))
+
     def leaves(self) -> set[Dim]:
         """Return the dynamic dims that the size comes from in the end, by formulas."""
         if self.size is not None or self.formula is None:

@@ -54,6 +54,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "output": {**SUM, "axis": WINDOWS, "from": "p", "out_shape": {batch_dim, HIDDEN}},
         },
     ),
+    "a formula of a dim that a layer makes": (
+        {"p": POOL, "q": {**POOL, "from": "p"}, "output": {**SUM, "axis": "T", "from": "q"}},
+        {
+            "p": {**POOL, "out_spatial_dims": [WINDOWS]},
+            "q": {**POOL, "from": "p"},
+            "output": {**SUM, "axis": WINDOWS.ceildiv_right(2), "from": "q"},
+        },
+    ),
     "windows that are as many as frames": (
         {
             "p": {**POOL, "strides": 1},
