@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -53,6 +53,8 @@ _SYMBOLS = {
 
 def _aligned(datas: list[Data], out: Data) -> list[Data]:
     """Return the data with equal dims, in the order of out; what out_type adds has the size 1."""
+    if not datas:
+        return []
     aligned = common(datas)
     dims = aligned[0].dims
     if not set(dims) <= set(out.dims) or dims == out.dims:
@@ -62,6 +64,12 @@ def _aligned(datas: list[Data], out: Data) -> list[Data]:
     return [
         replace(d, dims=out.dims, tensor=tf.transpose(d.tensor, order)[size_one]) for d in aligned
     ]
+
+
+def _from_nothing(out_type: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an out_type that says all of a template: a shape means that there is a batch, too."""
+    dtype = "int32" if out_type.get("sparse") else "float32"
+    return {"dtype": dtype, "batch_dim_axis": 0, **out_type}
 
 
 def _source_index(node: ast.AST) -> int | None:
@@ -75,7 +83,7 @@ def _source_index(node: ast.AST) -> int | None:
 
 def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
     """Return the tensor that an expression, or a function of `source` and `self`, gives."""
-    aligned = _aligned(datas, out) if datas else []
+    aligned = _aligned(datas, out)
 
     def source(
         i: int,
@@ -150,7 +158,7 @@ class _Combined(Layer):
 
     def _out(self, site: Site, datas: list[Data]) -> Data:
         if not datas and self.eval is not None and "shape" in self.out_type:
-            return typed(site, Data(name=site.node.path, dims=(BATCH,)), self.out_type)
+            return typed(site, Data(name=site.node.path, dims=()), _from_nothing(self.out_type))
         out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
         return typed(site, out, self.out_type)
 
@@ -254,10 +262,10 @@ class Eval(_Combined):
     """A Python expression of the sources, `source(0)`, `source(1)`, ... with TensorFlow as `tf`.
 
     eval: the expression, or a function of `source` and `self`; recipes and configs are code, and so
-    is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`.
+    is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`;
+    without a source its shape says all, and has a batch unless batch_dim_axis is None.
     source(i) has the dims of all sources and, of size 1, those that the shape in out_type adds;
-    source(i, auto_convert=False) its own ones. Without sources, out_type has the shape; the batch
-    comes first, unless batch_dim_axis is None. `self.network` has
+    source(i, auto_convert=False) its own ones. `self.network` has
     get_config(), cond_on_train(function, function), train_flag and global_train_step.
     """
 

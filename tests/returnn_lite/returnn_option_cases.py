@@ -147,6 +147,18 @@ LAYERS: dict[str, Net] = {
             "out_type": {"dim": 1, "shape": (None, 1)},
         },
     },
+    "eval_of_nothing": {
+        "_f": {
+            **{"class": "eval", "from": [], "eval": "tf.range(4.0)"},
+            "out_type": {"shape": (4,), "batch_dim_axis": None},
+        },
+        "_b": {
+            **{"class": "eval", "from": (), "eval": "tf.convert_to_tensor([3, 1, 2])"},
+            "out_type": {"shape": (), "dtype": "int32"},
+        },
+        "y": {"class": "eval", "from": ["_b"], "eval": "source(0) + 1"},
+        "x": {"class": "combine", "kind": "mul", "from": ["data", "_f"]},
+    },
     "registered": {
         "x": {**TANH, "register_as_extern_data": "new", "activation": "sigmoid"},
         "output": {
