@@ -180,7 +180,7 @@ class Scope:
         layer.open(node)
         losses.open_loss(node)
         if common.target is None and node.criterion is not None and node.criterion.needs_target:
-            node.common = common = replace(common, target=self._default_target())
+            node.common = common = replace(common, target=self.target_by_default())
         if common.target is not None and self._wants_target(node, common.target):
             node.target = self.target(common.target, where)
             if node.criterion is not None:
@@ -189,7 +189,8 @@ class Scope:
 
     def _param_path(self, name: str, name_scope: str | None) -> str:
         """Return the prefix of the names of a layer's parameters."""
-        own = self.param_path[name] if isinstance(self.param_path, dict) else self.param_path + name
+        paths = self.param_path
+        own = paths[name] if isinstance(paths, dict) else paths + _in_params(name)
         if name_scope is None:
             return own
         if name_scope.startswith("/"):
@@ -204,7 +205,7 @@ class Scope:
         root = self._root()
         return not self.mode.search or target in root.inputs or target in root.registered
 
-    def _default_target(self) -> str | None:
+    def target_by_default(self) -> str | None:
         """Return the target of a loss whose layer names none, if there is such a stream."""
         root = self._root()
         known = root.default_target in root.inputs or root.default_target in root.registered
@@ -244,7 +245,7 @@ class Scope:
         for scope in scopes:
             paths = scope.param_path
             for name in scope.layers.keys() - scope.nodes.keys():
-                path = paths.get(name) if isinstance(paths, dict) else paths + name
+                path = paths.get(name) if isinstance(paths, dict) else paths + _in_params(name)
                 prefixes += [f"{path}/"] if path is not None else []
         return lambda name: name.startswith(tuple(prefixes))
 
@@ -268,6 +269,16 @@ class Scope:
                 if not self.contains(other):
                     found[other] = None
         return list(found)
+
+
+# Letters that TensorFlow has not in the names of variables.
+_NO_LETTERS = str.maketrans(dict.fromkeys(":(){}&+-*'\" ,", "__"))
+
+
+def _in_params(name: str) -> str:
+    """Return what a layer is called in the names of its parameters, as in RETURNN's checkpoints."""
+    name = name.encode("ascii", "ignore").decode().translate(_NO_LETTERS)
+    return f".{ord(name[0])}.{name[1:]}" if name[:1] in ("_", "\\", "/") else name
 
 
 def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:

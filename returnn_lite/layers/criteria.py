@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.losses.hmm import NEEDS_RASR, Topology
 from returnn_lite.losses.sequence import check_ctc, ctc
-from returnn_lite.node import Node
+from returnn_lite.node import Mode, Node
 from returnn_lite.site import Site
 
 
@@ -32,12 +33,17 @@ class LossLayer(Layer):
     """The value of a loss, or with use_error its error, of every frame or every sequence.
 
     loss_, target_, loss_opts_: as the options loss, target and loss_opts of the source would be.
+    The layer's parts `loss` and `error` are both.
     """
 
     loss_: str
     target_: str | None = None
     loss_opts_: dict[str, Any] = field(default_factory=dict)
     use_error: bool = False
+
+    def parts(self, node: Node) -> Mapping[str, Layer]:
+        """Return the layers of the loss and of its error."""
+        return {k: LossPart(of=node, use_error=k == "error") for k in ("loss", "error")}
 
     def open(self, node: Node) -> None:
         """Find the loss and its target."""
@@ -48,8 +54,11 @@ class LossLayer(Layer):
             node.resolved["loss"] = criterion = losses.find(self.loss_, self.loss_opts_)
         except NetworkError as error:
             raise site.error(str(error)) from None
-        if self.target_ is not None:
-            name, layer = self.target_.removeprefix("layer:"), self.target_.startswith("layer:")
+        target = self.target_
+        if target is None and criterion.needs_target:
+            target = node.scope.target_by_default()
+        if target is not None:
+            name, layer = target.removeprefix("layer:"), target.startswith("layer:")
             node.refs["target_"] = [node.scope.get(name if layer else f"data:{name}", str(node))]
         elif criterion.needs_target:
             raise site.error(f"missing option 'target_' for the loss {self.loss_!r}")
@@ -63,7 +72,7 @@ class LossLayer(Layer):
     def infer(self, site: Site) -> Data:
         """Return the template: the dims of the source but its features, or [batch]."""
         x, criterion = site.source, site.node.resolved["loss"]
-        if self.target_ is not None:
+        if "target_" in site.node.refs:
             try:
                 criterion.check_target(x, site.ref("target_"))
             except NetworkError as error:
@@ -76,20 +85,48 @@ class LossLayer(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the loss."""
+        return self.part(site, use_error=self.use_error)
+
+    def part(self, site: Site, *, use_error: bool) -> Data:
+        """Return the loss or its error."""
         assert site.frame is not None
         (to,) = site.node.refs.get("target_", [None])
         criterion = site.node.resolved["loss"]
-        given = losses.Given(site.node.sources[0], site.frame, to, {}, errors=self.use_error)
+        given = losses.Given(site.node.sources[0], site.frame, to, {}, errors=use_error)
         value, error = criterion.parts(given)
-        found = error if self.use_error else value
+        found = error if use_error else value
         if found is None:
-            kind = "error" if self.use_error else "value"
+            kind = "error" if use_error else "value"
             raise site.error(f"found no {kind} of the loss {self.loss_!r}")
         tensor = tf.cast(found.tensor, tf.float32)
         if found.feature_dim is not None:
             tensor = tf.reduce_sum(tensor, axis=found.axis(found.feature_dim))
         out = self._without_features(found)
         return replace(out, name=site.node.path, tensor=tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPart(Layer):
+    """The loss that a layer of the class loss is of, or its error."""
+
+    layer_class = "loss_part"
+    of: Node
+    use_error: bool
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the loss layer, and what it needs: the part is computed from that."""
+        yield from node.sources
+        yield from self.of.depends(mode)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the loss layer."""
+        return site.sources[0]
+
+    def call(self, site: Site) -> Data:
+        """Return the part."""
+        layer: Any = self.of.layer
+        found: Data = layer.part(site.of(self.of), use_error=self.use_error)
+        return found
 
 
 @register("ctc_loss")

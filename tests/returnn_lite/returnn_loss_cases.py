@@ -90,6 +90,23 @@ def _layers() -> Net:
     return {"net": net, "streams": STREAMS, "lengths": lengths, "outputs": outputs}
 
 
+def _parts() -> Net:
+    """Return the parts of loss layers, below names that checkpoints have with other letters."""
+    unit = {"d-e": {"class": "linear", "n_out": 3, "from": "data:source", "activation": "relu"}}
+    unit["output"] = {"class": "linear", "n_out": 3, "from": ["d-e", "prev:output"]}
+    net: Net = {
+        "in-put (1)": {"class": "linear", "activation": "tanh", "n_out": 3, "from": "data"},
+        "_r:c": {"class": "rec", "from": "in-put (1)", "unit": unit},
+        "p+q": {"class": "softmax", "n_out": 4, "from": "_r:c"},
+        "x, y": {"class": "loss", "from": "p+q", "loss_": "ce"},
+        "value": {"class": "copy", "from": "x, y/loss", "loss": "as_is", "loss_scale": 0.5},
+        "error": {"class": "copy", "from": "x, y/error", "loss": "as_is", "loss_scale": 0},
+    }
+    lengths = {k: LENGTHS[k] for k in ("data", "classes")}
+    streams = {k: STREAMS[k] for k in lengths}
+    return {"net": net, "streams": streams, "lengths": lengths, "outputs": ("value", "error")}
+
+
 def _search(*, train: bool) -> Net:
     """Return a decoder whose hypotheses are compared with labels."""
     unit: Net = {
@@ -134,6 +151,7 @@ LOSS_CASES: dict[str, Net] = {
     "losses": _frames(),
     "losses_ctc": _ctc(),
     "losses_as_layers": _layers(),
+    "losses_as_parts": _parts(),
     "losses_of_search": _search(train=False),
     "losses_of_beam": _search(train=True),
 }

@@ -130,10 +130,6 @@ def test_losses_by_frame_and_by_sequence() -> None:
     ("net", "text"),
     [
         (
-            {"class": "loss", "from": "data", "loss_": "ce"},
-            r"missing option 'target_' for the loss",
-        ),
-        (
             {"class": "loss", "from": "data", "loss_": "cee", "target_": "classes"},
             r"output \(loss\): unknown loss 'cee'; did you mean 'ce'\?",
         ),
@@ -160,6 +156,12 @@ def test_losses_by_frame_and_by_sequence() -> None:
 def test_mistakes(net: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network({"output": net}, extern_data=STREAMS)
+
+
+def test_a_loss_without_a_target() -> None:
+    net = {"output": {"class": "loss", "from": "data", "loss_": "ce"}}
+    with pytest.raises(NetworkError, match="missing option 'target_' for the loss 'ce'"):
+        Network(net, extern_data={"data": STREAMS["data"]})
 
 
 def test_the_best_hypothesis_by_score_per_label() -> None:
