@@ -87,7 +87,7 @@ class Site:
                 raise self.error(
                     f"found source {data.name!r} {data}, needed one with a feature dim"
                 )
-        if self.frame is None:
+        if self.frame is None and self.node.common.out_shape is None:
             self._check_dims(datas)
         size = sum(d.feature_dim.size or 0 for d in datas if d.feature_dim)
         return join_features(datas, self.node.dim("feature", "sources", size))
@@ -99,7 +99,7 @@ class Site:
             if any(d not in most.dims for d in data.dims if d is not data.feature_dim):
                 raise self.error(
                     f"found sources {most} and {data}, needed the same dims; "
-                    "try reinterpret_data with size_base where the lengths are equal"
+                    "try reinterpret_data with size_base where the lengths are equal, or out_shape"
                 )
 
     def noise(self, x: Data, name: str, *, static: bool = False) -> Any:

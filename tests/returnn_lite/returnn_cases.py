@@ -12,6 +12,7 @@ import returnn_axis_cases
 import returnn_dialect_cases
 import returnn_dim_cases
 import returnn_loop_cases
+import returnn_meeting_cases
 import returnn_mixed_cases
 import returnn_option_cases
 import returnn_published_cases
@@ -300,6 +301,7 @@ PARTS |= SEARCH_CASES | APPLICATION_CASES | returnn_option_cases.cases()
 PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed_cases.cases()
 PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
 PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
+PARTS |= returnn_meeting_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
