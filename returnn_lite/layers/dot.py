@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from returnn_lite.axes import resolve
 from returnn_lite.contract import contract, matched
 from returnn_lite.data import Data, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.lazy import tf
 from returnn_lite.site import Site
 
 
@@ -24,10 +26,12 @@ class Dot(Layer):
     of them has; by default, or as "auto", all that the other lacks. What is left are axes of both:
     the same ones, or of equal size. add_var2_if_empty: with axes in var1 and var2, whether there is
     an axis of size 1 where var2 finds none. debug: without effect; `describe` shows all dims.
+    A Dim in reduce, red1 or red2 may be that of the classes of sparse data, which are then one-hot.
 
     An axis in both var1 and var2 is, for the second source, another axis of the same length.
     """
 
+    newer: ClassVar[Mapping[str, tuple[int, Any]]] = {"add_var2_if_empty": (3, False)}
     reduce: Any = None
     red1: Any = None
     red2: Any = None
@@ -42,7 +46,7 @@ class Dot(Layer):
             raise site.error(f"found {len(site.node.sources)} sources, needed two")
         if (self.reduce is None) == (self.red1 is None or self.red2 is None):
             raise site.error("needed the option 'reduce', or both of 'red1' and 'red2'")
-        a, b = (site.data(n).template() for n in site.node.sources)
+        a, b = (x.template() for x in self._inputs(site))
         red = [self._axes(site, word, x) for word, x in zip(self._reduced(), (a, b), strict=True)]
         pairs = matched(red[1], red[0])
         if pairs is None:
@@ -67,6 +71,12 @@ class Dot(Layer):
             dims.append(added)
         site.node.resolved["dot"] = names, red[0], added
         return _out(site, a, b, dims)
+
+    def _inputs(self, site: Site) -> list[Data]:
+        """Return the sources; of sparse data whose classes are summed over, one-hot vectors."""
+        datas = [site.data(n) for n in site.node.sources]
+        dtype = next((x.dtype for x in datas if x.sparse_dim is None), "float32")
+        return [_one_hot(x, w, dtype) for x, w in zip(datas, self._reduced(), strict=True)]
 
     def _reduced(self) -> tuple[Any, Any]:
         return (self.red1, self.red2) if self.reduce is None else (self.reduce, self.reduce)
@@ -100,7 +110,7 @@ class Dot(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the product."""
-        a, b = (site.data(n) for n in site.node.sources)
+        a, b = self._inputs(site)
         names, over, added = site.node.resolved["dot"]
         for old, new in names.items():
             if new.dynamic and new not in a.dims:
@@ -111,6 +121,17 @@ class Dot(Layer):
             return contract(site, a, b, names=names, over=over, out=out)
         x = contract(site, a, b, names=names, over=over, out=out.without(added))
         return replace(out, dims=(*x.dims, added), beam=x.beam, tensor=x.tensor[..., None])
+
+
+def _one_hot(x: Data, word: Any, dtype: str) -> Data:
+    """Return sparse data as vectors, where a Dim is that of their classes; other data as it is."""
+    classes = x.sparse_dim
+    if classes is None or not isinstance(word, Dim) or not word.means(classes):
+        return x
+    out = replace(x, dims=(*x.dims, classes), dtype=dtype, sparse_dim=None, vocab=None)
+    if x.tensor is None:
+        return out
+    return replace(out, tensor=tf.one_hot(x.tensor, classes.size, dtype=dtype))
 
 
 def _out(site: Site, a: Data, b: Data, dims: list[Dim]) -> Data:

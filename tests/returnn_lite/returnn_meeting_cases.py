@@ -10,12 +10,23 @@ Net = dict[str, Any]
 
 TIME, OTHER = SpatialDim("time"), SpatialDim("other")
 IN, OUT = FeatureDim("in", 4), FeatureDim("out", 3)
+WORDS = FeatureDim("words", 5)
 LINEAR: Net = {"class": "linear", "activation": "tanh"}
+DOT: Net = {"class": "dot", "var1": "auto", "var2": "auto"}
 STREAMS: Net = {
     "data": ({"dim_tags": [BATCH, TIME, IN]}, [4, 2]),
+    "words": ({"dim_tags": [BATCH, TIME], "sparse": True, "sparse_dim": WORDS, "dim": 5}, [4, 2]),
     "other": ({"dim_tags": [BATCH, OTHER, IN]}, [2, 3]),
 }
 LAYERS: dict[str, Net] = {
+    "one_hot": {
+        "_w": {"class": "variable", "shape": [WORDS, OUT], "add_batch_axis": False},
+        "_p": {"class": "softmax", "out_dim": WORDS, "from": "data"},
+        "best": {"class": "reduce", "mode": "argmax", "axis": WORDS, "from": "_p"},
+        "a": {**DOT, "from": ["data:words", "_w"], "reduce": WORDS},
+        "b": {**DOT, "from": ["best", "_w"], "red1": WORDS, "red2": WORDS},
+        "output": {"class": "copy", "from": "a"},
+    },
     "joined_times": {
         "output": {
             **{**LINEAR, "from": ["data", "data:other"], "out_dim": OUT},

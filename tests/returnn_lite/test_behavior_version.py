@@ -54,6 +54,19 @@ def test_other_options() -> None:
     assert options(17) == (True, True, 0.1)
 
 
+def test_a_product_of_no_axes() -> None:
+    dot = {"class": "dot", "from": ["data", "data"], "reduce": "F", "var1": None, "var2": None}
+    found = [
+        str(
+            Network(
+                {"output": dot}, extern_data={"data": {"dim": 3}}, config={"behavior_version": v}
+            ).template("output")
+        )
+        for v in (2, 3)
+    ]
+    assert [x.count(",") for x in found] == [2, 1]
+
+
 def test_what_the_dict_says_holds() -> None:
     net = {"output": {**NET["conv"], "with_bias": False}}
     config = {"behavior_version": 20}
