@@ -88,12 +88,12 @@ class Scope:
         head, _, rest = name.partition("/")
         if rest and head in self.layers:
             owner = self.get(head, asker)
+            if rest in (parts := owner.layer.parts(owner)):
+                return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
             if owner.inner is not None:
                 found = owner.inner.get(rest, asker)
                 owner.wanted.add(found)
                 return found
-            if rest in (parts := owner.layer.parts(owner)):
-                return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
         names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
         if self.parent is not None:
             names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
@@ -146,7 +146,7 @@ class Scope:
         sources = cls.sources_of(opts)
         layer, common = split_options(cls, opts, where, self.behavior_version)
         node = Node(name, layer, common, self, path)
-        node.param_path = self._param_path(name, common.name_scope)
+        node.param_path = self.param_path_of(name, common.name_scope)
         self.nodes[name] = node
         self._register(node)
         if isinstance(sources, str):
@@ -187,7 +187,7 @@ class Scope:
                 losses.keep(losses.target_of(node) or node.target)
         return node
 
-    def _param_path(self, name: str, name_scope: str | None) -> str:
+    def param_path_of(self, name: str, name_scope: str | None = None) -> str:
         """Return the prefix of the names of a layer's parameters."""
         paths = self.param_path
         own = paths[name] if isinstance(paths, dict) else paths + _in_params(name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from returnn_lite.data import Data, fitted
@@ -15,7 +16,8 @@ from returnn_lite.node import Mode, Node
 from returnn_lite.scope import Scope
 from returnn_lite.site import Site
 
-PARTS = ("condition", "true_layer", "false_layer")
+BRANCHES = ("true_layer", "false_layer")
+PARTS = ("condition", *BRANCHES)
 
 
 class _Branches(Scope):
@@ -33,8 +35,9 @@ class Cond(Layer):
     """One of two layers, by a condition for the whole batch; the other one is not computed.
 
     condition: bool without dims. true_layer, false_layer: with the same dims. Each is the name of a
-    layer, or the dict of one, whose parameters have the names of this layer. See switch for a
-    condition by entry.
+    layer, or the dict of one, whose parameters have the names of this layer. Output layers of equal
+    name in two subnetworks are a part of that name of this layer. See switch for a condition by
+    entry.
     """
 
     default_from = ()
@@ -53,11 +56,19 @@ class Cond(Layer):
             parent=node.scope,
             owner=node,
             loop=node.scope.loop,
-            param_path=dict.fromkeys(dicts, node.param_path),
+            # As in RETURNN, they have the layer's name even with a name_scope.
+            param_path=dict.fromkeys(dicts, node.scope.param_path_of(node.name)),
         )
         for part, value in given.items():
             name = part if isinstance(value, dict) else value
             node.resolved[part] = node.inner.get(name, str(node))
+
+    def parts(self, node: Node) -> Mapping[str, Layer]:
+        """Return the layers that are outputs of the subnetworks of both."""
+        inner = [n.inner.layers for n in self._parts(node)[1:] if n.plain("subnetwork") and n.inner]
+        names = [[k for k, opts in x.items() if opts.get("is_output_layer")] for x in inner]
+        both = [k for k in names[0] if k in names[1]] if len(names) == 2 else []
+        return {name: CondPart(of=node, part=name) for name in both}
 
     def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
         """Yield the layers of other names; those in the dicts come with the scope."""
@@ -72,18 +83,36 @@ class Cond(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template of both."""
-        condition, yes, no = map(site.data, self._parts(site.node))
+        condition, *branches = map(site.data, self._parts(site.node))
         if condition.dims or condition.dtype != "bool":
             raise site.error(f"found condition {condition}, needed one bool; try 'switch'")
+        return self._template(site, None, *branches)
+
+    def infer_part(self, site: Site, name: str) -> Data:
+        """Return the template of what layers of one name make in both."""
+        return self._template(site, name, *(site.data(self._node(site, k, name)) for k in BRANCHES))
+
+    def _node(self, site: Site, branch: str, name: str | None) -> Node:
+        """Return the layer of a branch or, of a subnetwork, the one of that name in it."""
+        node: Node = site.node.resolved[branch]
+        if name is None:
+            return node
+        assert node.inner is not None
+        return node.inner.get(name, str(site.node))
+
+    def _template(self, site: Site, name: str | None, yes: Data, no: Data) -> Data:
+        """Return the template of both, and keep it; NetworkError where they differ."""
         known = {d for n in self._outside(site) for d in site.data(n).dims}
+        known |= site.node.scope.stream_dims()
         try:
             fitted(no, yes)
         except NetworkError:
             raise site.error(f"found {yes} and {no}, needed the same dims and dtype") from None
         if len(no.dims) != len(yes.dims) or any(
-            d.dynamic and d.formula is None and d not in known for d in (*yes.dims, *no.dims)
+            not known >= d.leaves() and d not in known for d in (*yes.dims, *no.dims) if d.dynamic
         ):
             raise site.error(f"found {yes} and {no}, needed dims of the layers that they depend on")
+        site.node.resolved.setdefault("outputs", {})[name] = yes
         return yes
 
     def _outside(self, site: Site) -> list[Node]:
@@ -98,21 +127,39 @@ class Cond(Layer):
         for node in self._outside(site):
             site.data(node)
         self._check_states(site)
-        condition, yes, no = self._parts(site.node)
-        out = site.node.out
-        assert out is not None
+        outputs: dict[str | None, Data] = site.node.resolved["outputs"]
+        beams: dict[str | None, list[Any]] = {name: [] for name in outputs}
+        means = self._means(site)
 
-        def branch(node: Node) -> Any:
-            x = self._apart(site, node)
-            beams.append(x.beam)
-            return fitted(x, out).tensor
+        def branch(key: str) -> Any:
+            values, changed = self._apart(site, [self._node(site, key, name) for name in outputs])
+            for found, x in zip(beams.values(), values, strict=True):
+                found.append(x.beam)
+            if changed.keys() - set(means):
+                raise site.error(f"found running means of others in {key}, needed its own")
+            tensors = [fitted(x, y).tensor for x, y in zip(values, outputs.values(), strict=True)]
+            return tensors, [
+                tf.convert_to_tensor(changed.get(k, site.run.params[k])) for k in means
+            ]
 
-        beams: list[Any] = []
-        pred = site.data(condition).tensor
-        tensor = tf.cond(pred, lambda: branch(yes), lambda: branch(no))
-        if any(b is not beams[0] for b in beams):
-            raise site.error(f"found beams {beams} in the branches, needed the same")
-        return site.as_output(replace(out, beam=beams[0], tensor=tensor))
+        pred = site.data(site.node.resolved["condition"]).tensor
+        tensors, updates = tf.cond(pred, *(partial(branch, key) for key in BRANCHES))
+        site.run.updates.update(zip(means, updates, strict=True))
+        for (name, x), tensor in zip(outputs.items(), tensors, strict=True):
+            if any(b is not beams[name][0] for b in beams[name]):
+                raise site.error(f"found beams {beams[name]} in the branches, needed the same")
+            made = replace(x, beam=beams[name][0], tensor=tensor)
+            if name is None:
+                out = made
+            else:
+                site.set_state(name, made)
+        return site.as_output(out)
+
+    def _means(self, site: Site) -> list[str]:
+        """Return the parameters of layers in the branches that are running means."""
+        assert site.node.inner is not None
+        nodes = [n for n in site.node.inner.all_nodes() if n.trainable]
+        return sorted(k for n in nodes for k, spec in n.params.items() if not spec.trainable)
 
     def _check_states(self, site: Site) -> None:
         """Raise NetworkError where a layer in a branch has a state, which the other cannot keep."""
@@ -123,16 +170,38 @@ class Cond(Layer):
         if held:
             raise site.error(f"found {held[0]}, which has a state, in a branch; try it outside")
 
-    def _apart(self, site: Site, node: Node) -> Data:
-        """Return the value of a layer, and forget what was computed for it."""
-        assert site.frame is not None and site.node.inner is not None
-        frame = site.frame.home(node)
-        before, updates, kept = dict(frame.values), len(site.run.updates), len(site.run.carry)
-        value = site.data(node)
-        if len(site.run.updates) > updates:
-            raise site.error(f"found running means in {node}, needed none in a branch")
-        if len(site.run.carry) > kept:
-            raise site.error(f"found a state that is kept in {node}, needed none in a branch")
-        frame.values.clear()
-        frame.values.update(before)
-        return value
+    def _apart(self, site: Site, nodes: list[Node]) -> tuple[list[Data], dict[str, Any]]:
+        """Return the values of layers, and running means, and forget what was computed for them."""
+        assert site.frame is not None
+        run, frame = site.run, site.frame.home(nodes[0])
+        before, updates, kept = dict(frame.values), dict(run.updates), len(run.carry)
+        run.updates.clear()
+        values = [site.data(n) for n in nodes]
+        changed = dict(run.updates)
+        if len(run.carry) > kept:
+            raise site.error(f"found a state that is kept in {nodes[0]}, needed none in a branch")
+        for held, was in ((frame.values, before), (run.updates, updates)):
+            held.clear()
+            held.update(was)
+        return values, changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CondPart(Layer):
+    """What the layer of one name makes in the branch of a cond layer that is computed."""
+
+    layer_class = "cond_part"
+    of: Node
+    part: str
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of both."""
+        layer: Any = self.of.layer
+        assert site.sources
+        found: Data = layer.infer_part(site.of(self.of), self.part)
+        return found
+
+    def call(self, site: Site) -> Data:
+        """Return the value."""
+        assert site.frame is not None
+        return site.frame.hidden(self.of, self.of, self.part)

@@ -290,10 +290,15 @@ class ReinterpretData(Layer):
             raise site.error(f"found {named} for {old} in set_dim_tags, needed one of its size")
         if named is BATCH:
             return BATCH
-        if named not in site.node.scope.named:
+        if named.means(old):
+            return old
+        scope = site.node.scope
+        if named.formula is not None and named.leaves() <= scope.stream_dims():
+            return named
+        if named not in scope.named:
             kind = named.kind if old is BATCH else old.kind
             let_mean(site, named, site.node.dim(kind, named.name, old.size))
-        return site.node.scope.named[named]
+        return scope.named[named]
 
     def _sparse(self, site: Site, x: Data) -> Data:
         """Return the template with the classes that the options say."""

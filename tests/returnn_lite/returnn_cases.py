@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import returnn_attention_cases
 import returnn_axis_cases
+import returnn_branch_cases
 import returnn_dialect_cases
 import returnn_dim_cases
 import returnn_loop_cases
@@ -302,6 +303,7 @@ PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed
 PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
 PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
 PARTS |= returnn_meeting_cases.cases()
+PARTS |= returnn_branch_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
