@@ -20,11 +20,12 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     these such as "bt", "spatial" (s), "dynamic" (dyn, d), "static", "except_batch", "except_time"
     and "spatial_except_time" (neither has the batch), "except_feature", "all" (*). With ":<n>", one
     of a group, from 0 or, below 0, from its end. "dim:<size>": the one of that size.
-    "stag:<name>": the one spatial dim whose name contains this; "stag-single:<n>:<name>": one of
-    several such; "tag:<name>": of all dims. "<word>+<n>": the n-th dim behind that of a word other
-    than these, since a name may end so. "<word>|<word>": the first of several words that means a
-    dim. None and the empty word mean nothing, a word with "?" may. A position counts the dims with
-    the batch in front. Raises NetworkError where x has no such axis.
+    "stag:<name>": the one spatial dim whose name, or that of a layer which made it of others,
+    contains this; "stag-single:<n>:<name>": one of several such; "tag:<name>": of all dims.
+    "<word>+<n>": the n-th dim behind that of a word other than these, since a name may end so.
+    "<word>|<word>": the first of several words that means a dim. None and the empty word mean
+    nothing, a word with "?" may. A position counts the dims with the batch in front. Raises
+    NetworkError where x has no such axis.
     """
     if word is None or word == "":
         return []
@@ -103,7 +104,11 @@ def _spatial(x: Data) -> list[Dim]:
 
 def _tagged(x: Data, name: str, *, spatial: bool) -> list[Dim]:
     allowed = {*_spatial(x), *(d for d in x.dims if d.kind == "spatial")} if spatial else x.dims
-    return [d for d in x.dims if name and name in d.name.lower() and d in allowed]
+    return [d for d in x.dims if name and name in _names(d).lower() and d in allowed]
+
+
+def _names(dim: Dim) -> str:
+    return " ".join([dim.name, *sorted(dim.makers)])
 
 
 _UNIQUE = ("dim", "stag", "tag")

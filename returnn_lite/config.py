@@ -36,6 +36,11 @@ class Config:
             raise NetworkError(f"config: found behavior_version {found!r}, needed 0 or more")
         return found
 
+    @property
+    def typed_dict(self) -> Mapping[str, Any]:
+        """All values by name."""
+        return self.values
+
     # As RETURNN's configs have them; what they convert is of its type here already.
     value = bool = int = float = typed_value
 
@@ -58,6 +63,11 @@ class EvalSelf:
 
     def get_config(self) -> Config:
         """Return the config."""
+        return self.config
+
+    @property
+    def _config(self) -> Config:
+        """The config, as some eval strings ask for it."""
         return self.config
 
     def cond_on_train(self, fn_train: Callable[[], Any], fn_eval: Callable[[], Any]) -> Any:

@@ -38,6 +38,7 @@ class Dim:
         that is: see `derived`. A packed dim has parts alone: see `packed`.
     made: where a config names a dim that a layer makes, such as by out_dim, the dims that it is;
         an axis word that is this dim then means those.
+    makers: of a derived dim, the names of the layers that made it, by which `stag:` finds it, too.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Dim:
         "formula",
         "kind",
         "made",
+        "makers",
         "name",
         "operation",
         "parts",
@@ -62,6 +64,7 @@ class Dim:
         self.operation: tuple[Any, ...] = ()
         self.ends: tuple[Dim, int, int] = (self, 0, 0)
         self.made: WeakSet[Dim] = WeakSet()
+        self.makers: set[str] = set()
         self._derived: dict[tuple[Any, ...], Dim] = {}
 
     @property

@@ -57,7 +57,7 @@ def with_steps(x: Data, loop: Loop) -> Data:
 
 def _infer(node: Node) -> tuple[Data, bool]:
     """Return a node's template, and whether it comes from a part of the sources only."""
-    from returnn_lite.naming import name_dims
+    from returnn_lite.naming import name_dims, note_maker
     from returnn_lite.site import Site
 
     if node.layer.layer_class == "prev" and node.sources[0].out is None:
@@ -70,6 +70,7 @@ def _infer(node: Node) -> tuple[Data, bool]:
         if node.common.batch_norm:
             out = _batch_norm(node).declare(site, out)
         name_dims(site, out)
+        note_maker(site, out)
     except NetworkError as error:
         if not error.located and not str(error).startswith(str(node)):
             error = NetworkError(f"{node}: {error}")

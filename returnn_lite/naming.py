@@ -43,6 +43,18 @@ def name_dims(site: Site, out: Data) -> None:
             raise site.error(f"found {out}, needed the dims {list(common.out_shape)} of out_shape")
 
 
+def note_maker(site: Site, out: Data) -> None:
+    """Let `stag:` find what a layer makes of other dims, as a pooled time, by the layer's name."""
+    derived = [d for d in out.dims if d.formula is not None]
+    if not derived or site.partial:
+        return
+    asked = [*site.node.sources, *(n for nodes in site.node.refs.values() for n in nodes)]
+    old = {d for n in asked if n.out is not None for d in n.out.dims}
+    for dim in derived:
+        if dim not in old:
+            dim.makers.add(site.node.name)
+
+
 def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequence[Dim]) -> None:
     if len(named) != len(made) or any(map(partial(_differ, site), named, made)):
         raise site.error(f"found {option} {list(named)} for {out}, needed {list(made)}")

@@ -56,8 +56,8 @@ class Common:
     dropout_noise_shape, dropout_axis: along which axes the input is dropped as a whole, see
     `dropout`. initial_output: what `prev:` of the layer is in the first step: a number, "zeros",
     "ones", "var" for a parameter, "apply(0)" for what the layer makes of zeros, or the name of a
-    layer. loss, loss_opts, loss_scale, target: see `losses`; of several targets, which a rec layer
-    has for its choices, the first is its own.
+    layer. loss, loss_opts, loss_scale, target: see `losses`; of several targets in a list, the
+    first is meant.
     loss_only_on_non_search: no loss in a search. L2: weight of the squared parameters in the
     objective. trainable: False freezes the parameters, those of a subnetwork too. reuse_params:
     other layers' parameters in place of its own, see `reuse`; the name of a layer stands for all of

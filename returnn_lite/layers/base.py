@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from returnn_lite import options
@@ -158,6 +159,11 @@ def option_names(cls: type) -> list[str]:
     return [f.name for f in fields(cls)]
 
 
+@cache
+def _takes_none(hint: Any) -> bool:
+    return options.fits(None, hint)
+
+
 def split_options(
     cls: type[Layer], opts: dict[str, Any], where: str, version: int
 ) -> tuple[Layer, Common]:
@@ -166,11 +172,12 @@ def split_options(
     version: the behaviour version, from which some options have other defaults.
     """
     own, shared = option_names(cls), option_names(Common)
+    if options.fits(opts.get("target"), tuple[str, ...]) and opts["target"]:
+        opts = {**opts, "target": opts["target"][0]}
     # mypy takes a dataclass's own hash for that of the class.
     types = {**options.hints(Common), **options.hints(cls)}  # type: ignore[arg-type]
-    targets = opts.get("target")
-    if isinstance(targets, list | tuple) and targets and "loss" not in opts:
-        opts = {**opts, "target": targets[0]}
+    # Such as "loss_opts": {...} if train else None.
+    opts = {k: v for k, v in opts.items() if v is not None or _takes_none(types.get(k, Any))}
     for key, value in opts.items():
         if key not in own and key not in shared:
             known = [*own, *shared, "class", "from"]

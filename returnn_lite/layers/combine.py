@@ -21,6 +21,7 @@ from returnn_lite.layers.feedforward import activated
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
+from returnn_lite.view import DataView
 
 _KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "add": operator.add,
@@ -40,6 +41,10 @@ _KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "logaddexp": lambda a, b: tf.maximum(a, b) + tf.math.softplus(-tf.abs(a - b)),
 }
 _SHOWN = ("log_sigmoid", "sigmoid", "tanh", "relu", "softmax")  # in the expressions of eval
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "safe_log": safe_log,
+    "where_bc": lambda condition, x, y: tf.where(condition, x, y),
+}
 _SYMBOLS = {
     "+": "add",
     "-": "sub",
@@ -94,13 +99,13 @@ def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], o
         x = (aligned if auto_convert else datas)[i]
         if enforce_batch_major and x.has_batch:
             x = x.first(BATCH)
-        return x if as_data else x.tensor
+        return DataView(x, site.run) if as_data else x.tensor
 
     view = EvalSelf(site.run.config, site.run.mode.train, site.run.step)
     names = {**names, "source": source, "self": view}
     if callable(text):
         return text(**names)
-    shown = {**{k: activation(k) for k in _SHOWN}, "safe_log": safe_log, "tf": tf}
+    shown = {**{k: activation(k) for k in _SHOWN}, **_FUNCTIONS, "tf": tf}
     return eval(text.strip(), {**shown, **names})  # noqa: S307 - networks are code, as the docs say
 
 
@@ -147,7 +152,7 @@ class _Combined(Layer):
         nodes = list(ast.walk(tree))
         own = {n.arg for n in nodes if isinstance(n, ast.arg)}
         own |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        known = [*_SHOWN, "safe_log", "tf", "source", "self", *self.eval_locals, *own]
+        known = [*_SHOWN, *_FUNCTIONS, "tf", "source", "self", *self.eval_locals, *own]
         for name in (n.id for n in nodes if isinstance(n, ast.Name)):
             if name not in known and not hasattr(builtins, name):
                 raise site.error(f"found the name {name!r} in 'eval'{nearest(name, known)}")

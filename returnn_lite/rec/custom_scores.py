@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.beam import Beam
@@ -11,6 +11,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
+from returnn_lite.view import DataView
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,8 @@ class View:
     """
 
     name: str
-    output: ViewOfOutput
+    output: DataView
     explicit_search_sources: Any = None
-
-
-@dataclass(frozen=True)
-class ViewOfOutput:
-    """The output of a layer. dim: the number of classes or features; beam_size: of hypotheses."""
-
-    placeholder: Any
-    dim: int | None
-    beam_size: int
 
 
 def combined(
@@ -48,13 +40,12 @@ def combined(
     node = site.node
     assert node.out is not None and node.out.sparse_dim is not None
     nodes = node.refs.get("explicit_search_sources", [])
-    views: Any = [_view(n.path, site.data(n).in_beam(parent), parent.size) for n in nodes]
+    views: Any = [_view(site, n.path, site.data(n).in_beam(parent)) for n in nodes]
     wanted = node.layer.explicit_search_sources  # type: ignore[attr-defined]
     if isinstance(wanted, Mapping):
         views = dict(zip(wanted, views, strict=True))
-    output = ViewOfOutput(None, node.out.sparse_dim.size, parent.size)
     found = function(
-        layer=View(node.path, output, views),
+        layer=_view(site, node.path, replace(node.out, beam=parent), views),
         scores_in=log_probs,
         scores_base=base,
         t=site.index,
@@ -72,7 +63,6 @@ def combined(
     return found
 
 
-def _view(name: str, x: Data, beam_size: int) -> View:
+def _view(site: Site, name: str, x: Data, sources: Any = None) -> View:
     x = x.first(BATCH) if x.has_batch else x
-    classes = x.classes
-    return View(name, ViewOfOutput(x.tensor, None if classes is None else classes.size, beam_size))
+    return View(name, DataView(x, site.run), sources)

@@ -10,6 +10,7 @@ import numpy as np
 import returnn_attention_cases
 import returnn_axis_cases
 import returnn_branch_cases
+import returnn_config_cases
 import returnn_dialect_cases
 import returnn_dim_cases
 import returnn_loop_cases
@@ -52,7 +53,7 @@ class Case:
     lengths: dict[str, list[Any]]
     outputs: tuple[str, ...] = ("output",)
     search: bool = False
-    config: dict[str, float] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     returnn: dict[str, Any] = field(default_factory=dict)
     train: bool | None = None
     normalised: float | None = None
@@ -304,6 +305,7 @@ PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
 PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
 PARTS |= returnn_meeting_cases.cases()
 PARTS |= returnn_branch_cases.cases()
+PARTS |= returnn_config_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),

@@ -299,3 +299,46 @@ def test_layers_of_one_name_scope_share_parameters() -> None:
         other = {**net, "output": {**net["output"], key: value}}
         with pytest.raises(NetworkError, match=f"{text}.*, needed the same; try another name_"):
             Network(other, extern_data=STREAMS)
+
+
+def test_none_is_the_default_of_an_option_that_knows_no_none() -> None:
+    net: dict[str, Any] = {
+        "output": {
+            **{"class": "softmax", "from": "data", "loss": "ce", "target": "classes"},
+            **{"loss_opts": None, "loss_scale": None, "dropout": None, "L2": None},
+        }
+    }
+    streams = {"data": {"dim": 2}, "classes": {"dim": 3, "sparse": True}}
+    assert Network(net, extern_data=streams).template("output").feature_size == 3
+    pool = {"class": "pool", "from": "data", "pool_size": (2,), "mode": None}
+    with pytest.raises(NetworkError, match=r"output \(pool\): missing option 'mode'"):
+        Network({"output": pool}, extern_data=streams)
+
+
+def test_of_several_targets_the_first_is_meant() -> None:
+    loop = {
+        "p": {"class": "softmax", "from": "prev:output", "target": "classes", "loss": "ce"},
+        "output": {"class": "choice", "from": "p", "target": "classes", "beam_size": 2},
+    }
+    streams = {"classes": {"dim": 3, "sparse": True}, "other": {"dim": 5, "sparse": True}}
+    net = {"output": {"class": "rec", "from": [], "target": ["classes", "other"], "unit": loop}}
+    out = Network(net, extern_data=streams).template("output")
+    assert str(out) == "[T|'time:var:extern_data:classes',B], int32, dim 3"
+    net["output"]["target"] = ["classes", 3]
+    with pytest.raises(NetworkError, match=r"option 'target': found .*, needed a string"):
+        Network(net, extern_data=streams)
+
+
+def test_a_pooled_time_has_the_name_of_the_layer_that_made_it() -> None:
+    lstm = {"class": "rec", "unit": "nativelstm2", "n_out": 2}
+    net: dict[str, Any] = {
+        "lstm0": {**lstm, "from": "data"},
+        "lstm0_pool": {"class": "pool", "mode": "max", "pool_size": (2,), "from": "lstm0"},
+        "lstm1": {**lstm, "from": "lstm0_pool"},
+        "output": {"class": "reduce", "mode": "mean", "axis": "stag:LSTM", "from": "lstm1"},
+    }
+    streams = {"data": {"dim": 2}}
+    assert str(Network(net, extern_data=streams).template("output")) == "[B,F|2]"
+    net["output"]["from"] = "lstm0"
+    with pytest.raises(NetworkError, match="found no axis 'stag:LSTM'"):
+        Network(net, extern_data=streams)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from eager import Array, dense, run
 
 from returnn_lite.errors import NetworkError
@@ -74,6 +75,47 @@ def test_eval_may_be_a_function_and_asks_whether_it_trains() -> None:
     layer = {"class": "eval", "eval": scaled, "eval_locals": {"by": 3.0}, "from": "a"}
     np.testing.assert_allclose(result(layer, train=True), 3 * A)
     np.testing.assert_allclose(result(layer), A)
+
+
+def halved(data: Any, network: Any) -> Any:
+    assert (data.batch_dim_axis, data.time_dim_axis, data.feature_dim_axis) == (0, 1, 2)
+    assert data.dim == 2 and not data.sparse and data.is_batch_major and not data.is_time_major
+    assert (data.shape, data.batch_shape) == ((None, 2), (None, None, 2))
+    assert (data.ndim, data.batch_ndim, data.dtype, data.beam_size) == (2, 3, "float32", 1)
+    return network.cond_on_train(lambda: data.placeholder / 2, lambda: data.placeholder)
+
+
+@pytest.mark.parametrize("config", ["get_config().typed_value('f')", "_config.typed_dict['f']"])
+def test_a_function_of_the_config_sees_data_under_the_names_of_returnn(config: str) -> None:
+    text = f"self.network.{config}(source(0, as_data=True), network=self.network)"
+    net = {"output": {"class": "eval", "from": "data", "eval": text}}
+    network = Network(net, extern_data=STREAMS, config={"f": halved})
+    for train, factor in ((True, 0.5), (False, 1.0)):
+        out = run(network, BATCH, train=train)["output"].values[0]
+        np.testing.assert_array_equal(out, BATCH["data"][0][0] * factor)
+
+
+def test_a_function_asks_for_lengths_and_another_layout() -> None:
+    def lasts(source: Any, **_: Any) -> Any:
+        x = source(0, as_data=True, auto_convert=False)
+        lengths = x.get_sequence_lengths()
+        assert list(x.size_placeholder) == [0]
+        np.testing.assert_array_equal(lengths, x.size_placeholder[0])
+        major = x.copy_as_time_major()
+        np.testing.assert_array_equal(x.get_placeholder_as_time_major(), major.placeholder)
+        np.testing.assert_array_equal(major.get_placeholder_as_batch_major(), x.placeholder)
+        return tf.gather(x.placeholder, lengths - 1, batch_dims=1)
+
+    layer = {"class": "eval", "from": "data", "eval": lasts, "out_type": {"shape": (2,)}}
+    net = {"output": {**layer, "out_type": {"shape": (2,), "time_dim_axis": None}}}
+    found = run(Network(net, extern_data=STREAMS), BATCH)["output"].values
+    np.testing.assert_array_equal(found, [x[n - 1] for x, n in zip(*BATCH["data"], strict=True)])
+
+
+def test_where_bc_is_a_name_in_expressions() -> None:
+    text = "where_bc(source(0) < source(1), source(0), 0.0)"
+    found = result({"class": "eval", "from": ["a", "b"], "eval": text})
+    np.testing.assert_allclose(found, np.where(A < B, A, 0.0), rtol=1e-6)
 
 
 def test_a_source_with_its_own_dims() -> None:

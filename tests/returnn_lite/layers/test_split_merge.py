@@ -58,6 +58,11 @@ def test_a_reshape_has_as_many_entries() -> None:
         net.run(batch())
 
 
+def test_the_last_of_the_new_feature_dims_is_the_feature_dim() -> None:
+    layer = {"class": "split_dims", "axis": "F", "dims": [-1, 1], "from": "data"}
+    assert str(network(layer).template("output")) == "[B,T|'time:var:extern_data:data',4,F|1]"
+
+
 def test_merged_features_are_what_was_split() -> None:
     same(rows({"class": "merge_dims", "axes": "except_time", "from": "heads"}), sequences())
     out = network({"class": "merge_dims", "axes": ["T", "s:1"], "from": "heads"}).template("output")

@@ -1,0 +1,127 @@
+"""Data as functions of the config see them, under the names that RETURNN has for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
+from returnn_lite.lazy import tf
+
+
+@dataclass(frozen=True)
+class DataView:
+    """What `source(i, as_data=True)` is, and the outputs that custom_score_combine looks at.
+
+    data: a tensor [batch * beam, ...] with dims, in any order. run: where the lengths are.
+    """
+
+    data: Data
+    run: Any
+
+    @property
+    def placeholder(self) -> Any:
+        """The tensor."""
+        return self.data.tensor
+
+    @property
+    def dtype(self) -> str:
+        """The type of the values."""
+        return self.data.dtype
+
+    @property
+    def dim(self) -> int | None:
+        """The number of features, or of classes."""
+        classes = self.data.classes
+        return None if classes is None else classes.size
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the values are classes."""
+        return self.data.sparse_dim is not None
+
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """The sizes of all axes, None for what differs between batches."""
+        return tuple(d.size for d in self.data.dims)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The sizes of all axes but the batch."""
+        return tuple(d.size for d in self.data.dims if d is not BATCH)
+
+    @property
+    def batch_ndim(self) -> int:
+        """The number of axes."""
+        return len(self.data.dims)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes but the batch."""
+        return len(self.shape)
+
+    @property
+    def batch_dim_axis(self) -> int | None:
+        """Where the batch is."""
+        return self._axis(BATCH if self.data.has_batch else None)
+
+    @property
+    def time_dim_axis(self) -> int | None:
+        """Where the axis is that "T" means."""
+        return self._axis(self.data.time_dim)
+
+    @property
+    def feature_dim_axis(self) -> int | None:
+        """Where the axis is that "F" means."""
+        return self._axis(self.data.feature_dim)
+
+    @property
+    def is_batch_major(self) -> bool:
+        """Whether the batch is the first axis."""
+        return self.batch_dim_axis == 0
+
+    @property
+    def is_time_major(self) -> bool:
+        """Whether time is the first axis."""
+        return self.time_dim_axis == 0
+
+    @property
+    def beam_size(self) -> int:
+        """The number of hypotheses of each sequence."""
+        return 1 if self.data.beam is None else self.data.beam.size
+
+    @property
+    def size_placeholder(self) -> dict[int, Any]:
+        """The lengths of dynamic axes, int32 [batch * beam], by the axis without the batch."""
+        dims = [d for d in self.data.dims if d is not BATCH]
+        return {i: self.run.lengths_in(self.data, d) for i, d in enumerate(dims) if d.dynamic}
+
+    def get_sequence_lengths(self) -> Any:
+        """Return the lengths along time, int32 [batch * beam]."""
+        time = self.data.time_dim
+        if time is None:
+            raise ValueError(f"no time in {self.data}")
+        if time.dynamic:
+            return self.run.lengths_in(self.data, time)
+        return tf.fill([tf.shape(self.placeholder)[self.batch_dim_axis]], time.size)
+
+    def copy_as_batch_major(self) -> DataView:
+        """Return the same with the batch as the first axis."""
+        return replace(self, data=self.data.first(BATCH))
+
+    def copy_as_time_major(self) -> DataView:
+        """Return the same with time as the first axis."""
+        assert self.data.time_dim is not None
+        return replace(self, data=self.data.first(self.data.time_dim))
+
+    def get_placeholder_as_batch_major(self) -> Any:
+        """Return the tensor with the batch as the first axis."""
+        return self.copy_as_batch_major().placeholder
+
+    def get_placeholder_as_time_major(self) -> Any:
+        """Return the tensor with time as the first axis."""
+        return self.copy_as_time_major().placeholder
+
+    def _axis(self, dim: Dim | None) -> int | None:
+        return None if dim is None else self.data.axis(dim)

@@ -1,0 +1,114 @@
+"""What published configs write besides layers, for RETURNN: see `returnn_cases`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Net = dict[str, Any]
+
+STREAMS: Net = {"data": {"dim": 4}, "labels": {"dim": 3, "sparse": True}}
+LSTM: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 4}
+PLAIN: Net = {"class": "linear", "activation": None, "with_bias": False, "n_out": 4}
+CHOICE: Net = {"class": "choice", "target": "labels", "beam_size": 3, "initial_output": 0}
+TRANSFORM = (
+    "self.network.get_config().typed_value('transform')"
+    "(source(0, as_data=True), network=self.network)"
+)
+
+
+def transform(data: Any, network: Any) -> Any:
+    """Return features of which training sees the first alone."""
+    import tensorflow as tf
+
+    x = data.placeholder
+    shape = [data.dim if i == data.feature_dim_axis else 1 for i in range(data.batch_ndim)]
+    first = tf.reshape(tf.one_hot(0, data.dim), shape)
+    return network.cond_on_train(lambda: x * first, lambda: x)
+
+
+def means(source: Any, **_: Any) -> Any:
+    """Return the mean over the frames of each sequence."""
+    import tensorflow as tf
+
+    x = source(0, as_data=True, auto_convert=False).copy_as_batch_major()
+    lengths = x.get_sequence_lengths()
+    mask = tf.sequence_mask(lengths, dtype=tf.float32)[:, :, None]
+    return tf.reduce_sum(x.placeholder * mask, axis=1) / tf.cast(lengths, tf.float32)[:, None]
+
+
+def _front() -> Net:
+    """Return convolutions over time and features of one channel, after a function of the config."""
+    conv = {"class": "conv", "padding": "same", "filter_size": (3, 3), "n_out": 2}
+    pool = {"class": "pool", "mode": "max", "padding": "same", "pool_size": (1, 2)}
+    mean = {"class": "eval", "eval": means, "from": "front"}
+    return {
+        "source": {"class": "eval", "eval": TRANSFORM, "from": "data"},
+        "channel": {"class": "split_dims", "axis": "F", "dims": (-1, 1), "from": "source"},
+        "conv": {**conv, "with_bias": True, "activation": None, "from": "channel"},
+        "pool": {**pool, "from": "conv"},
+        "front": {"class": "merge_dims", "axes": "static", "from": "pool"},
+        "mean": {
+            **mean,
+            "out_type": {"shape": (4,), "time_dim_axis": None},
+            "is_output_layer": True,
+        },
+        "lstm": {**LSTM, "from": "front"},
+        "pooled": {"class": "pool", "mode": "max", "pool_size": (2,), "from": "lstm"},
+        "output": {"class": "copy", "from": "pooled", "loss": "as_is"},
+    }
+
+
+def _decoder(*, train: bool) -> Net:
+    """Return attention over frames that a pool of LSTMs has, with None for what is not used."""
+    loss = {"loss": "ce" if train else None, "loss_opts": {"scale": 0.5} if train else None}
+    repeats = "where_bc(tf.equal(source(0), source(1)), 1.0, 0.0)"
+    unit = {
+        "embed": {**PLAIN, "from": "output", "initial_output": 0},
+        "s": {**LSTM, "from": ["prev:embed", "prev:att"]},
+        "state": {**PLAIN, "from": "s"},
+        "sum": {"class": "combine", "kind": "add", "from": ["base:keys", "state"], "n_out": 4},
+        "tanh": {"class": "activation", "activation": "tanh", "from": "sum"},
+        "energy": {**PLAIN, "n_out": 1, "from": "tanh"},
+        "energies": {"class": "squeeze", "axis": "f", "from": "energy"},
+        "over": {"class": "reinterpret_data", "set_axes": {"t": "stag:lstm"}, "from": "energies"},
+        "weights": {
+            **{"class": "softmax_over_spatial", "axis": "stag:lstm", "from": "over"},
+            **{"start": None, "window_size": None, "loss_scale": None, "loss_opts": None},
+        },
+        "att": {"class": "generic_attention", "weights": "weights", "base": "base:encoder"},
+        "p": {
+            "class": "softmax",
+            "from": ["s", "att"],
+            "target": "labels",
+            **loss,
+            "is_output_layer": True,
+        },
+        "output": {**CHOICE, "from": "p", "cheating": None, "length_normalization": False},
+        "again": {
+            **{"class": "eval", "from": ["output", "prev:output"], "eval": repeats},
+            **{"out_type": {"dtype": "float32", "sparse": False, "dim": None}},
+            **{"loss": "as_is" if train else None, "loss_scale": 0.0 if train else None},
+        },
+        "end": {"class": "compare", "from": "output", "value": 0},
+    }
+    loop = {"class": "rec", "from": [], "target": ["labels"], "unit": unit}
+    return {
+        "lstm0": {**LSTM, "from": "data"},
+        "lstm0_pool": {"class": "pool", "mode": "max", "pool_size": (2,), "from": "lstm0"},
+        "lstm1": {**LSTM, "from": "lstm0_pool"},
+        "encoder": {"class": "copy", "from": "lstm1"},
+        "keys": {**PLAIN, "with_bias": True, "from": "encoder"},
+        "output": {**loop, "size_target": None, "max_seq_len": "max_len_from('base:encoder')"},
+    }
+
+
+def cases() -> dict[str, Net]:
+    """Return the arguments of `returnn_cases.Case` by name."""
+    front = {"net": _front(), "streams": {"data": {"dim": 4}}, "lengths": {"data": [6, 6]}}
+    front |= {"config": {"transform": transform}, "outputs": ("output", "front", "mean")}
+    lengths = {"data": [8, 8], "labels": [3, 2]}
+    decoder = {"net": _decoder(train=True), "streams": STREAMS, "lengths": lengths}
+    decoder["outputs"] = ("output", "output/p")
+    search = {"net": _decoder(train=False), "streams": STREAMS, "lengths": lengths}
+    found = {"front": front, "decoder": decoder, "decoder_search": {**search, "search": True}}
+    return {f"config_{k}": v for k, v in found.items()}
