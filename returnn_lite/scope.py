@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.first_words import FILLED, OF_OUTPUT, check_word
 from returnn_lite.infer import template_of
 from returnn_lite.layers.base import find_class, split_options
-from returnn_lite.layers.inputs import Prev, StepIndex, StepInput
+from returnn_lite.layers.inputs import Prev, ScopeInput, StepIndex, StepInput
 from returnn_lite.node import Common, Mode, Node
 from returnn_lite.reuse import opened
 
@@ -71,6 +72,8 @@ class Scope:
             raise NetworkError(f"{asker}: found {name!r}, needed the name of a layer")
         if name in self.layers:
             return self.nodes.get(name) or self._opened(name)
+        if self.masks and self.parent is not None and not (name == "data" and self.inputs):
+            return self._masked(self.parent.get(name, asker))
         if name == "data" or name.startswith("data:"):
             return self._data(name.removeprefix("data").lstrip(":") or "data", asker)
         if name.startswith("base:"):
@@ -98,6 +101,18 @@ class Scope:
         if self.parent is not None:
             names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
+
+    @property
+    def masks(self) -> bool:
+        """Whether it is that of the unit of a masked_computation, whose names are those around."""
+        return self.owner is not None and self.owner.layer.layer_class == "masked_computation"
+
+    def _masked(self, outside: Node) -> Node:
+        """Return a layer from around the unit of a masked_computation as that unit sees it."""
+        assert self.owner is not None
+        if self.loop is not None and outside.loop is not self.loop:
+            return outside
+        return self.view("masked", ScopeInput(owner=self.owner, of=outside), outside)
 
     def _index(self, body: Scope) -> Node:
         """Return the one node that counts the steps of a loop."""

@@ -113,6 +113,14 @@ class Site:
         """Return the output of the layer that an option names."""
         return self.data(self.node.refs[option][0])
 
+    def known_ref(self, option: str) -> Data | None:
+        """Return the template of the layer that an option names; None while it is not known."""
+        try:
+            return self.ref(option)
+        except Unknown:
+            self.partial = True
+            return None
+
     @property
     def target(self) -> Data:
         """The output of the target."""

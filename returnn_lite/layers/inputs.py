@@ -37,12 +37,14 @@ class ExternData(Layer):
 class ScopeInput(Layer):
     """The input `data` of a subnetwork: what the layer around it gives to it.
 
-    index: of a source of that layer, for one alone.
+    index: of a source of that layer, for one alone. of: a layer outside, for what the layer around,
+    a masked_computation, lets through of it.
     """
 
     layer_class = "scope_input"
     owner: Node
     index: int | None = None
+    of: Node | None = None
 
     def steps(self, node: Node) -> bool:
         """Return whether the layer around selects steps, such as masked_computation."""
@@ -50,19 +52,28 @@ class ScopeInput(Layer):
 
     def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
         """Yield what the layer around needs."""
-        yield from self.owner.sources
+        yield from self.owner.sources if self.of is None else [self.of, *self.owner.refs["mask"]]
 
     def infer(self, site: Site) -> Data:
         """Return the template of the input."""
+        if self.of is not None:
+            return self._of(site)
         if self.index is not None:
             return site.data(self.owner.sources[self.index])
         return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
 
     def call(self, site: Site) -> Data:
         """Return the input."""
+        if self.of is not None:
+            return self._of(site)
         if self.index is not None:
             return site.of(self.owner).sources[self.index]
         return self.owner.layer.inner_input(site.of(self.owner))  # type: ignore[attr-defined,no-any-return]
+
+    def _of(self, site: Site) -> Data:
+        owner = site.of(self.owner)
+        assert self.of is not None
+        return self.owner.layer.masked(owner, owner.data(self.of))  # type: ignore[attr-defined,no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,6 +123,8 @@ class MaskedComputation(Layer):
     In a loop the output is that of the last step in which the mask was true (`initial_output`
     before the first), whether the layer is moved out of the loop or not. Outside of any loop the
     output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
+    The unit has the names of the network that this layer lies in, and `data` for the input. Of
+    what it takes from there by other names than `data`, it gets the same frames.
     out_spatial_dim: a Dim by which others may then name its frames.
     """
 
@@ -164,7 +166,6 @@ class MaskedComputation(Layer):
         """Return the template of the unit's output."""
         node = site.node
         assert node.inner is not None
-        self._check_others(site)
         if self.masked_from is not None:
             return site.data(node.inner.get("output"))
         self.masked_dim(node)
@@ -175,15 +176,6 @@ class MaskedComputation(Layer):
         if mask.dtype != "bool":
             raise site.error(f"found mask {mask}, needed bool")
         return site.data(node.inner.get("output"))
-
-    def _check_others(self, site: Site) -> None:
-        """Raise NetworkError where the unit uses layers of the loop that are not masked."""
-        node = site.node
-        assert node.inner is not None
-        # They would be masked in the loop, but not where this layer is moved out.
-        for other in node.inner.external(node.scope.mode) if node.loop is not None else []:
-            if other.loop is node.loop and other not in node.sources:
-                raise site.error(f"found {other.path} in the unit, needed it in 'from'")
 
     def begins_with(self, node: Node) -> Iterable[Node]:
         """Yield the layer itself, where it masks steps of a loop."""
@@ -211,6 +203,17 @@ class MaskedComputation(Layer):
         over = self._over(site, x)
         if over is None:
             return x if site.frame is None else where(site.ref("mask"), x, _zeros(x))
+        return self._frames(site, x, over)
+
+    def masked(self, site: Site, x: Data) -> Data:
+        """Return the frames with a true mask of what the unit takes from around; in a step, x."""
+        if self.masked_from is not None:
+            raise site.error(f"found {x.name} in the unit with masked_from, needed it in 'from'")
+        over = self._over(site, site.source)
+        return x if over is None or over not in x.dims else self._frames(site, x, over)
+
+    def _frames(self, site: Site, x: Data, over: Dim) -> Data:
+        """Return the frames of x with a true mask."""
         dim = self.masked_dim(site.node)
         if site.frame is None:
             return x.renamed(over, dim)

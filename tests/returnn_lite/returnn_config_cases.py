@@ -102,6 +102,70 @@ def _decoder(*, train: bool) -> Net:
     }
 
 
+def _names() -> Net:
+    """Return layers whose names hold what TensorFlow's names of variables may not."""
+    step = {"step-1": {**PLAIN, "from": ["data:source", "prev:step-1"]}}
+    inner = {"first-1": {**PLAIN, "from": "data"}, "output": {**PLAIN, "from": "first-1"}}
+    return {
+        "left-output": {**PLAIN, "from": "data"},
+        "_hidden": {**PLAIN, "from": "left-output"},
+        "norm-1": {"class": "batch_norm", "masked_time": True, "from": "_hidden"},
+        "lstm(1)": {**LSTM, "from": "norm-1"},
+        "sub-net": {"class": "subnetwork", "subnetwork": inner, "from": "lstm(1)"},
+        "output": {
+            **{"class": "rec", "from": "sub-net", "loss": "as_is"},
+            "unit": {**step, "output": {**PLAIN, "from": "step-1"}},
+        },
+    }
+
+
+def _windowed() -> Net:
+    """Return attention in a window that begins where the weights of the step before were most."""
+    unit = {
+        "before": {"class": "squeeze", "axis": "F", "from": "prev:weights"},
+        "most": {"class": "reduce", "mode": "argmax", "axis": "T", "from": "before"},
+        "first": {"class": "eval", "eval": "tf.maximum(source(0) - 1, 0)", "from": "most"},
+        "state": {**PLAIN, "from": "prev:s"},
+        "sum": {"class": "combine", "kind": "add", "from": ["base:keys", "state"], "n_out": 4},
+        "energy": {**PLAIN, "n_out": 1, "from": "sum"},
+        "weights": {
+            **{"class": "softmax_over_spatial", "from": "energy", "initial_output": 0},
+            **{"window_start": "first", "window_size": 3},
+        },
+        "att": {"class": "generic_attention", "weights": "weights", "base": "base:keys"},
+        "embed": {**PLAIN, "from": "output"},
+        "s": {**LSTM, "from": ["embed", "att"]},
+        "p": {"class": "softmax", "from": ["prev:s", "att"], "target": "labels", "loss": "ce"},
+        "output": {**CHOICE, "from": "p"},
+    }
+    unit["p"]["is_output_layer"] = True
+    loop = {"class": "rec", "from": [], "target": "labels", "unit": unit}
+    return {"keys": {**PLAIN, "activation": "tanh", "from": "data"}, "output": loop}
+
+
+def _masked() -> Net:
+    """Return a loop over frames in which a masked subnetwork also gets another layer's frames."""
+    inner = {
+        "embed": {**PLAIN, "from": "data"},
+        "lstm": {**LSTM, "from": ["embed", "base:wide"]},
+        "output": {"class": "copy", "from": "lstm"},
+    }
+    unit = {
+        "wide": {**PLAIN, "from": "data:source"},
+        "output": {**CHOICE, "from": "p"},
+        "new": {"class": "compare", "kind": "not_equal", "value": 2, "from": "output"},
+        "masked": {
+            **{"class": "masked_computation", "mask": "prev:new", "from": "prev:output"},
+            "unit": {"class": "subnetwork", "from": "data", "subnetwork": inner},
+        },
+        "unmasked": {"class": "unmask", "mask": "prev:new", "from": "masked"},
+        "p": {"class": "softmax", "from": ["wide", "unmasked"], "target": "labels", "loss": "ce"},
+    }
+    unit["new"]["initial_output"] = True
+    unit["p"]["is_output_layer"] = True
+    return {"output": {"class": "rec", "from": "data", "target": "labels", "unit": unit}}
+
+
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
     front = {"net": _front(), "streams": {"data": {"dim": 4}}, "lengths": {"data": [6, 6]}}
@@ -110,5 +174,13 @@ def cases() -> dict[str, Net]:
     decoder = {"net": _decoder(train=True), "streams": STREAMS, "lengths": lengths}
     decoder["outputs"] = ("output", "output/p")
     search = {"net": _decoder(train=False), "streams": STREAMS, "lengths": lengths}
-    found = {"front": front, "decoder": decoder, "decoder_search": {**search, "search": True}}
+    data, even = {"data": {"dim": 4}}, {"data": [5, 5], "labels": [5, 5]}
+    names = {"net": _names(), "streams": data, "lengths": {"data": [5, 5]}}
+    windowed = {"net": _windowed(), "streams": STREAMS, "lengths": lengths}
+    streams = {**STREAMS, "labels": {**STREAMS["labels"], "same_dim_tags_as": {"t": "data"}}}
+    masked = {"net": _masked(), "streams": streams, "lengths": even}
+    for opts in (windowed, masked):
+        opts["outputs"] = ("output", "output/p")
+    found = {"names": names, "windowed": windowed, "masked": masked}
+    found |= {"front": front, "decoder": decoder, "decoder_search": {**search, "search": True}}
     return {f"config_{k}": v for k, v in found.items()}

@@ -244,21 +244,70 @@ def test_mistakes(tmp_path: Path) -> None:
         Network({"output": sized}, extern_data=STREAMS)
 
 
-def test_a_masked_unit_gets_the_loops_layers_only_by_from() -> None:
-    unit = {
+SUM = {"class": "combine", "kind": "add"}
+UNITS = {
+    "unit": {**SUM, "from": ["data", "twice", "prev:twice"]},
+    "subnetwork": {
+        "class": "subnetwork",
+        "from": "data",
+        "subnetwork": {"output": {**SUM, "from": ["data", "base:twice", "base:prev:twice"]}},
+    },
+}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_masked_unit_takes_layers_of_the_loop_by_their_names(unit: str, moved: bool) -> None:
+    layers = {
         "mask": MASK,
+        "twice": {"class": "eval", "eval": "2 * source(0)", "from": "data:source"},
         "output": {
-            "class": "masked_computation",
-            "mask": "mask",
-            "from": "data:source",
-            "unit": {"class": "linear", "n_out": 2, "from": ["data", "base:mask"]},
+            **{"class": "masked_computation", "mask": "mask", "from": "data:source"},
+            "unit": UNITS[unit],
         },
     }
-    with pytest.raises(
-        NetworkError,
-        match=r"output/output \(masked_computation\): found output/mask in the unit, needed it in",
-    ):
-        Network({"output": {"class": "rec", "from": "data", "unit": unit}}, extern_data=STREAMS)
+    rec = {"class": "rec", "from": "data", "unit": layers, "optimize_move_layers_out": moved}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for b, n in enumerate(LENGTHS):
+            held, rows, before = np.zeros(2), [], np.zeros(2)
+            for x, label in zip(data[b, :n], LABELS[b], strict=False):
+                held = 3 * x + before if label else held
+                before = 2 * x
+                rows.append(held)
+            found.append(np.array(rows))
+        return found
+
+    network = Network({"output": rec}, extern_data=STREAMS)
+    check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
+
+
+def test_out_of_a_loop_a_masked_unit_takes_frames_of_layers_around() -> None:
+    net = {
+        "mask": MASK,
+        "twice": {"class": "eval", "eval": "2 * source(0)", "from": "data"},
+        "whole": {"class": "reduce", "mode": "mean", "axis": "T", "from": "data"},
+        "output": {
+            **{"class": "masked_computation", "mask": "mask", "from": "data"},
+            "unit": {**SUM, "from": ["data", "twice", "whole"]},
+        },
+    }
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        rows = zip(data, LABELS, LENGTHS, strict=True)
+        return [3 * x[:n][m[:n] != 0] + x[:n].mean(axis=0) for x, m, n in rows]
+
+    batch = {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}
+    check(Network(net, extern_data=STREAMS), batch, formula)
+
+
+def test_a_masked_unit_with_masked_from_takes_nothing_else() -> None:
+    unit = {"class": "linear", "n_out": 2, "from": ["data", "mask"]}
+    masked = {"class": "masked_computation", "masked_from": "base:data", "mask": "mask"}
+    loop = {"mask": MASK, "output": {**masked, "unit": unit}}
+    with pytest.raises(NetworkError, match=r"found .*mask in the unit with masked_from, needed it"):
+        Network({"output": {"class": "rec", "from": "data", "unit": loop}}, extern_data=STREAMS)
 
 
 def test_a_mask_that_is_none() -> None:
