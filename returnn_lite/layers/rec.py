@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from returnn_lite import losses
 from returnn_lite.data import Data
@@ -31,16 +31,17 @@ class Rec(Layer):
 
     unit: the network dict; its layer `output` is the output. With a source, there is a step for
     each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
-    Without, there is a step for each entry of that axis, which a rec_unstack in the unit takes
-    apart; or, without an axis, for each label of size_target or, in training, of the target, or of
-    a rec_unstack with declare_rec_time, or of the target of the first choice or loss; else, and in
-    a search, the loop goes on until the bool layer `end` is true or max_seq_len steps are made.
+    `data` and `data:<key>` are entries of streams, which must be as long as there are steps; where
+    no stream is `data`, that is the frame, too. Without a source, there is a step for each entry of
+    that axis, which a rec_unstack in the unit takes apart; or, without an axis, for each label of
+    size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
+    target of the first choice or loss; else, and in a search, the loop goes on until the bool layer
+    `end` is true or max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
-    output. optimize_move_layers_out: False keeps
-    all layers in the loop; the result is the same. back_prop: False for no gradient through what is
-    in the loop. n_out: the size of the output, for the reader. cheating: without effect, as in
-    RETURNN; it is an option of choices.
+    output. optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
+    back_prop: False for no gradient through what is in the loop. n_out: the size of the output, for
+    the reader. cheating: without effect, as in RETURNN; it is an option of choices.
     """
 
     unit: dict[str, Any]
@@ -50,7 +51,7 @@ class Rec(Layer):
     size_target: str | None = None
     back_prop: bool | None = None
     n_out: int | None = None
-    cheating: bool = False
+    cheating: bool | Literal["exclusive"] = False
     axis: Any = None
 
     def open(self, node: Node) -> None:
@@ -68,7 +69,9 @@ class Rec(Layer):
         loop.scope = node.inner = scope
         if node.sources:
             frames = _frames(node, scope, "T?" if self.axis is None else self.axis)
-            scope.inputs["data"] = scope.inputs["source"] = frames
+            scope.inputs["source"] = frames
+            if not _around_is_data(node):
+                scope.inputs["data"] = frames
         scope.get("output", str(node))
         for name, opts in self.unit.items():
             if is_output(opts, node.scope.mode, in_loop=True):
@@ -256,6 +259,16 @@ def _unstacked(node: Node) -> list[Node]:
 def _loop(node: Node) -> Loop:
     assert node.inner is not None and node.inner.loop is not None
     return node.inner.loop
+
+
+def _around_is_data(node: Node) -> bool:
+    """Whether there is a stream `data` around a loop that is another sequence than its source."""
+    scope: Scope | None = node.scope
+    while scope is not None and not scope.is_body:
+        if "data" in scope.registered or "data" in scope.inputs:
+            return node.sources != [scope.inputs.get("data")]
+        scope = scope.parent
+    return False
 
 
 def _around(node: Node, name: str) -> Node:

@@ -263,3 +263,31 @@ def test_a_fixed_dim_that_is_not_as_long_as_the_loop() -> None:
     batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 1, 3], 3)}
     with pytest.raises(tf.errors.InvalidArgumentError, match="found lengths of feature:extern"):
         run(Network(net, extern_data=STREAMS), batch)
+
+
+@pytest.mark.parametrize("source", ["data:labels", "twice"])
+@pytest.mark.parametrize(("word", "factor"), [("data", 1), ("data:data", 1), ("data:source", 2)])
+def test_data_in_a_loop_is_the_stream_and_not_the_source(
+    source: str, word: str, factor: int
+) -> None:
+    """As in RETURNN: for a language model over `data:delayed`, the target `data` is no input."""
+    unit = {"output": {"class": "copy", "from": word}}
+    net = {
+        "twice": {"class": "eval", "eval": "2 * source(0)", "from": "data"},
+        "output": {"class": "rec", "from": source, "unit": unit, "cheating": "exclusive"},
+    }
+    same: Net = {"dim": 2, "same_dim_tags_as": {"t": "data"}}
+    data = dense(LENGTHS, 2)
+    batch = {"data": data, "labels": (2 * data[0], LENGTHS)}
+    network = Network(net, extern_data={"data": {"dim": 2}, "labels": same})
+    found = run(network, batch)["output"].canonical()
+    valid = np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
+    np.testing.assert_array_equal(found, factor * np.where(valid[..., None], data[0], 0))
+
+
+def test_data_in_a_loop_is_the_source_where_no_stream_has_that_name() -> None:
+    net = {"output": {"class": "rec", "from": "data:audio", "unit": {"output": {"class": "copy"}}}}
+    network = Network(net, extern_data={"audio": {"dim": 2}})
+    data = dense([2, 2], 2)
+    found = run(network, {"audio": data})["output"].canonical()
+    np.testing.assert_array_equal(found, data[0])
