@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
+from returnn_lite.errors import nearest
 from returnn_lite.lazy import tf
 
 
@@ -97,11 +98,34 @@ class DataView:
         dims = [d for d in self.data.dims if d is not BATCH]
         return {i: self.run.lengths_in(self.data, d) for i, d in enumerate(dims) if d.dynamic}
 
+    def __getattr__(self, name: str) -> NoReturn:
+        known = [n for n in dir(type(self)) if not n.startswith("_")]
+        raise AttributeError(f"no {name!r} of source(i, as_data=True){nearest(name, known)}")
+
+    def get_dynamic_axes(self) -> list[int]:
+        """Return the axes that have lengths."""
+        return [i for i, d in enumerate(self.data.dims) if d.dynamic]
+
+    def get_dynamic_size(self, axis: int) -> Any:
+        """Return the lengths of an axis, int32 [batch * beam]."""
+        return self.run.lengths_in(self.data, self.data.dims[axis])
+
+    def time_dimension(self) -> Any:
+        """Return the size of the time axis, int32."""
+        return tf.shape(self.placeholder)[self.data.axis(self._time())]
+
+    def get_batch_dim(self) -> Any:
+        """Return the size of the batch axis, int32."""
+        return tf.shape(self.placeholder)[self.data.axis(BATCH)]
+
+    def get_sequence_mask(self) -> Any:
+        """Return which frames are valid: bool [batch * beam, time], or time first if data are."""
+        mask = tf.sequence_mask(self.get_sequence_lengths(), self.time_dimension())
+        return tf.transpose(mask) if self.is_time_major else mask
+
     def get_sequence_lengths(self) -> Any:
         """Return the lengths along time, int32 [batch * beam]."""
-        time = self.data.time_dim
-        if time is None:
-            raise ValueError(f"no time in {self.data}")
+        time = self._time()
         if time.dynamic:
             return self.run.lengths_in(self.data, time)
         return tf.fill([tf.shape(self.placeholder)[self.batch_dim_axis]], time.size)
@@ -112,8 +136,7 @@ class DataView:
 
     def copy_as_time_major(self) -> DataView:
         """Return the same with time as the first axis."""
-        assert self.data.time_dim is not None
-        return replace(self, data=self.data.first(self.data.time_dim))
+        return replace(self, data=self.data.first(self._time()))
 
     def get_placeholder_as_batch_major(self) -> Any:
         """Return the tensor with the batch as the first axis."""
@@ -122,6 +145,11 @@ class DataView:
     def get_placeholder_as_time_major(self) -> Any:
         """Return the tensor with time as the first axis."""
         return self.copy_as_time_major().placeholder
+
+    def _time(self) -> Dim:
+        if self.data.time_dim is None:
+            raise ValueError(f"no time in {self.data}")
+        return self.data.time_dim
 
     def _axis(self, dim: Dim | None) -> int | None:
         return None if dim is None else self.data.axis(dim)

@@ -19,6 +19,7 @@ from returnn_lite.site import Site
 class Squeeze(Layer):
     """The input without some dims of size 1; with axis "auto", without all of them.
 
+    A dynamic dim may be one of those that axis says: all sequences have one entry then.
     allow_no_op: whether there may be none.
     """
 
@@ -35,7 +36,7 @@ class Squeeze(Layer):
             dims = site.axes_of(self.axis.rstrip("?") + "?", x)
         else:
             dims = site.axes_of(self.axis, x)
-        if any(d.size != 1 for d in dims) or not (dims or self.allow_no_op):
+        if any(d.size != 1 and not d.dynamic for d in dims) or not (dims or self.allow_no_op):
             raise site.error(f"found {dims} for axis {self.axis!r} in {x}, needed dims of size 1")
         return x.with_dims([d for d in x.dims if d not in dims])
 
@@ -45,9 +46,17 @@ class Squeeze(Layer):
         dims = site.axes_of(self.axis, x)
         if not dims:
             return x
-        tensor = tf.squeeze(x.tensor, [x.axis(d) for d in dims])
+        checks = [self._check(site, x, d) for d in dims if d.dynamic]
+        with tf.control_dependencies([c for c in checks if c is not None]):
+            tensor = tf.squeeze(x.tensor, [x.axis(d) for d in dims])
         kept = tuple(d for d in x.dims if d not in dims)
         return site.as_output(replace(x, dims=kept, tensor=tensor))
+
+    def _check(self, site: Site, x: Data, dim: Dim) -> Any:
+        """Return the check that a sequence has one entry of a dynamic dim."""
+        text = f"found more than one entry of {dim.name}, needed one in each sequence"
+        entries = tf.shape(x.tensor)[x.axis(dim)]
+        return tf.debugging.assert_equal(entries, 1, message=f"{site.node}: {text}")
 
 
 @register("expand_dims")

@@ -23,12 +23,14 @@ class Unmask(Layer):
 
     in: [batch, masked, ...]; out: [batch, time, ...], in a loop [batch, ...] for its steps. mask:
     that of the masked_computation, bool [batch, time] or in a loop [batch]. Before the first true
-    mask it is the initial_output of the input. An input that has a value for every frame already,
-    as of a masked_computation in the same loop, is the output.
+    mask it is the initial_output of the input or, with skip_initial, the input's first entry, which
+    is in front of those for true masks. An input that has a value for every frame already, as of a
+    masked_computation in the same loop, is the output.
     """
 
     refs = ("mask",)
     mask: str
+    skip_initial: bool = False
 
     def steps(self, node: Node) -> bool:
         """Return whether it counts steps of a loop."""
@@ -75,6 +77,8 @@ class Unmask(Layer):
         if masked is None:
             return x
         count = self._count(site)
+        if self.skip_initial:
+            return site.as_output(replace(take(site, x, count, masked), time_dim=None))
         found = take(site, x, replace(count, tensor=count.tensor - 1), masked)
         initial = initial_output(site, site.node.sources[0], x.without(masked))
         some = replace(count, dtype="bool", tensor=count.tensor > 0)

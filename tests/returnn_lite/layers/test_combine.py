@@ -112,6 +112,33 @@ def test_a_function_asks_for_lengths_and_another_layout() -> None:
     np.testing.assert_array_equal(found, [x[n - 1] for x, n in zip(*BATCH["data"], strict=True)])
 
 
+def test_a_function_asks_for_axes_sizes_and_masks() -> None:
+    def lasts(source: Any, **_: Any) -> Any:
+        x = source(0, as_data=True)
+        (time,) = x.get_dynamic_axes()
+        np.testing.assert_array_equal(x.get_dynamic_size(time), LENGTHS)
+        assert (int(x.get_batch_dim()), int(x.time_dimension())) == (2, 3)
+        mask = x.get_sequence_mask()
+        np.testing.assert_array_equal(mask, [[True] * 3, [True, False, False]])
+        np.testing.assert_array_equal(
+            x.copy_as_time_major().get_sequence_mask(), tf.transpose(mask)
+        )
+        return x.placeholder
+
+    np.testing.assert_array_equal(result({"class": "eval", "eval": lasts, "from": "a"}), A)
+
+
+def test_data_without_such_an_attribute_or_time() -> None:
+    layer = {"class": "eval", "eval": "source(0, as_data=True).place_holder", "from": "a"}
+    text = r"found no 'place_holder' of source\(i, as_data=True\); did you mean 'placeholder'\?"
+    with pytest.raises(NetworkError, match=text):
+        result(layer)
+    layer = {"class": "eval", "eval": "source(0, as_data=True).time_dimension()", "from": "mean"}
+    mean = {"class": "reduce", "mode": "mean", "axis": "T", "from": "a"}
+    with pytest.raises(NetworkError, match=r"found no time in \[B,F\|2\]"):
+        run(Network({**POSITIVE, "mean": mean, "output": layer}, extern_data=STREAMS), BATCH)
+
+
 def test_where_bc_is_a_name_in_expressions() -> None:
     text = "where_bc(source(0) < source(1), source(0), 0.0)"
     found = result({"class": "eval", "from": ["a", "b"], "eval": text})
@@ -143,7 +170,8 @@ def test_out_type_with_a_shape_of_other_axes() -> None:
 
 
 def test_out_type_with_a_shape_orders_the_axes() -> None:
-    first = {"class": "rec", "from": "a", "unit": {"output": {"class": "copy", "from": "data"}}}
+    unit = {"output": {"class": "copy", "from": "data:source"}}
+    first = {"class": "rec", "from": "a", "unit": unit}
     layer = {"class": "eval", "eval": "source(0)", "from": "first"}
     net = {**POSITIVE, "first": first, "output": {**layer, "out_type": {"shape": (None, 2)}}}
     network = Network(net, extern_data=STREAMS)

@@ -28,6 +28,18 @@ def test_squeeze_takes_the_dims_of_size_1_away() -> None:
     fails({"class": "squeeze", "axis": "auto", "from": "data"}, r"needed dims of size 1")
 
 
+def test_squeeze_takes_a_time_of_one_frame_away() -> None:
+    """As the labels of speakers have it, one for each sequence."""
+    net = {"output": {"class": "squeeze", "axis": "T", "from": "data:speaker"}}
+    net_of = Network(net, extern_data={"speaker": {"dim": 4, "sparse": True}})
+    assert str(net_of.template("output")) == "[B], int32, dim 4"
+    out = run(net_of, {"speaker": (np.array([[3], [1]], np.int32), [1, 1])})["output"]
+    assert out.values.tolist() == [3, 1]
+    text = r"output \(squeeze\): found more than one entry of .*speaker, needed one in each seq"
+    with pytest.raises(Exception, match=text):
+        net_of.run({"speaker": (np.array([[3, 0], [1, 2]], np.int32), [1, 2])})
+
+
 def test_expanded_dims_repeat_the_input() -> None:
     layer = {"class": "expand_dims", "axis": "spatial", "dim": 3, "from": "data"}
     same(rows(layer), [np.repeat(x[:, None], 3, axis=1) for x in sequences()])

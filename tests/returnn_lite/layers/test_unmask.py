@@ -48,6 +48,31 @@ def test_out_of_a_loop_every_frame_has_the_output_of_the_last_true_mask(of_unit:
     check(network, {"data": dense(LENGTHS, 2), "classes": (CLASSES, LENGTHS)}, formula)
 
 
+@pytest.mark.parametrize("loop", [False, True])
+def test_the_first_of_the_masked_frames_may_be_that_before_all_true_masks(loop: bool) -> None:
+    """As behind a pad by one frame, where a language model has what no label is before."""
+    label = {
+        "class": "masked_computation",
+        "mask": "mask",
+        "from": "data",
+        "unit": {"class": "copy"},
+    }
+    pad = {"class": "pad", "axes": "T", "padding": (1, 0), "value": 7, "from": "label"}
+    unmask = {"class": "unmask", "mask": "mask", "from": "more", "skip_initial": True}
+    net: dict[str, Any] = {"mask": MASK, "label": label, "more": pad, "output": unmask}
+    if loop:
+        unit = {"mask": MASK, "output": {**unmask, "from": "base:more"}}
+        net["output"] = {"class": "rec", "from": "data", "unit": unit}
+    network = Network(net, extern_data=STREAMS)
+    data = dense(LENGTHS, 2)
+    found = run(network, {"data": data, "classes": (CLASSES, LENGTHS)})["output"].canonical()
+    for b, n in enumerate(LENGTHS):
+        held = np.full(2, 7.0)
+        for t in range(n):
+            held = data[0][b, t] if CLASSES[b, t] else held
+            np.testing.assert_array_equal(found[b, t], held)
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_in_a_loop_the_masked_frames_may_be_given_as_a_whole(moved: bool) -> None:
     unit = {
