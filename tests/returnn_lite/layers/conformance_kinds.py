@@ -32,7 +32,7 @@ OF_A_STEP = (
     *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
     *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
     *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
-    "tile",
+    *("tile", "reshape"),
     *("concat", "constant", "cast", "switch", "train_flag", "print", "range", "random", "rand_int"),
 )
 STAYING = (
@@ -60,5 +60,5 @@ OF_A_SEQUENCE = (
     *("scaled_grad", "tile", "name_axis", "reverse_sequence"),
     *("concat", "repeat", "range_in_axis", "seq_len_mask", "cast", "print", "prefix_half"),
     *("stft", "istft", "stft_channels", "stft_resolutions", "complex_projection"),
-    *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv", "resize"),
+    *("mel_filterbank", "twod_lstm", "fold", "dynamic_depthwise_conv", "resize", "reshape"),
 )

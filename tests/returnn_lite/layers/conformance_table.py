@@ -196,6 +196,12 @@ CASES: dict[str, Net] = {
     "search_sorted": {"class": "search_sorted", "sorted_sequence": "sorted", "values": "mean"},
     "split_dims": {"class": "split_dims", "axis": "F", "dims": [2, -1], "from": "in"},
     "split_time": {"class": "split_dims", "axis": "T", "dims": [-1, 2], "from": "in"},
+    "reshape": {
+        "class": "reshape",
+        "in_dims": ["static:1", "static:0"],
+        "out_dims": ["static:0", "static:1"],
+        "from": "columns",
+    },
     "merge_dims": {"class": "merge_dims", "axes": "static", "from": "columns"},
     "merge_time": {"class": "merge_dims", "axes": ["T", "F"], "from": "in"},
     "merge_order": {
