@@ -216,6 +216,7 @@ class RangeInAxis(Layer):
         template = site.node.out
         assert template is not None
         (dim,) = template.dims
+        _ = site.sources  # which may be what says how long the dim is
         tensor = tf.cast(tf.range(site.size(dim)), self.dtype)
         return replace(template, tensor=tensor)
 

@@ -160,13 +160,15 @@ class ReduceOut(Layer):
 class TopK(Layer):
     """The k greatest entries over one dim, or over several at once, in descending order.
 
-    in: [..., n]; out: [..., k]. axis: a dim, or a list of dims. The layer's parts `indices` or, for
+    in: [..., n]; out: [..., k]. axis: a dim, or a list of dims. k: a number, or a layer: int32 [],
+    for all sequences. The layer's parts `indices` or, for
     a list, `indices0`, `indices1`, ... are the places of the entries in these dims.
     sorted: False allows any order. k_dim: a Dim by which others may name that of the k.
     """
 
+    refs = ("k",)
     axis: Any
-    k: int
+    k: int | str
     sorted: bool = True
     k_dim: Dim | None = None
 
@@ -185,7 +187,11 @@ class TopK(Layer):
             raise site.error(
                 f"found axis {self.axis!r} in {x}, needed dims, behind the first fixed"
             )
-        if self.k < 1 or (None not in size and self.k > _number(dims)):
+        if isinstance(self.k, str):
+            number = site.ref("k")
+            if number.dims or not number.dtype.startswith("int"):
+                raise site.error(f"found k {number}, needed one whole number")
+        elif self.k < 1 or (None not in size and self.k > _number(dims)):
             raise site.error(f"found k {self.k} for {x}, needed 1 to the number of entries")
         return self._out(site, x, dims)
 
@@ -193,9 +199,20 @@ class TopK(Layer):
         return site.axes_of(self.axis, x)
 
     def _out(self, site: Site, x: Data, dims: list[Dim]) -> Data:
-        new = site.node.dim("spatial", "topk", self.k)
-        out = x.with_dims([*(d for d in x.dims if d not in dims), new])
+        out = x.with_dims([*(d for d in x.dims if d not in dims), self._new(site)])
         return replace(out, feature_dim=None)
+
+    def _new(self, site: Site) -> Dim:
+        """Return the dim of the k."""
+        return site.node.dim("spatial", "topk", None if isinstance(self.k, str) else self.k)
+
+    def _count(self, site: Site) -> Any:
+        """Return k; one of a layer is the length of the dim in every sequence."""
+        if not isinstance(self.k, str):
+            return self.k
+        k = tf.cast(site.ref("k").tensor, tf.int32)
+        site.run.set_lengths(self._new(site), tf.fill([site.run.batch], k))
+        return k
 
     def found(self, site: Site) -> tuple[Data, Any]:
         """Return the entries, and their places in the dims taken for one: int32 [..., k]."""
@@ -208,11 +225,11 @@ class TopK(Layer):
         number = _number(dims) if dims[0].size is not None else -1
         flat = tf.reshape(x.tensor, [*x.sizes()[:count], number])
         # A dynamic dim may have fewer entries.
-        missing = [[0, 0]] * count + [[0, tf.maximum(self.k - tf.shape(flat)[-1], 0)]]
+        k = self._count(site)
+        missing = [[0, 0]] * count + [[0, tf.maximum(k - tf.shape(flat)[-1], 0)]]
         flat = tf.pad(flat, missing, constant_values=flat.dtype.min)
-        values, indices = tf.math.top_k(flat, self.k, sorted=self.sorted)
-        new = site.node.dim("spatial", "topk", self.k)
-        return replace(x, dims=(*x.dims[:count], new), tensor=values), indices
+        values, indices = tf.math.top_k(flat, k, sorted=self.sorted)
+        return replace(x, dims=(*x.dims[:count], self._new(site)), tensor=values), indices
 
     def call(self, site: Site) -> Data:
         """Return the entries."""

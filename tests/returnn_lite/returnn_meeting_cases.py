@@ -10,6 +10,7 @@ Net = dict[str, Any]
 
 TIME, OTHER = SpatialDim("time"), SpatialDim("other")
 IN, OUT = FeatureDim("in", 4), FeatureDim("out", 3)
+BEST = SpatialDim("best")
 WORDS = FeatureDim("words", 5)
 LINEAR: Net = {"class": "linear", "activation": "tanh"}
 DOT: Net = {"class": "dot", "var1": "auto", "var2": "auto"}
@@ -26,6 +27,15 @@ LAYERS: dict[str, Net] = {
         "a": {**DOT, "from": ["data:words", "_w"], "reduce": WORDS},
         "b": {**DOT, "from": ["best", "_w"], "red1": WORDS, "red2": WORDS},
         "output": {"class": "copy", "from": "a"},
+    },
+    "best": {
+        # A batch has two sequences.
+        "_n": {"class": "length", "axis": "B", "from": "data"},
+        "_k": {"class": "eval", "eval": "source(0) + 1", "from": "_n"},
+        "x": {"class": "top_k", "axis": IN, "k": "_k", "k_dim": BEST, "from": "data"},
+        "y": {"class": "copy", "from": "x/indices"},
+        "z": {"class": "range_in_axis", "axis": BEST, "from": "y"},
+        "output": {"class": "reduce", "mode": "sum", "axis": BEST, "from": "x"},
     },
     "joined_times": {
         "output": {

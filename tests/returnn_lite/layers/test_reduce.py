@@ -137,6 +137,10 @@ def test_the_greatest_entries_of_several_dims_at_once() -> None:
             r"output \(reduce_out\): unknown mode 'mix'; did you mean 'max'\?",
         ),
         ({"class": "top_k", "axis": "F", "k": 5, "from": "data"}, r"found k 5 for"),
+        (
+            {"class": "top_k", "axis": "F", "k": "data", "from": "data"},
+            r"found k \[B.*one whole number",
+        ),
         ({"class": "top_k", "axis": ["F", "T"], "k": 2, "from": "data"}, r"behind the first fixed"),
     ],
 )
