@@ -219,14 +219,17 @@ def common(datas: Sequence[Data]) -> list[Data]:
     """Return the data with equal dims, in one order, with size 1 where one of them lacks a dim.
 
     The dims are those of the one with the most, and what the others have besides. Feature dims of
-    equal size, or of size 1, are taken for the same, and so are fixed dims of equal size.
+    equal size, or of size 1, are taken for the same, and so are fixed dims of equal size; features
+    of another size may be such a dim of the one with the most.
     Raises NetworkError for feature dims of different size.
     """
     beam = latest([d.beam for d in datas])
     datas = [d.in_beam(beam) for d in datas]
     base = max(datas, key=lambda d: len(d.dims))
     features = [d.feature_dim for d in datas if d.feature_dim is not None]
-    feature = max(features, key=lambda f: f.size or 0) if features else None
+    fixed = [d.size for d in base.dims if d is not base.feature_dim]
+    fitting = [f for f in features if f is base.feature_dim or f.size not in fixed]
+    feature = max(fitting or features, key=lambda f: f.size or 0) if features else None
     dims = [feature if d is base.feature_dim and feature else d for d in base.dims]
     maps = [_match(d, dims, feature) for d in datas]
     time = next((m[d.time_dim] for d, m in zip(datas, maps, strict=True) if d.time_dim), None)
@@ -260,15 +263,17 @@ def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
             continue
         open_ = [d for d in dims if d not in mapping.values() and d.kind != "batch"]
         free = [d for d in open_ if d.size is not None]
-        if dim is data.feature_dim and feature is not None:
-            if dim.size not in (1, feature.size):
+        same = [d for d in free if d.size == dim.size]
+        fits = feature is not None and dim.size in (1, feature.size)
+        if dim is data.feature_dim and feature is not None and (fits or not same):
+            if not fits:
                 raise NetworkError(
                     f"found feature dims {dim.size} and {feature.size}, needed equal ones or 1"
                 )
             if feature not in dims:
                 dims.append(feature)
             mapping[dim] = feature
-        elif dim.size is not None and (same := [d for d in free if d.size == dim.size]):
+        elif dim.size is not None and same:
             mapping[dim] = same[0]
         elif dim.size == 1 and (spatial := [d for d in open_ if d is not feature]):
             mapping[dim] = next((d for d in spatial if d.dynamic), spatial[0])

@@ -37,6 +37,13 @@ LAYERS: dict[str, Net] = {
         "z": {"class": "range_in_axis", "axis": BEST, "from": "y"},
         "output": {"class": "reduce", "mode": "sum", "axis": BEST, "from": "x"},
     },
+    "features_that_are_others": {
+        "_v": {"class": "variable", "shape": (5, 2, 5, 3), "add_batch_axis": False},
+        "_w": {"class": "variable", "shape": (5,), "add_batch_axis": False},
+        "x": {"class": "combine", "kind": "add", "from": ["_v", "_w"]},
+        "y": {"class": "combine", "kind": "sub", "from": ["_w", "_v"]},
+        "output": {"class": "copy", "from": "data"},
+    },
     "joined_times": {
         "output": {
             **{**LINEAR, "from": ["data", "data:other"], "out_dim": OUT},

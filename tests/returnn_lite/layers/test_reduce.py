@@ -139,7 +139,7 @@ def test_the_greatest_entries_of_several_dims_at_once() -> None:
         ({"class": "top_k", "axis": "F", "k": 5, "from": "data"}, r"found k 5 for"),
         (
             {"class": "top_k", "axis": "F", "k": "data", "from": "data"},
-            r"found k \[B.*one whole number",
+            r"found k .*one whole number",
         ),
         ({"class": "top_k", "axis": ["F", "T"], "k": 2, "from": "data"}, r"behind the first fixed"),
     ],
