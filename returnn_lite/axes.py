@@ -51,7 +51,10 @@ def is_time(word: Any) -> bool:
 def _find(word: Any, x: Data) -> list[Dim]:
     if isinstance(word, Dim):
         found = [d for d in x.dims if word.means(d)]
-        return found or (_GROUPS["batch"](x) if word is BATCH else [])
+        if not found and word is BATCH:
+            return _GROUPS["batch"](x)
+        best = max((d.match_priority for d in found), default=0)
+        return [d for d in found if d.match_priority == best]
     if isinstance(word, int) and not isinstance(word, bool):
         return _entry(batch_major(x), str(word))
     if not isinstance(word, str):

@@ -86,6 +86,8 @@ class Dim:
         """
         if dim is self or dim in self.made:
             return True
+        if dim.operation[:1] == ("copy",) and dim.operation != self.operation:
+            return self.means(dim.parts[0])
         if self.formula is None or (self.operation, len(self.parts)) != (
             dim.operation,
             len(dim.parts),
@@ -184,6 +186,18 @@ class Dim:
         """Return the dim with one entry for each group of so many, the rest being one, too."""
         number = self._number("ceildiv", other, 1)
         return self.parts[0] if self.operation == ("times", number) else self.strided(number)
+
+    def copy(self, *, match_priority: int = 0) -> Dim:
+        """Return another dim for which it stands, too: of a square matrix, say.
+
+        match_priority: where a Dim means several dims of a tensor, it is the one with the greatest.
+        """
+        return derived(("copy", match_priority), self.name, [self], lambda n: n)
+
+    @property
+    def match_priority(self) -> int:
+        """What it was copied with, or 0."""
+        return int(self.operation[1]) if self.operation[:1] == ("copy",) else 0
 
     div_left = div_right = __floordiv__
     ceildiv_left = ceildiv_right

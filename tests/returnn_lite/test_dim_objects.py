@@ -16,6 +16,7 @@ STREAMS = {"data": {"dim_tags": [batch_dim, TIME, IN]}}
 LINEAR = {"class": "linear", "activation": "tanh", "from": "data"}
 SPLIT = {"class": "split_dims", "axis": "F", "dims": (2, -1)}
 POOL = {"class": "pool", "mode": "max", "pool_size": (2,), "padding": "same", "from": "h"}
+MATRIX = {"class": "variable", "add_batch_axis": False}
 SUM = {"class": "reduce", "mode": "sum"}
 REPEAT = {"class": "repeat", "repetitions": 2, "axis": "T", "from": "h"}
 LONG, ANY = SpatialDim("long"), SpatialDim("any")
@@ -46,6 +47,16 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no dims": (
         {"output": {**SUM, "axis": "*", "from": "h"}},
         {"output": {**SUM, "axis": {batch_dim, TIME, HIDDEN}, "from": "h", "out_shape": {}}},
+    ),
+    "a square matrix": (
+        {
+            "w": {**MATRIX, "shape": (3, 3)},
+            "output": {"class": "dot", "red1": "F", "red2": "static:0", "from": ["data", "w"]},
+        },
+        {
+            "w": {**MATRIX, "shape": [IN.copy(match_priority=1), IN]},
+            "output": {"class": "dot", "reduce": IN, "from": ["data", "w"]},
+        },
     ),
     "windows": (
         {"p": POOL, "output": {**SUM, "axis": "T", "from": "p"}},
