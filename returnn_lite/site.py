@@ -280,6 +280,8 @@ class Site:
         """Return data like a template, filled with a number, "zeros", or "ones"."""
         number = {None: 0, "zeros": 0, "ones": 1}.get(value, value)
         sizes = [self.size(d) for d in like.dims]
+        if like.dtype == "string":
+            return replace(like, beam=None, tensor=tf.fill(sizes, ""))
         dtype = tf.as_dtype(like.dtype)
         return replace(like, beam=None, tensor=tf.fill(sizes, tf.cast(number, dtype)))
 

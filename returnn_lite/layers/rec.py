@@ -33,7 +33,8 @@ class Rec(Layer):
     each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
     `data` and `data:<key>` are entries of streams, which must be as long as there are steps; where
     no stream is `data`, that is the frame, too. Without a source, there is a step for each entry of
-    that axis, which a rec_unstack in the unit takes apart; or, without an axis, for each label of
+    that axis, which a rec_unstack in the unit takes apart; or, without an axis, as with a source and
+    a layer `end`, for each label of
     size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
     target of the first choice or loss; else, and in a search, the loop goes on until the bool layer
     `end` is true or max_seq_len steps are made.
@@ -76,11 +77,16 @@ class Rec(Layer):
         for name, opts in self.unit.items():
             if is_output(opts, node.scope.mode, in_loop=True):
                 scope.get(name)
-        if not node.sources:
-            self._find_length(node)
-        if not node.sources and "length" not in node.refs and self._is_open(node):
+        if self._along(node):
+            return
+        self._find_length(node)
+        if "length" not in node.refs and self._is_open(node):
             scope.get("end", str(node))
             node.resolved["max_len"] = self._max_len(node)
+
+    def _along(self, node: Node) -> bool:
+        """Return whether there is a step for each frame of the source."""
+        return bool(node.sources) and (self.axis is not None or "end" not in self.unit)
 
     def _is_open(self, node: Node) -> bool:
         """Return whether the loop goes on until its end: in a search, or where no target is."""
@@ -145,7 +151,7 @@ class Rec(Layer):
         """Return the template of the layer `output`, with the loop's dim in front."""
         node = site.node
         loop = _loop(node)
-        if node.sources:
+        if self._along(node):
             x = site.source
             if self.axis is None and x.time_dim is None:
                 raise site.error(f"found source {x}, needed a time dim")

@@ -10,6 +10,7 @@ STREAMS: Net = {"data": {"dim": 4}, "labels": {"dim": 3, "sparse": True}}
 LSTM: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 4}
 PLAIN: Net = {"class": "linear", "activation": None, "with_bias": False, "n_out": 4}
 CHOICE: Net = {"class": "choice", "target": "labels", "beam_size": 3, "initial_output": 0}
+TEXT: Net = {"shape": (), "dtype": "string", "sparse": False, "dim": None}
 TRANSFORM = (
     "self.network.get_config().typed_value('transform')"
     "(source(0, as_data=True), network=self.network)"
@@ -166,6 +167,44 @@ def _masked() -> Net:
     return {"output": {"class": "rec", "from": "data", "target": "labels", "unit": unit}}
 
 
+def _ended() -> Net:
+    """Return a loop with a source that is not over it, since its layer `end` says how far it goes.
+
+    Its state has also a text, which TensorFlow's first value is "" of.
+    """
+    text = "source(0) + where_bc(source(1), tf.as_string(source(2)), tf.constant(''))"
+    unit = {
+        "frame": {"class": "gather_nd", "position": "place", "from": "base:encoder"},
+        "place": {"class": "eval", "from": ["prev:t", "base:last"]},
+        "embed": {**PLAIN, "from": "prev:output"},
+        "s": {**LSTM, "from": ["frame", "embed"]},
+        "p": {"class": "softmax", "from": "s", "target": "labels", "loss": "ce"},
+        "output": {**CHOICE, "from": "p", "length_normalization": False},
+        "is_label": {"class": "compare", "kind": "not_equal", "value": 2, "from": "output"},
+        "text": {"class": "eval", "from": ["prev:text", "is_label", "output"], "eval": text},
+        "zero": {"class": "constant", "value": 0, "collocate_with": ["dt", "t"]},
+        "one": {"class": "constant", "value": 1, "collocate_with": ["dt", "t"]},
+        "dt": {"class": "switch", "condition": "is_label"},
+        "t": {"class": "combine", "kind": "add", "from": ["prev:t", "dt"], "initial_output": 0},
+        "end": {"class": "compare", "kind": "greater_equal", "from": ["t", "base:frames"]},
+    }
+    unit["place"]["eval"] = "tf.minimum(source(0), source(1))"
+    unit["text"] |= {"initial_output": None, "out_type": TEXT}
+    unit["dt"] |= {"true_from": "zero", "false_from": "one"}
+    unit["text_length"] = {
+        **{"class": "eval", "eval": "tf.strings.length(source(0))", "from": "text"},
+        **{"out_type": {"dtype": "int32"}, "is_output_layer": True},
+    }
+    unit["p"]["is_output_layer"] = True
+    loop = {"class": "rec", "from": "encoder", "target": "labels", "unit": unit}
+    return {
+        "encoder": {**LSTM, "from": "data"},
+        "frames": {"class": "length", "from": "encoder"},
+        "last": {"class": "eval", "eval": "source(0) - 1", "from": "frames"},
+        "output": {**loop, "include_eos": True, "max_seq_len": "max_len_from('base:encoder') * 2"},
+    }
+
+
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
     front = {"net": _front(), "streams": {"data": {"dim": 4}}, "lengths": {"data": [6, 6]}}
@@ -181,6 +220,10 @@ def cases() -> dict[str, Net]:
     masked = {"net": _masked(), "streams": streams, "lengths": even}
     for opts in (windowed, masked):
         opts["outputs"] = ("output", "output/p")
-    found = {"names": names, "windowed": windowed, "masked": masked}
+    ended = {"net": _ended(), "streams": STREAMS, "lengths": {"data": [3, 3], "labels": [5, 4]}}
+    ended["outputs"] = ("output", "output/text_length")
+    found = {"ended_search": {**ended, "search": True}}
+    ended = {**ended, "outputs": (*ended["outputs"], "output/p")}
+    found |= {"ended": ended, "names": names, "windowed": windowed, "masked": masked}
     found |= {"front": front, "decoder": decoder, "decoder_search": {**search, "search": True}}
     return {f"config_{k}": v for k, v in found.items()}

@@ -94,6 +94,21 @@ def test_what_ends_a_search_is_checked(end: Net, limit: str, text: str) -> None:
         Network(net, extern_data=STREAMS, search=True)
 
 
+def test_a_loop_with_an_end_is_not_as_long_as_its_source() -> None:
+    net = counter(max_seq_len=6)
+    net["output"]["from"] = "data"
+    net["output"]["unit"]["end"] = {"class": "compare", "from": ":i", "value": 4}
+    batch = {"data": dense(LENGTHS, 2), "other": sparse([2, 5, 3], 3)}
+    network = Network(net, extern_data=STREAMS, search=True)
+    assert run(network, batch)["output"].canonical()[:, :, 0].tolist() == [[1, 2, 3, 4]] * 3
+    net["output"]["target"] = "other"
+    out = run(Network(net, extern_data=STREAMS), batch)["output"].canonical()
+    assert (out[..., 0] > 0).sum(axis=1).tolist() == [2, 5, 3]
+    del net["output"]["unit"]["end"], net["output"]["target"]
+    out = run(Network(net, extern_data=STREAMS, search=True), batch)["output"].canonical()
+    assert (out[..., 0] > 0).sum(axis=1).tolist() == LENGTHS
+
+
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize(
     ("limit", "needed"),
