@@ -154,6 +154,11 @@ class Scope:
         path = self.path + name
         if not isinstance(self.layers[name], dict) or "class" not in self.layers[name]:
             raise NetworkError(f"{path}: found {self.layers[name]!r}, needed a dict with 'class'")
+        if re.match(r"extra(\.[\w.()]+)?:", name):
+            raise NetworkError(
+                f"{path}: found a layer of an extra network, which RETURNN runs in training with "
+                "flags of its own; try a second Network(search=True) with the same parameters"
+            )
         opts = dict(self.layers[name])
         where = f"{path} ({opts['class']})"
         cls = find_class(opts.pop("class"), opts, where)

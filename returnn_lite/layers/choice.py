@@ -168,6 +168,11 @@ class Choice(Layer):
             raise site.error(f"found source {x}, needed [batch, labels] in each step")
         if self.cheating or (self.samples(mode) and self.gold):
             self._check_truth(site, target, x)
+        if x.feature.size is None:
+            raise site.error(
+                f"found labels {x.feature.name!r} of {x}, needed a fixed number of them; "
+                "try a choice among so many frames from one on, as slice_nd gives them"
+            )
         if not -x.feature_size <= self.blank_idx < x.feature_size:
             raise site.error(f"found blank_idx {self.blank_idx}, needed one of the labels of {x}")
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)

@@ -33,11 +33,11 @@ class Rec(Layer):
     each of its frames, and `data:source` is the frame; axis: along which dim, by default time.
     `data` and `data:<key>` are entries of streams, which must be as long as there are steps; where
     no stream is `data`, that is the frame, too. Without a source, there is a step for each entry of
-    that axis, which a rec_unstack in the unit takes apart; or, without an axis, as with a source and
-    a layer `end`, for each label of
-    size_target or, in training, of the target, or of a rec_unstack with declare_rec_time, or of the
-    target of the first choice or loss; else, and in a search, the loop goes on until the bool layer
-    `end` is true or max_seq_len steps are made.
+    that axis, which a rec_unstack in the unit takes apart. Without an axis, or with a layer `end`
+    in a search or beside a target, there is a step for each label of size_target or, in training,
+    of the target, or of a rec_unstack with declare_rec_time, or of the target of the first choice
+    or loss; else, and in a search, the loop goes on until the bool layer `end` is true or
+    max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
     output. optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
@@ -86,7 +86,10 @@ class Rec(Layer):
 
     def _along(self, node: Node) -> bool:
         """Return whether there is a step for each frame of the source."""
-        return bool(node.sources) and (self.axis is not None or "end" not in self.unit)
+        if self.axis is not None or "end" not in self.unit:
+            return bool(node.sources)
+        labelled = node.common.target is not None or self.size_target is not None
+        return bool(node.sources) and not node.scope.mode.search and not labelled
 
     def _is_open(self, node: Node) -> bool:
         """Return whether the loop goes on until its end: in a search, or where no target is."""

@@ -21,6 +21,7 @@ from models import (
 
 from recipes.networks.lm import lstm_lm, step_lm
 from recipes.networks.transducer import shallow_fusion
+from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 from returnn_lite.output import Output
 
@@ -309,3 +310,17 @@ def test_a_label_without_probability_is_in_no_hypothesis() -> None:
         scores = np.log(np.array([[[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]], np.float32))
     (found,) = hypotheses(searched(scores, [2], beam_size=9), 1)
     assert_same(found, {(1, 0): np.log(0.5), (1, 2): np.log(0.5)})
+
+
+def test_a_choice_among_all_frames_of_a_sequence() -> None:
+    frames = {"class": "reinterpret_data", "set_axes": {"F": "T"}, "from": "base:x"}
+    choice = {"class": "choice", "from": "frames", "target": "none", "beam_size": 2}
+    unit = {"frames": frames, "output": choice, "end": {"class": "compare", "from": ":i"}}
+    unit["end"]["value"] = 2
+    net = {
+        "x": {"class": "reduce", "mode": "max", "axis": "F", "from": "data"},
+        "output": {"class": "rec", "from": [], "unit": unit, "max_seq_len": 3},
+    }
+    text = r"output/output \(choice\): found labels 'time:.*, needed a fixed number of them"
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data={"data": {"dim": 3}}, search=True)
