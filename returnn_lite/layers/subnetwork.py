@@ -119,7 +119,8 @@ class MaskedComputation(Layer):
 
     mask: bool layer [batch] in a loop, [batch, time] outside. unit: the dict of one layer.
     masked_from: a layer that is the sequence of the masked frames already, in place of `from` and
-    mask: the unit runs on it at once, and `unmask` brings its output to the steps.
+    mask, which may then be None: the unit runs on it at once, and `unmask` brings its output to the
+    steps.
     In a loop the output is that of the last step in which the mask was true (`initial_output`
     before the first), whether the layer is moved out of the loop or not. Outside of any loop the
     output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
@@ -129,7 +130,7 @@ class MaskedComputation(Layer):
     """
 
     refs = ("mask",)
-    mask: str
+    mask: str | None = None
     unit: dict[str, Any]
     masked_from: str | None = None
     out_spatial_dim: Dim | None = None
@@ -148,6 +149,8 @@ class MaskedComputation(Layer):
 
     def open(self, node: Node) -> None:
         """Build the unit; its parameters have the names of this layer."""
+        if self.mask is None and self.masked_from is None:
+            raise Site(node).error("missing option 'mask'; or try masked_from")
         unit = {"from": "data", **self.unit}
         open_scope(node, {"output": unit}, {"output": node.param_path})
 

@@ -73,6 +73,23 @@ def test_the_first_of_the_masked_frames_may_be_that_before_all_true_masks(loop: 
             np.testing.assert_array_equal(found[b, t], held)
 
 
+def test_masked_from_needs_no_mask_which_else_is_needed() -> None:
+    lm = {"class": "masked_computation", "mask": None, "from": [], "unit": {"class": "copy"}}
+    unit: dict[str, Any] = {
+        "mask": MASK,
+        "lm": {**lm, "masked_from": "base:padded"},
+        "output": {"class": "unmask", "mask": "mask", "from": "lm", "skip_initial": True},
+    }
+    pad = {"class": "pad", "axes": "T", "padding": (1, 0), "from": "data:labels"}
+    net = {"padded": pad, "output": {"class": "rec", "from": "data", "unit": unit}}
+    labels = np.array([[1, 2, 1], [0, 0, 0], [2, 2, 0]], np.int32), [3, 0, 2]
+    batch = {"data": dense(LENGTHS, 2), "classes": (CLASSES, LENGTHS), "labels": labels}
+    found = run(Network(net, extern_data=STREAMS), batch)["output"].canonical()
+    assert found.tolist() == [[1, 1, 2, 1, 1], [0, 0, 0, 0, 0], [0, 2, 2, 0, 0]]
+    with pytest.raises(NetworkError, match=r"missing option 'mask'; or try masked_from"):
+        Network({"output": {**lm, "from": "data"}}, extern_data=STREAMS)
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_in_a_loop_the_masked_frames_may_be_given_as_a_whole(moved: bool) -> None:
     unit = {
