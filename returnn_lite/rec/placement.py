@@ -66,10 +66,11 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
 def _of_dims_of_steps(loop: Loop, mode: Mode) -> set[Node]:
     """Return the layers that stay by themselves, and those with a dim that these make.
 
-    Its lengths differ between steps, so that it is not there for all of them at once.
+    Its lengths differ between steps, so that it is not there for all of them at once; those of a
+    dim that is derived from others are, if theirs are.
     """
     found = {n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)}
-    made = {d for n in found for d in template_of(n).dims if d.dynamic} - {
+    made = {d for n in found for d in template_of(n).dims if d.dynamic and not d.parts} - {
         d for n in found for m in n.depends(mode) for d in template_for(m, n).dims
     }
     for node in loop.nodes:

@@ -22,7 +22,14 @@ def _language_model() -> Net:
         "sum": {"class": "combine", "kind": "add", "n_out": 4, "from": ["embed", "att"]},
         "output": {"class": "softmax", "loss": "ce", "target": "data", "from": ["sum"]},
     }
-    return {"output": {"class": "rec", "from": ["data:delayed"], "target": "data", "unit": unit}}
+    return {
+        "output": {
+            "class": "rec",
+            "from": ["data:delayed"],
+            "target": "data",
+            "unit": unit,
+        }
+    }
 
 
 def _data_in_a_loop() -> Net:
@@ -52,12 +59,11 @@ def _last_frames(source: Any, **_: Any) -> Any:
     return tf.cast(tf.expand_dims(frames >= lengths - 2, axis=2), tf.float32)
 
 
-def _synthesis() -> Net:
-    """Return a decoder of two frames a step, whose targets are windows of the stream `data`."""
-    windows = "windows_target"
+def _frames_of_a_step(windows: str) -> Net:
+    """Return what a step of the decoder does; windows: its target."""
     end = {"class": "linear", "activation": None, "n_out": 1, "loss": "bin_ce"}
     frames = {"class": "linear", "activation": None, "n_out": 6, "loss": "mean_l1"}
-    unit = {
+    return {
         "chosen": {
             **{"class": "choice", "input_type": "regression", "beam_size": 1, "from": "output"},
             "target": windows,
@@ -93,6 +99,11 @@ def _synthesis() -> Net:
         "output": {**frames, "target": windows, "from": ["cell", "att"]},
         "end_logit": {**end, "target": "end_target", "from": ["cell", "att"]},
     }
+
+
+def _synthesis() -> Net:
+    """Return a decoder of two frames a step, whose targets are windows of the stream `data`."""
+    windows = "windows_target"
     merge = {"class": "merge_dims", "from": "windows"}
     return {
         "windows": {"class": "window", "window_size": 2, "window_right": 1, "stride": 2},
@@ -110,7 +121,12 @@ def _synthesis() -> Net:
         "voice": {**PLAIN, "from": "speaker"},
         "text": {**PLAIN, "from": "data:classes"},
         "encoder": {"class": "combine", "kind": "add", "from": ["text", "voice"]},
-        "decoder": {"class": "rec", "from": [], "target": windows, "unit": unit},
+        "decoder": {
+            "class": "rec",
+            "from": [],
+            "target": windows,
+            "unit": _frames_of_a_step(windows),
+        },
         "apart": {"class": "split_dims", "axis": "F", "dims": (2, -1), "from": "decoder"},
         "output": {
             **{"class": "merge_dims", "axes": ["T", "static:0"], "n_out": 3, "from": "apart"},

@@ -240,7 +240,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"output": {"class": "rec", "from": "data", "unit": "lstm"}},
-        "output (rec): missing option 'n_out'",
+        "output (rec): found neither n_out nor a target, needed one of them",
     ),
     (
         {"output": {"class": "rec", "from": "count", "unit": {"output": LINEAR}}}
