@@ -154,6 +154,18 @@ def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     return next(cls for when, cls in _registry[name] if when is None or when(opts))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recomputed(Layer):
+    """A part of a layer that is made of what the layer needs, rather than of its output."""
+
+    of: Node
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the layer, and what it needs."""
+        yield from node.sources
+        yield from self.of.depends(mode)
+
+
 def option_names(cls: type) -> list[str]:
     """Return the names of the options of a layer class, or of those that every layer has."""
     return [f.name for f in fields(cls)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,11 +13,11 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError
 from returnn_lite.layers.activations import safe_log
-from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.base import Layer, Recomputed, register
 from returnn_lite.lazy import tf
 from returnn_lite.losses.hmm import NEEDS_RASR, Topology
 from returnn_lite.losses.sequence import check_ctc, ctc
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -106,17 +106,11 @@ class LossLayer(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossPart(Layer):
+class LossPart(Recomputed):
     """The loss that a layer of the class loss is of, or its error."""
 
     layer_class = "loss_part"
-    of: Node
     use_error: bool
-
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the loss layer, and what it needs: the part is computed from that."""
-        yield from node.sources
-        yield from self.of.depends(mode)
 
     def infer(self, site: Site) -> Data:
         """Return the template of the loss layer."""

@@ -18,7 +18,7 @@ def _axis(site: Site, word: Any, x: Data) -> Dim:
 
     It may be a Dim that x lacks, whose size comes from x or the data streams.
     """
-    lacks = isinstance(word, Dim) and not any(d is word or d in word.made for d in x.dims)
+    lacks = isinstance(word, Dim) and not any(map(word.means, x.dims))
     if lacks and site.sized(word, x):
         found: Dim = word
         return found

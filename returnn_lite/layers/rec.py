@@ -110,10 +110,10 @@ class Rec(Layer):
 
     def _find_declared(self, node: Node) -> None:
         """Find the sequence outside of the loop that says how many steps there are, if one does."""
-        for inner in _unstacked(node):
-            if inner.layer.declare_rec_time:  # type: ignore[attr-defined]
+        for inner, layer in _unstacked(node):
+            if layer.declare_rec_time:
                 node.refs["length"] = [inner.resolved["whole"]]
-                node.resolved["length_axis"] = inner.layer.axis  # type: ignore[attr-defined]
+                node.resolved["length_axis"] = layer.axis
 
     def _find_unstacked(self, node: Node) -> None:
         """Find a sequence outside of the loop that has the dim over which it runs."""
@@ -123,7 +123,8 @@ class Rec(Layer):
                 f"found axis {self.axis!r} without a source, needed one in 'from'; "
                 "try a rec_unstack with that axis"
             )
-        node.refs["length"] = [found[0].resolved["whole"]]
+        inner, _ = found[0]
+        node.refs["length"] = [inner.resolved["whole"]]
         node.resolved["length_axis"] = self.axis
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
@@ -259,10 +260,11 @@ class Rec(Layer):
         return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
 
 
-def _unstacked(node: Node) -> list[Node]:
+def _unstacked(node: Node) -> list[tuple[Node, RecUnstack]]:
     """Return the layers of a loop that take sequences from outside of it apart."""
     assert node.inner is not None
-    return [n for n in node.inner.nodes.values() if isinstance(n.layer, RecUnstack)]
+    nodes = node.inner.nodes.values()
+    return [(n, n.layer) for n in nodes if isinstance(n.layer, RecUnstack)]
 
 
 def _loop(node: Node) -> Loop:

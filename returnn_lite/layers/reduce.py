@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
-from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.base import Layer, Recomputed, register
 from returnn_lite.lazy import tf
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 _MODES: dict[str, Callable[..., Any]] = {
@@ -237,17 +237,11 @@ class TopK(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopKIndices(Layer):
+class TopKIndices(Recomputed):
     """The places of the entries that a top_k layer finds in one of its dims: int32 [..., k]."""
 
     layer_class = "top_k_indices"
-    of: Node
     index: int
-
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the top_k layer, and what it needs: the places are computed from that."""
-        yield from node.sources
-        yield from self.of.depends(mode)
 
     def infer(self, site: Site) -> Data:
         """Return the template int32 [..., k]."""
