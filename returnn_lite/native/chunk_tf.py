@@ -12,7 +12,8 @@ def chunk(x: Any, lengths: Any, *, chunk_size: int, chunk_step: int) -> tuple[An
     time = tf.shape(x)[0]
     starts = _starts(time, chunk_size, chunk_step)
     places = tf.range(chunk_size)[:, None] + starts
-    frames = tf.gather(x, tf.minimum(places, tf.maximum(time - 1, 0)))
+    behind = tf.pad(x, [[0, 1], [0, 0], [0, 0]])  # so that there is a frame to take
+    frames = tf.gather(behind, tf.minimum(places, time))
     inside = places[:, :, None] < lengths
     frames = tf.where(inside[..., None], frames, 0.0)
     # [size, chunks, batch, features] -> [size, batch * chunks, features]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.log_space import NEVER, exact, negative_log, path_to
+from returnn_lite.native.log_space import NEVER, after_scan, exact, negative_log, path_to
 
 
 def ctc_loss(
@@ -49,7 +49,7 @@ def ctc_align(
     start = tf.one_hot(tf.zeros_like(counts), tf.shape(states)[1], zero, never)
     steps = (tf.range(tf.shape(logits)[0]), emission)
     totals, moves = tf.scan(forward, steps, (start, tf.zeros_like(states)))
-    ends, last = _ends(totals[-1], counts)
+    ends, last = _ends(after_scan(totals, start), counts)
     which = tf.argmax(last, axis=1, output_type=tf.int32)
     score = tf.cast(tf.reduce_max(last, axis=1), tf.float32)
     state = tf.gather(ends, which, batch_dims=1)

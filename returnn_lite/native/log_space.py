@@ -33,3 +33,8 @@ def path_to(states: Any, moves: Any) -> Any:
 
     path = tf.scan(before, moves, initializer=states, reverse=True)
     return tf.transpose(tf.concat([path[1:], states[None]], axis=0))
+
+
+def after_scan(scanned: Any, first: Any) -> Any:
+    """Return the last entry of what `tf.scan` gives, or, of no step, what it begins with."""
+    return tf.concat([first[None], scanned], axis=0)[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from returnn_lite import random
 from returnn_lite.lazy import tf
-from returnn_lite.native.log_space import NEVER, exact, negative_log, path_to
+from returnn_lite.native.log_space import NEVER, after_scan, exact, negative_log, path_to
 
 
 def transducer_loss(*arrays: Any, blank: int, topology: str) -> Any:
@@ -67,7 +67,8 @@ def transducer_align(*arrays: Any, blank: int, topology: str) -> tuple[Any, Any,
     no_moves = tf.zeros([tf.shape(start)[0], 2 * lattice.width], tf.int32)
     first = (start, tf.fill(tf.shape(start), impossible), no_moves)
     after_blank, after_label, moves = tf.scan(step, tf.range(lattice.number), first)
-    last = [tf.gather(x[-1], lattice.counts, batch_dims=1) for x in (after_blank, after_label)]
+    ends = (after_scan(x, y) for x, y in zip((after_blank, after_label), first, strict=False))
+    last = [tf.gather(x, lattice.counts, batch_dims=1) for x in ends]
     state = 2 * lattice.counts + tf.cast(last[0] >= last[1], tf.int32)
     score = tf.cast(tf.maximum(*last), tf.float32)
     path = path_to(state, moves)
@@ -162,7 +163,7 @@ class _Lattice:
         self.direct = (next_label != self.last_label) | (topology != "ctc")
         self._places = tf.range(self.width)
         self._again = (self._places > 0) & (topology == "ctc")
-        self._blanks = tf.maximum(tf.transpose(log_probs[..., blank], [0, 2, 1]), never)
+        self._blanks = self._scores(tf.transpose(log_probs[..., blank], [0, 2, 1]))
         self._nexts = self._picked(log_probs, next_label)
         self._repeats = self._picked(log_probs, tf.maximum(self.last_label, 0))
 
@@ -184,9 +185,13 @@ class _Lattice:
         return at(self._blanks, True), at(self._nexts, more), at(self._repeats, self._again)
 
     def _picked(self, log_probs: Any, labels: Any) -> Any:
-        """Return [batch, max_labels + 1, time], of a label for each number of labels out."""
+        """Return [batch, max_labels + 1, time + 1], of a label for each number of labels out."""
         rows = tf.transpose(log_probs, [0, 2, 3, 1])
-        return tf.maximum(tf.gather(rows, labels, batch_dims=2), self.never)
+        return self._scores(tf.gather(rows, labels, batch_dims=2))
+
+    def _scores(self, x: Any) -> Any:
+        """Return scores [..., time + 1], with a last frame so that there is one to take."""
+        return tf.pad(tf.maximum(x, self.never), [[0, 0], [0, 0], [0, 1]])
 
 
 def _shifted(scores: Any, never: float) -> Any:

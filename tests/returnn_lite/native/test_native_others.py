@@ -28,6 +28,41 @@ def test_chunks(size: int, step: int) -> None:
     np.testing.assert_array_equal(again[1], FRAMES)
 
 
+_NONE = np.zeros(2, np.int32)  # frames of two sequences
+_TARGETS = (_NONE, np.array([[1], [2]], np.int32), np.array([0, 1], np.int32))
+_TOPOLOGIES = ("rnnt", "rna", "ctc")
+OF_NO_FRAME: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "chunk": (lambda x: native.chunk(x, _NONE, chunk_size=4, chunk_step=2), (0, 2, 3)),
+    "ctc_loss": (lambda x: native.ctc_loss(x, *_TARGETS, blank=3), (0, 2, 4)),
+    **{
+        f"ctc_best_path, repetition {r}": (
+            lambda x, r=r: native.ctc_best_path(x, *_TARGETS, blank=3, label_repetition=r),
+            (0, 2, 4),
+        )
+        for r in (True, False)
+    },
+    **{
+        f"{name}, {topology}": (
+            lambda x, f=f, t=topology: f(x, *_TARGETS, blank=3, topology=t),
+            (2, 0, 2, 4),
+        )
+        for name, f in (("loss", native.transducer_loss), ("align", native.transducer_align))
+        for topology in _TOPOLOGIES
+    },
+}
+
+
+@pytest.mark.parametrize("name", OF_NO_FRAME)
+def test_a_batch_without_a_frame(name: str) -> None:
+    function, shape = OF_NO_FRAME[name]
+    x = tf.zeros(shape)
+    with native.tensorflow_only():
+        pure = function(x)
+    for a, b in zip(tf.nest.flatten(function(x)), tf.nest.flatten(pure), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
 def test_2d_lstm() -> None:
     lengths = tf.constant([4, 2, 0]), tf.constant([3, 5, 5])
     inputs = [_normal(4, 5, 3, 10), _normal(2, 10), _normal(2, 11)[:, :10]]
