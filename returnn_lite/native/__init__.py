@@ -1,5 +1,6 @@
 """The hot loops for TensorFlow with their gradients: kernels, or its own operations alone."""
 
+from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
@@ -11,7 +12,7 @@ from returnn_lite.native.edit import (
     optimal_completion,
 )
 from returnn_lite.native.energies import additive_energies
-from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum, hmm_automaton
+from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
@@ -31,6 +32,7 @@ __all__ = [
     "alignment_counts",
     "chunk",
     "ctc_align",
+    "ctc_automaton",
     "ctc_best_path",
     "ctc_errors",
     "ctc_loss",
@@ -47,6 +49,7 @@ __all__ = [
     "lstm_step",
     "next_edit_distance_row",
     "optimal_completion",
+    "rna_automaton",
     "rounded",
     "tensorflow_only",
     "transducer_align",

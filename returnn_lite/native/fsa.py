@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge, fsa_tf, hmm_tf, lexicon_tf
+from returnn_lite.native import bridge, fsa_tf
+from returnn_lite.native.automata import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cupy_kernels.fsa import Automaton, Hmm
-    from cupy_kernels.fsa.hmm import Lexicon
+    from cupy_kernels.fsa import Automaton
 
 
 def fsa_full_sum(
@@ -28,9 +24,8 @@ def fsa_full_sum(
     """Return float32 [batch], -log of the sum over the paths of an automaton, or inf.
 
     log_probs: float32 [time, batch, labels]. frames: int32 [batch]. automaton: of the batch, or a
-    function that makes it of arrays, such as `cupy_kernels.fsa.ctc_automaton`; labels: these, as
-    tensors. Raises ValueError within `tensorflow_only` for a function other than that of
-    `hmm_automaton`.
+    function that makes it of arrays, such as those of `native.automata`; labels: these, as tensors.
+    Raises ValueError within `tensorflow_only` for a function that is none of these.
     """
     from cupy_kernels.fsa import fsa_full_sum as kernel
     from cupy_kernels.fsa.op import SUMS
@@ -84,11 +79,12 @@ def _for_tensorflow(
     if isinstance(automaton, Automaton):
         return None if bridge.serves(source) else fsa_tf.Graph.of(automaton)
     if bridge.only_tensorflow():
-        if isinstance(automaton, _Hmm):
-            return automaton.graph(labels[0], labels[1])
+        if isinstance(automaton, Maker):
+            return automaton.graph(*labels)
         raise ValueError(
             f"{where}: found an automaton that is made when the graph runs, needed one that is "
-            "there before, or that hmm_automaton makes: for export and XLA"
+            "there before, or that ctc_automaton, rna_automaton or hmm_automaton of "
+            "returnn_lite.native makes: for export and XLA"
         )
     return None
 
@@ -102,71 +98,3 @@ def _with_automaton(kernel: Callable[..., Any], automaton: Any) -> Callable[...,
         return kernel(log_probs, frames, made)
 
     return compute
-
-
-@dataclass(frozen=True)
-class _Hmm:
-    """What makes the automata of phones or, with a lexicon, of words, of arrays."""
-
-    hmm: Hmm
-    lexicon: Lexicon | None
-    vocab: Sequence[str] | None
-
-    def __call__(self, labels: Any, counts: Any) -> Automaton:
-        from cupy_kernels import check
-        from cupy_kernels.fsa import hmm_automaton, lexicon_automaton
-        from cupy_kernels.fsa.builders import label_sequences
-
-        if self.lexicon is None or self.vocab is None:
-            return hmm_automaton(labels, counts, self.hmm)
-        where, name = "lexicon_automaton", "words"
-        words, lengths = label_sequences(where, name, labels, counts)
-        most = len(self.vocab) - 1
-        used = np.arange(words.shape[1]) < lengths[:, None]
-        wrong = used & ((words < 0) | (words > most))
-        check.outside(where, name, words, wrong, f"0 to {most} (the vocabulary's)")
-        lines = [words[b, :n].tolist() for b, n in enumerate(lengths)]
-        spelled = [[self.vocab[k] for k in line] for line in lines]
-        return lexicon_automaton(spelled, self.lexicon, self.hmm)
-
-    def graph(self, labels: Any, counts: Any) -> fsa_tf.Graph:
-        """Return the automata in TensorFlow's own operations."""
-        if self.words is None:
-            return hmm_tf.hmm_graph(labels, counts, self.hmm)
-        return lexicon_tf.words_graph(labels, counts, self.words, self.hmm)
-
-    @cached_property
-    def words(self) -> lexicon_tf.Words | None:
-        """The vocabulary's pronunciations, None for phones."""
-        if self.lexicon is None or self.vocab is None:
-            return None
-        return lexicon_tf.Words.of(self.vocab, self.lexicon, self.hmm)
-
-
-def hmm_automaton(
-    *,
-    states: int,
-    silence: int | None,
-    speech: Sequence[float],
-    pause: Sequence[float],
-    lexicon: Lexicon | None = None,
-    vocab: Sequence[str] | None = None,
-) -> Callable[..., Automaton]:
-    """Return what makes the automata of phones or, with a lexicon, of words, of arrays.
-
-    These are labels, int32 [batch, max_labels], phones, or words of a vocabulary; and their counts,
-    int32 [batch]. states, silence, speech, pause, lexicon: see `cupy_kernels.fsa.Hmm` and
-    `lexicon_automaton`; the latter's errors are those of words that occur. Raises ValueError for a
-    lexicon without a vocabulary, or the reverse.
-    """
-    if (lexicon is None) != (vocab is None):
-        found, lacking = ("vocab", "lexicon") if lexicon is None else ("lexicon", "vocab")
-        raise ValueError(
-            f"hmm_automaton: found a {found} without a {lacking}, needed both, for words, or "
-            f"neither, for phones; try {lacking}=..."
-        )
-    from cupy_kernels.fsa import Hmm, Transitions
-
-    costs = [Transitions(*map(float, pair)) for pair in (speech, pause)]
-    hmm = Hmm(states=states, silence=silence, speech=costs[0], pause=costs[1])
-    return _Hmm(hmm, lexicon, vocab)

@@ -13,7 +13,7 @@ def lstm2d_row(
     """Return outputs and cells of one row, see `native.lstm2d_row`."""
     shape = [None, v_h.shape[0]]
     arrays = [tf.TensorArray(z.dtype, size=tf.shape(z)[0], element_shape=shape) for _ in range(2)]
-    nothing = tf.zeros_like(y_below[0])
+    nothing = tf.zeros([tf.shape(z)[1], v_h.shape[0]], z.dtype)
 
     def cell(s: Any, y: Any, c: Any, outputs: Any, cells: Any) -> Any:
         inputs = z[s] + tf.matmul(y, v_h) + tf.matmul(y_below[s], v_v)

@@ -146,21 +146,23 @@ def test_xla_compiles_tensorflows_forms() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-HMMS: list[dict[str, Any]] = [
-    {"states": 1, "silence": None},
-    {"states": 3, "silence": None},
-    {"states": 1, "silence": 0},
-    {"states": 2, "silence": 4},
-]
+COSTS: dict[str, Any] = {"speech": (0.3, 0.7), "pause": (0.2, 1.1)}
+MAKERS = {  # and how many frames a sequence without labels has
+    "ctc": (native.ctc_automaton(blank=4), 3),
+    "rna": (native.rna_automaton(blank=0), 3),
+    "phones": (native.hmm_automaton(states=1, silence=None, **COSTS), 0),
+    "phones of three states": (native.hmm_automaton(states=3, silence=None, **COSTS), 0),
+    "phones and silence": (native.hmm_automaton(states=1, silence=0, **COSTS), 3),
+    "silence of two states": (native.hmm_automaton(states=2, silence=4, **COSTS), 3),
+}
 
 
-@pytest.mark.parametrize("hmm", HMMS)
-def test_automata_of_phones_are_made_in_the_graph_too(hmm: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MAKERS)
+def test_automata_of_labels_are_made_in_the_graph_too(name: str, tmp_path: Path) -> None:
     """So they can be exported; a sequence without phones is one of silence, or of no frame."""
-    costs = {"speech": (0.3, 0.7), "pause": (0.2, 1.1)}
-    make = native.hmm_automaton(**hmm, **costs)
+    make, empty = MAKERS[name]
     labels = [np.array([[1, 2, 2], [3, 9, 9], [9, 9, 9]], np.int32), np.array([3, 1, 0], np.int32)]
-    frames = np.array([10, 4, 0 if hmm["silence"] is None else 3], np.int32)
+    frames = np.array([10, 4, empty], np.int32)
     scores = np.random.default_rng(3).standard_normal((10, 3, 15), np.float32)
 
     def loss(x: Any) -> Any:

@@ -63,9 +63,10 @@ def test_a_batch_without_a_frame(name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_2d_lstm() -> None:
-    lengths = tf.constant([4, 2, 0]), tf.constant([3, 5, 5])
-    inputs = [_normal(4, 5, 3, 10), _normal(2, 10), _normal(2, 11)[:, :10]]
+@pytest.mark.parametrize(("rows", "columns"), [(4, 5), (0, 5), (4, 0), (0, 0)])
+def test_2d_lstm(rows: int, columns: int) -> None:
+    lengths = [tf.minimum(most, n) for most, n in ((rows, [4, 2, 0]), (columns, [3, 5, 5]))]
+    inputs = [_normal(rows, columns, 3, 10), _normal(2, 10), _normal(2, 11)[:, :10]]
     assert_equal(lambda *a: native.lstm2d(*a, *lengths), inputs)
 
 
