@@ -39,10 +39,12 @@ class Rec(Layer):
     or loss; else, and in a search, the loop goes on until the bool layer `end` is true or
     max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
-    of the network around, and tf. include_eos: whether the step with a true `end` belongs to the
-    output. optimize_move_layers_out: False keeps all layers in the loop; the result is the same.
-    back_prop: False for no gradient through what is in the loop. n_out: the size of the output, for
-    the reader. cheating: without effect, as in RETURNN; it is an option of choices.
+    of the network around, and tf. In RETURNN it is the longest of a batch; for that write
+    tf.reduce_max(max_len_from(...)): here what is found does not depend on the rest of a batch.
+    include_eos: whether the step with a true `end` belongs to the output.
+    optimize_move_layers_out: False keeps all layers in the loop; the result is the same. back_prop:
+    False for no gradient through what is in the loop. n_out: the size of the output, for the
+    reader. cheating: without effect, as in RETURNN; it is an option of choices.
     """
 
     unit: dict[str, Any]

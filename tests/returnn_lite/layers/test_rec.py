@@ -122,6 +122,7 @@ def test_a_loop_with_an_end_is_not_as_long_as_its_source() -> None:
         ("max_len_from('base:encoder') // 2", [2, 0, 1]),
         ("max_len_from('encoder') * 2 - max_len_from(\"base:data:data\")", [4, 1, 3]),
         ("tf.minimum(max_len_from('base:encoder'), 2)", [2, 1, 2]),
+        ("tf.reduce_max(max_len_from('base:encoder'))", [4, 4, 4]),
     ],
 )
 def test_max_seq_len_in_all_forms(limit: str | int, needed: list[int], nested: bool) -> None:
