@@ -93,8 +93,8 @@ def matched(found: list[Dim], among: list[Dim]) -> dict[Dim, Dim] | None:
     for dim in found:
         if dim in result:
             continue
-        free = [d for d in among if d not in result.values() and d.size is not None]
-        same = next((d for d in free if d.size == dim.size), None)
+        free = [d for d in among if d not in result.values() and not d.differs(dim)]
+        same = next((d for d in free if d.size is not None and d.size == dim.size), None)
         if same is None:
             return None
         result[dim] = same

@@ -219,8 +219,9 @@ def common(datas: Sequence[Data]) -> list[Data]:
     """Return the data with equal dims, in one order, with size 1 where one of them lacks a dim.
 
     The dims are those of the one with the most, and what the others have besides. Feature dims of
-    equal size, or of size 1, are taken for the same, and so are fixed dims of equal size; features
-    of another size may be such a dim of the one with the most.
+    equal size, or of size 1, are taken for the same, and so are fixed dims of equal size, unless
+    they are different Dims of a config; features of another size may be such a dim of the one with
+    the most.
     Raises NetworkError for feature dims of different size.
     """
     beam = latest([d.beam for d in datas])
@@ -228,10 +229,14 @@ def common(datas: Sequence[Data]) -> list[Data]:
     base = max(datas, key=lambda d: len(d.dims))
     features = [d.feature_dim for d in datas if d.feature_dim is not None]
     fixed = [d.size for d in base.dims if d is not base.feature_dim]
-    fitting = [f for f in features if f is base.feature_dim or f.size not in fixed]
-    feature = max(fitting or features, key=lambda f: f.size or 0) if features else None
+    own = base.feature_dim
+    others = [f for f in features if own is None or not f.differs(own)]
+    fitting = [f for f in others if f is own or f.size not in fixed]
+    feature = max(fitting or others, key=lambda f: f.size or 0) if others else None
     dims = [feature if d is base.feature_dim and feature else d for d in base.dims]
     maps = [_match(d, dims, feature) for d in datas]
+    if feature and dims[-1].differs(feature) and dims[-1] in features:
+        feature = dims[-1]  # as "F" means the last one
     time = next((m[d.time_dim] for d, m in zip(datas, maps, strict=True) if d.time_dim), None)
     result = []
     for data, mapping in zip(datas, maps, strict=True):
@@ -261,11 +266,13 @@ def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
     for dim in sorted(data.dims, key=lambda d: d.size == 1):
         if dim in mapping:
             continue
-        open_ = [d for d in dims if d not in mapping.values() and d.kind != "batch"]
+        taken = mapping.values()
+        open_ = [d for d in dims if d not in taken and d.kind != "batch" and not d.differs(dim)]
         free = [d for d in open_ if d.size is not None]
         same = [d for d in free if d.size == dim.size]
+        apart = feature is not None and feature.differs(dim)
         fits = feature is not None and dim.size in (1, feature.size)
-        if dim is data.feature_dim and feature is not None and (fits or not same):
+        if dim is data.feature_dim and feature is not None and not apart and (fits or not same):
             if not fits:
                 raise NetworkError(
                     f"found feature dims {dim.size} and {feature.size}, needed equal ones or 1"
@@ -278,7 +285,7 @@ def _match(data: Data, dims: list[Dim], feature: Dim | None) -> dict[Dim, Dim]:
         elif dim.size == 1 and (spatial := [d for d in open_ if d is not feature]):
             mapping[dim] = next((d for d in spatial if d.dynamic), spatial[0])
         else:
-            dims.insert(len(dims) - (bool(dims) and dims[-1] is feature), dim)
+            dims.insert(len(dims) - (bool(dims) and dims[-1] is feature and not apart), dim)
             mapping[dim] = dim
     return mapping
 

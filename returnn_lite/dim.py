@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import reduce
 from numbers import Integral
 from operator import floordiv, mul
@@ -39,12 +39,15 @@ class Dim:
     made: where a config names a dim that a layer makes, such as by out_dim, the dims that it is;
         an axis word that is this dim then means those.
     makers: of a derived dim, the names of the layers that made it, by which `stag:` finds it, too.
+    explicit: the Dim of a config that it is, or that it is made for, in networks that tell these
+        apart: then it is no other one's dim of equal size, see `differs`.
     """
 
     __slots__ = (
         "__weakref__",
         "_derived",
         "ends",
+        "explicit",
         "formula",
         "kind",
         "made",
@@ -65,6 +68,7 @@ class Dim:
         self.ends: tuple[Dim, int, int] = (self, 0, 0)
         self.made: WeakSet[Dim] = WeakSet()
         self.makers: set[str] = set()
+        self.explicit: Dim | None = None
         self._derived: dict[tuple[Any, ...], Dim] = {}
 
     @property
@@ -94,6 +98,18 @@ class Dim:
         ):
             return False
         return all(p.means(q) for p, q in zip(self.parts, dim.parts, strict=True))
+
+    def let_mean(self, dim: Dim) -> None:
+        """Let it, a Dim of a config, mean a dim that a layer made."""
+        self.made.add(dim)
+        dim.explicit = dim.explicit or self.explicit
+
+    def differs(self, other: Dim) -> bool:
+        """Return whether two dims are not the same, though they may be of equal size."""
+        a, b = self.explicit, other.explicit
+        if a is None or b is None or a is b or self is other:
+            return False
+        return not (a.means(other) or b.means(self))
 
     def leaves(self) -> set[Dim]:
         """Return the dynamic dims that the size comes from in the end, by formulas."""
@@ -260,6 +276,17 @@ def packed(dim: Dim, *, batch_major: bool) -> Dim:
         dim._derived[key] = Dim("batch", f"packed:{dim.name}")
         dim._derived[key].parts = (dim,)
     return dim._derived[key]
+
+
+def tell_apart(config: Any) -> None:
+    """Make all Dims in dicts, sequences and sets different ones, though they be of equal size."""
+    if isinstance(config, Dim):
+        config.explicit = config if config.kind != "batch" else None
+    elif isinstance(config, Mapping):
+        tell_apart(list(config.items()))
+    elif isinstance(config, (Sequence, Set)) and not isinstance(config, str):
+        for value in config:
+            tell_apart(value)
 
 
 def SpatialDim(name: str, size: int | None = None) -> Dim:

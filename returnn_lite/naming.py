@@ -109,5 +109,5 @@ def meant(site: Site, shape: Sequence[int | Dim], *options: str) -> list[int | D
 
 def let_mean(site: Site, name: Dim, dim: Dim) -> None:
     """Let a Dim of a config mean a dim, wherever the network has it."""
-    name.made.add(dim)
+    name.let_mean(dim)
     site.node.scope.named[name] = dim

@@ -22,7 +22,7 @@ from returnn_lite.checks import (
 )
 from returnn_lite.config import Config
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import BATCH, Dim, tell_apart
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of
@@ -44,6 +44,7 @@ from returnn_lite.run import Run
 from returnn_lite.scope import Scope, default_outputs
 
 _TASKS = ("forward", "eval", "train", "search")
+_DISTINCT_DIMS = 16  # the behaviour version from which Dims of equal size are different ones
 
 
 class Network:
@@ -56,9 +57,10 @@ class Network:
     layers with a loss, and those with is_output_layer. config: what a config defines besides, which
     eval strings reach as `self.network.get_config().typed_value(name)`, `task` among it; a
     tf.Variable in it may change between runs; its `behavior_version`, by default 0, says which
-    defaults some options have. seed: of the parameters' first values and of all randomness.
-    stepwise: whether all layers of loops stay in them; the result is the same. Raises NetworkError
-    for any mistake that can be seen without data.
+    defaults some options have and, from 16 on, that Dims of equal size are different dims. seed:
+    of the parameters' first values and of all randomness. stepwise: whether all layers of loops
+    stay in them; the result is the same. Raises NetworkError for any mistake that can be seen
+    without data.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Network:
         self.scope.default_target = self.config.typed_value("target", "classes")
         self.scope.behavior_version = self.config.behavior_version
         self.scope.stepwise = stepwise
+        if self.config.behavior_version >= _DISTINCT_DIMS:
+            tell_apart([network, extern_data])
         for key, template in streams.templates(extern_data).items():
             layer = ExternData(template=template)
             self.scope.inputs[key] = Node(key, layer, Common(), self.scope, f"data:{key}")

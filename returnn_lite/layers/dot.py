@@ -102,8 +102,8 @@ class Dot(Layer):
                 continue
             free = [d for d in x.dims if d not in reduced]
             theirs = [d for d in other.dims if d not in red[0] and d not in red[1]]
-            sizes = {d.size for d in theirs if d.size is not None}
-            found.append([d for d in free if d not in theirs and d.size not in sizes])
+            fixed = [d for d in theirs if d.size is not None]
+            found.append([d for d in free if d not in theirs and not _among(d, fixed)])
         if any(set(v) & set(r) for v, r in zip(found, red, strict=True)):
             raise site.error(f"found axes {found} in var1 and var2, needed others than in red")
         return found
@@ -121,6 +121,11 @@ class Dot(Layer):
             return contract(site, a, b, names=names, over=over, out=out)
         x = contract(site, a, b, names=names, over=over, out=out.without(added))
         return replace(out, dims=(*x.dims, added), beam=x.beam, tensor=x.tensor[..., None])
+
+
+def _among(dim: Dim, others: list[Dim]) -> bool:
+    """Return whether a dim may be one of others of equal size."""
+    return any(d.size == dim.size and not d.differs(dim) for d in others)
 
 
 def _one_hot(x: Data, word: Any, dtype: str) -> Data:

@@ -166,7 +166,7 @@ class SplitPart(Layer):
         axis = self._axis()
         part = site.node.dim(axis.kind, "part", sizes[self.index])
         if layer.out_dims is not None:
-            layer.out_dims[self.index].made.add(part)
+            layer.out_dims[self.index].let_mean(part)
         return x.renamed(axis, part).template()
 
     def call(self, site: Site) -> Data:

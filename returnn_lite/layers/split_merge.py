@@ -77,7 +77,7 @@ class SplitDims(Layer):
         found = []
         for i, (n, size) in enumerate(zip(self.dims, self._sizes(), strict=True)):
             if isinstance(n, Dim) and size < 0 and n is not rest:
-                n.made.add(rest)
+                n.let_mean(rest)
             own = n if isinstance(n, Dim) else site.node.dim(kind, f"split_dims{i}", size)
             found.append(own if size > 0 else rest)
         return found

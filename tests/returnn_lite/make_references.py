@@ -29,7 +29,7 @@ def reference(case: Case) -> dict[str, Array]:
     streams = _with_returnn_dims(_with_dim_objects(case.streams), dims)
     config = Config({"extern_data": streams, "backend": "tensorflow-net-dict", **case.config})
     # It is one for a process, as RETURNN means it.
-    BehaviorVersion._behavior_version = config.int("behavior_version", 0)
+    BehaviorVersion._reset((config.int("behavior_version", 0), 0))
     with global_config_ctx(config):
         BackendEngine.select_engine(config=config)
         with tf.Graph().as_default(), tf_compat.v1.Session() as session:

@@ -119,9 +119,36 @@ EVEN_LAYERS: dict[str, Net] = {
 }
 
 
+def equal_sizes() -> Net:
+    """Dims of equal size, which from behaviour version 16 on are different ones."""
+    time, wide, other = SpatialDim("time"), FeatureDim("wide", 3), FeatureDim("other", 3)
+    third, pairs = FeatureDim("third", 3), {"allow_broadcast_all_sources": True}
+    named = {"class": "linear", "activation": None, "out_dim": third}
+    layers: dict[str, Net] = {
+        "row": {"class": "variable", "shape": [other]},
+        "square": {"class": "variable", "shape": [wide, other]},
+        "outer": {**SUM, **pairs, "from": ["data", "row"]},
+        "affine": {**PLAIN, "from": "outer"},
+        "moved": {"class": "dot", "from": ["data", "square"], "reduce": wide},
+        "gram": {"class": "dot", "from": ["data", "moved"], "reduce": time},
+        "named": {**named, "from": "data"},
+        "again": {**named, "from": "moved"},
+        "same": {**SUM, "from": ["named", "again"]},
+        "all": {**SUM, **pairs, "from": ["same", "gram"]},
+        "output": {"class": "reduce", "mode": "sum", "axis": [other, third], "from": "all"},
+    }
+    return {
+        "net": {k: {**v, "is_output_layer": True} for k, v in layers.items()},
+        "streams": {"data": {"dim_tags": [BATCH, time, wide]}},
+        "lengths": {"data": [5, 5]},
+        "outputs": tuple(layers),
+        "config": {"behavior_version": 16},
+    }
+
+
 def cases() -> dict[str, Net]:
     """Return the arguments of `returnn_cases.Case` by name."""
-    found: dict[str, Net] = {}
+    found: dict[str, Net] = {"dims_equal_sizes": equal_sizes()}
     parts = ((LAYERS, [5, 2, 4]), (EVEN_LAYERS, [5, 5]))
     for name, layers, lengths in ((k, v, n) for found_, n in parts for k, v in found_.items()):
         found[f"dims_{name}"] = {

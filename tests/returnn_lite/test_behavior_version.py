@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -85,3 +86,15 @@ def test_subnetworks_have_it_too() -> None:
 def test_a_version_is_a_number() -> None:
     with pytest.raises(NetworkError, match="found behavior_version '1', needed 0 or more"):
         Network(NET, extern_data={"data": {"dim": 3}}, config={"behavior_version": "1"})
+
+
+@pytest.mark.parametrize(("version", "axes"), [(15, 3), (16, 4)])
+def test_dims_of_equal_size(version: int, axes: int) -> None:
+    wide, other = FeatureDim("wide", 3), FeatureDim("other", 3)
+    net = {
+        "row": {"class": "variable", "shape": [other]},
+        "output": {"class": "combine", "kind": "add", "from": ["data", "row"]},
+    }
+    streams = {"data": {"dim_tags": [BATCH, SpatialDim("time"), wide]}}
+    out = Network(net, extern_data=streams, config={"behavior_version": version})
+    assert len(out.template("output").dims) == axes
