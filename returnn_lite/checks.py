@@ -83,7 +83,7 @@ def check_loops(scope: Scope) -> None:
             raise NetworkError(f"found layers that depend on one another: {names}; try 'prev:'")
         if node in done or node.layer.layer_class == "prev":
             return
-        for other in node.depends(scope.mode):
+        for other in node.depends():
             visit(other, [*path, node])
         done.add(node)
 

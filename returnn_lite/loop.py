@@ -31,7 +31,7 @@ class Loop:
         if self._varying is None:
             from returnn_lite.rec.placement import varying
 
-            self._varying = varying(self, self.node.scope.mode)
+            self._varying = varying(self)
         return node in self._varying
 
     def encloses(self, other: Loop | None) -> bool:

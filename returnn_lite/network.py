@@ -101,7 +101,7 @@ class Network:
         self._carried = Carried()
         self.streams = {k: template_of(n) for k, n in self.scope.inputs.items()}
         self.outputs = self._build(names, "outputs")
-        self.loss_nodes = [n for n in self.nodes() if losses.applies(n, self.mode)]
+        self.loss_nodes = [n for n in self.nodes() if losses.applies(n)]
         for node in self.loss_nodes:
             losses.check(node)
 

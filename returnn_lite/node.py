@@ -166,9 +166,9 @@ class Node:
         changed = common.in_dim is not None or common.batch_norm or (common.dropout and not dropout)
         return self.layer.layer_class in classes and not changed
 
-    def depends(self, mode: Mode) -> list[Node]:
-        """Return the layers whose outputs this layer needs in a mode."""
-        nodes = list(self.layer.needs(self, mode))
+    def depends(self) -> list[Node]:
+        """Return the layers whose outputs this layer needs."""
+        nodes = list(self.layer.needs(self))
         if self.inner is not None:
-            nodes += self.inner.external(mode)
+            nodes += self.inner.external()
         return nodes

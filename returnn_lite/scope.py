@@ -276,16 +276,16 @@ class Scope:
             scope = scope.parent
         return scope is self
 
-    def external(self, mode: Mode) -> list[Node]:
+    def external(self) -> list[Node]:
         """Return the layers outside of this scope that layers in it need."""
         found: dict[Node, None] = {}
         nodes = list(self.all_nodes())
-        needed = {m for n in nodes for m in n.layer.needs(n, mode)}
+        needed = {m for n in nodes for m in n.layer.needs(n)}
         for node in nodes:
             # In a search, a target that nothing looks at need not be in the batch.
-            if mode.search and isinstance(node.layer, StepInput) and node not in needed:
+            if self.mode.search and isinstance(node.layer, StepInput) and node not in needed:
                 continue
-            for other in node.layer.needs(node, mode):
+            for other in node.layer.needs(node):
                 if not self.contains(other):
                     found[other] = None
         return list(found)

@@ -188,7 +188,7 @@ def _check_in_loop(site: Site) -> None:
                 raise site.error(f"found {name}, needed a plain search in a stream")
     if layer.layer_class in ("step_input", "scope_input"):
         return
-    for other in node.depends(mode):
+    for other in node.depends():
         if other.loop is None and any(d.dynamic for d in template_of(other).dims):
             raise site.error(f"found whole sequences of {other.path}, needed single frames")
 

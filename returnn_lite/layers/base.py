@@ -47,8 +47,8 @@ class Layer:
         """Return layers that `<layer>/<name>` means, with this layer as their source."""
         return {}
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
-        """Yield the layers that this one needs in a mode."""
+    def needs(self, node: Node) -> Iterable[Node]:
+        """Yield the layers that this one needs."""
         yield from node.sources
         for refs in node.refs.values():
             yield from refs
@@ -160,10 +160,10 @@ class Recomputed(Layer):
 
     of: Node
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the layer, and what it needs."""
         yield from node.sources
-        yield from self.of.depends(mode)
+        yield from self.of.depends()
 
 
 def option_names(cls: type) -> list[str]:

@@ -124,8 +124,9 @@ class Choice(Layer):
             )
         node.refs["explicit_search_sources"] = [node.scope.get(n, str(node)) for n in names]
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the source where it is looked at, and the target where that is."""
+        mode = node.scope.mode
         if mode.search and self.search is not False:
             yield from node.sources
             yield from node.refs.get("explicit_search_sources", [])

@@ -10,7 +10,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class ChoiceLogProb(Layer):
 
     layer_class = "choice_log_prob"
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the choice, and what it chooses by."""
         (choice,) = node.sources
         yield choice

@@ -12,7 +12,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 from returnn_lite.scope import Scope
 from returnn_lite.site import Site
 
@@ -70,7 +70,7 @@ class Cond(Layer):
         both = [k for k in names[0] if k in names[1]] if len(names) == 2 else []
         return {name: CondPart(of=node, part=name) for name in both}
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the layers of other names; those in the dicts come with the scope."""
         yield from (n for n in self._parts(node) if n.scope is not node.inner)
 
@@ -119,7 +119,7 @@ class Cond(Layer):
         """Return the layers outside that the branches need."""
         node = site.node
         assert node.inner is not None
-        return [*node.inner.external(node.scope.mode), *self.needs(node, node.scope.mode)]
+        return [*node.inner.external(), *self.needs(node)]
 
     def call(self, site: Site) -> Data:
         """Return the output of one of them."""

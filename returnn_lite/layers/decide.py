@@ -72,7 +72,7 @@ def hypotheses(site: Site) -> int:
             choices = ordered_choices(rec.inner.loop, placement)
             if choices:
                 return beam_size(choices)
-        more = [] if node.layer.layer_class in _WITHOUT_BEAM else node.depends(mode)
+        more = [] if node.layer.layer_class in _WITHOUT_BEAM else node.depends()
         todo += [n for n in more if n not in seen]
         seen.update(more)
     raise site.error("found a source without hypotheses, needed what a search found")

@@ -108,7 +108,7 @@ def _unused(between: list[Node], linear: Node, frame: Frame) -> bool:
         if node in inside:
             continue
         others = {node.target, node.initial, *node.loss_refs.values()}
-        if not others.union(node.layer.needs(node, scope.mode)).isdisjoint(between):
+        if not others.union(node.layer.needs(node)).isdisjoint(between):
             return False
     return all(_hidden(node, linear, frame) for node in between)
 

@@ -11,7 +11,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer
 from returnn_lite.lazy import tf
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 
 if TYPE_CHECKING:
     from returnn_lite.site import Site
@@ -50,7 +50,7 @@ class ScopeInput(Layer):
         """Return whether the layer around selects steps, such as masked_computation."""
         return self.owner.layer.steps(self.owner)
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield what the layer around needs."""
         yield from self.owner.sources if self.of is None else [self.of, *self.owner.refs["mask"]]
 
@@ -145,7 +145,7 @@ class Prev(Layer):
         """Return True: the first step differs from the others."""
         return True
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the layer, and the one that gives its initial output."""
         (source,) = node.sources
         yield source

@@ -219,17 +219,13 @@ class Rec(Layer):
         loop = _loop(node)
         assert loop.scope is not None
         named = {"output", "end"} if "max_len" in node.resolved else {"output"}
-        mode = node.scope.mode
         outputs = [
             n
             # Parts of layers, such as `choice/log_prob`, are not among the nodes of a scope.
             for n in [*loop.scope.nodes.values(), *node.wanted]
-            if n.name in named
-            or n in node.wanted
-            or n.common.is_output_layer
-            or losses.applies(n, mode)
+            if n.name in named or n in node.wanted or n.common.is_output_layer or losses.applies(n)
         ]
-        return place_nodes(loop, outputs, mode, optimise=self.optimises(node))
+        return place_nodes(loop, outputs, optimise=self.optimises(node))
 
     def call(self, site: Site) -> Data:
         """Run what needs to be run step by step, and the rest at once."""

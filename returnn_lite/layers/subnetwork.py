@@ -14,7 +14,7 @@ from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.inputs import ScopeInput
 from returnn_lite.lazy import tf
-from returnn_lite.node import Common, Mode, Node
+from returnn_lite.node import Common, Node
 from returnn_lite.site import Site
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class MaskedComputation(Layer):
         sources = super().sources_of(opts)
         return opts.get("masked_from") or sources
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the source, and the mask where it is used."""
         yield from node.sources
         if self.masked_from is None:

@@ -78,9 +78,9 @@ def target_of(node: Node) -> Node | None:
     return target
 
 
-def applies(node: Node, mode: Mode) -> bool:
-    """Whether the loss of a layer, if it has one, is computed in a mode."""
-    criterion = node.criterion
+def applies(node: Node) -> bool:
+    """Whether the loss of a layer, if it has one, is computed."""
+    criterion, mode = node.criterion, node.scope.mode
     if criterion is None:
         return False
     in_search = criterion.in_search or (mode.train and node.loop is None)

@@ -23,7 +23,7 @@ def ordered_choices(loop: Loop, placement: Placement) -> list[Node]:
         seen.add(node)
         if node.layer.layer_class == "prev":
             return
-        for other in node.depends(loop.node.scope.mode):
+        for other in node.depends():
             visit(other, seen)
         if node.layer.chooses(loop.node.scope.mode) and node not in order:
             order.append(node)
@@ -70,15 +70,13 @@ def _beams_around(loop: Loop, placement: Placement) -> dict[Node, Beam]:
     made = beams(around, around.node.layer.placement(around.node))  # type: ignore[attr-defined]
     if loop.node not in made:
         return {}
-    mode = loop.node.scope.mode
-    found = [n for n in placement.place if made.keys() & reach([n], lambda m: m.depends(mode))]
+    found = [n for n in placement.place if made.keys() & reach([n], lambda m: m.depends())]
     return dict.fromkeys(found, made[loop.node])
 
 
 def _in_step(node: Node, loop: Loop) -> set[Node]:
     """Return the layers that a layer needs of the same step, itself included."""
-    mode = loop.node.scope.mode
-    return reach([node], lambda n: [] if n.layer.layer_class == "prev" else n.depends(mode))
+    return reach([node], lambda n: [] if n.layer.layer_class == "prev" else n.depends())
 
 
 def beam_around(
@@ -90,7 +88,7 @@ def beam_around(
     """
     loop = frame.loop
     assert loop is not None
-    seen = {m for n in placement.at("in") for m in n.depends(loop.node.scope.mode)}
+    seen = {m for n in placement.at("in") for m in n.depends()}
     outside = [frame.value(m) for m in seen if not loop.encloses(m.loop)]
     beams = [d.beam for d in (*sequences, *outside)]
     if over is not None and over.dynamic:

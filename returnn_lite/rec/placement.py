@@ -9,7 +9,7 @@ from typing import Literal
 from returnn_lite.dim import Dim
 from returnn_lite.infer import template_for, template_of
 from returnn_lite.loop import Loop
-from returnn_lite.node import Mode, Node
+from returnn_lite.node import Node
 
 Place = Literal["before", "in", "after"]
 
@@ -30,19 +30,19 @@ class Placement:
         return [n for n, p in self.place.items() if p == place]
 
 
-def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bool) -> Placement:
+def place_nodes(loop: Loop, outputs: Iterable[Node], *, optimise: bool) -> Placement:
     """Decide where the layers of a loop are computed.
 
     outputs: the layers that are needed outside. optimise: False keeps every layer in the loop.
     """
     own = [n for n in loop.nodes if n.scope is loop.scope]
-    needs = {n: [t for m in n.depends(mode) if (t := top(loop, m))] for n in own}
+    needs = {n: [t for m in n.depends() if (t := top(loop, m))] for n in own}
     wanted = reach([n for n in own if n in set(outputs)], needs.__getitem__)
     order = [n for n in own if n in wanted]
-    choices = [n for n in order if n.layer.chooses(mode)]
+    choices = [n for n in order if n.layer.chooses(loop.node.scope.mode)]
     beamed = {n for n in order if any(c in reach([n], needs.__getitem__) for c in choices)}
-    staying = _recurrent(loop, order, needs, mode)
-    staying |= _of_dims_of_steps(loop, mode) | _meeting(loop, mode)
+    staying = _recurrent(loop, order, needs)
+    staying |= _of_dims_of_steps(loop) | _meeting(loop)
     company = _company(order)
     if optimise:
         length = _open(loop)
@@ -63,7 +63,7 @@ def place_nodes(loop: Loop, outputs: Iterable[Node], mode: Mode, *, optimise: bo
     return Placement(place, frozenset(beamed))
 
 
-def _of_dims_of_steps(loop: Loop, mode: Mode) -> set[Node]:
+def _of_dims_of_steps(loop: Loop) -> set[Node]:
     """Return the layers that stay by themselves, and those with a dim that these make.
 
     Its lengths differ between steps, so that it is not there for all of them at once; those of a
@@ -71,10 +71,10 @@ def _of_dims_of_steps(loop: Loop, mode: Mode) -> set[Node]:
     """
     found = {n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)}
     made = {d for n in found for d in template_of(n).dims if d.dynamic and not d.parts} - {
-        d for n in found for m in n.depends(mode) for d in template_for(m, n).dims
+        d for n in found for m in n.depends() for d in template_for(m, n).dims
     }
     for node in loop.nodes:
-        seen = [template_of(node), *(template_for(n, node) for n in node.depends(mode))]
+        seen = [template_of(node), *(template_for(n, node) for n in node.depends())]
         if any(_rests_on(d, made) for x in seen for d in x.dims):
             found.add(node)
     return {n for m in found if (n := top(loop, m)) is not None}
@@ -85,7 +85,7 @@ def _rests_on(dim: Dim, dims: set[Dim]) -> bool:
     return dim in dims or any(_rests_on(part, dims) for part in dim.parts)
 
 
-def _meeting(loop: Loop, mode: Mode) -> set[Node]:
+def _meeting(loop: Loop) -> set[Node]:
     """Return the layers that differ by steps and get or make, in each of them, the loop's own dim.
 
     Such are those over all frames of what the loop runs over: with all steps it were there twice.
@@ -94,7 +94,7 @@ def _meeting(loop: Loop, mode: Mode) -> set[Node]:
     for node in loop.nodes:
         if node.layer.layer_class == "step_input" or not loop.varies(node):
             continue
-        seen = [template_of(node), *(template_for(n, node) for n in node.depends(mode))]
+        seen = [template_of(node), *(template_for(n, node) for n in node.depends())]
         if any(loop.dim in x.dims for x in seen):
             found.add(top(loop, node))
     return {n for n in found if n is not None}
@@ -160,12 +160,10 @@ def _movable(
         before -= stuck
 
 
-def _recurrent(
-    loop: Loop, order: list[Node], needs: dict[Node, list[Node]], mode: Mode
-) -> set[Node]:
+def _recurrent(loop: Loop, order: list[Node], needs: dict[Node, list[Node]]) -> set[Node]:
     """Return the layers that depend on themselves in an earlier step, or in which one does."""
     found = {n for n in order if any(n in reach([m], needs.__getitem__) for m in needs[n])}
-    nested = {n: [m for m in _inputs(n, mode) if m.loop is loop] for n in loop.nodes}
+    nested = {n: [m for m in _inputs(n) if m.loop is loop] for n in loop.nodes}
     for node in loop.nodes:
         owner = top(loop, node)
         if owner is None or owner in found or owner is node:
@@ -194,10 +192,10 @@ def _not_needed_in_loop(
         after -= stuck
 
 
-def varying(loop: Loop, mode: Mode) -> frozenset[Node]:
+def varying(loop: Loop) -> frozenset[Node]:
     """Return the layers of a loop, nested ones too, whose output may differ from step to step."""
     found = {n for n in loop.nodes if n.layer.steps(n)}
-    inputs = {n: {_in_loop(loop, m) for m in _inputs(n, mode)} for n in loop.nodes}
+    inputs = {n: {_in_loop(loop, m) for m in _inputs(n)} for n in loop.nodes}
     while True:
         more = {n for n in loop.nodes if n not in found and found & inputs[n]}
         if not more:
@@ -213,7 +211,7 @@ def _in_loop(loop: Loop, node: Node) -> Node:
     return node
 
 
-def _inputs(node: Node, mode: Mode) -> list[Node]:
+def _inputs(node: Node) -> list[Node]:
     """Return the layers that the output of a layer depends on, that of its subnetwork included."""
     inner = [] if node.inner is None else [node.inner.get("output")]
-    return [*node.depends(mode), *inner]
+    return [*node.depends(), *inner]
