@@ -18,8 +18,9 @@ from returnn_lite.infer import template_for, template_of
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.lazy import tf
+from returnn_lite.network_dict import default_outputs
 from returnn_lite.node import Common, Mode, Node
-from returnn_lite.scope import Scope, default_outputs
+from returnn_lite.scope import Scope
 
 Batch = Mapping[str, tuple[Any, Any]]
 

@@ -31,6 +31,7 @@ from returnn_lite.layers.inputs import ExternData
 from returnn_lite.layers.kept_state import keeps
 from returnn_lite.lazy import tf
 from returnn_lite.load_on_init import loaded_names, loaded_on_init
+from returnn_lite.network_dict import default_outputs
 from returnn_lite.node import Common, Mode, Node, ParamSpec
 from returnn_lite.output import Outputs, collect, output_tensors
 from returnn_lite.parameters import (
@@ -41,7 +42,7 @@ from returnn_lite.parameters import (
 )
 from returnn_lite.reuse import check_reuse
 from returnn_lite.run import Run
-from returnn_lite.scope import Scope, default_outputs
+from returnn_lite.scope import Scope
 
 _TASKS = ("forward", "eval", "train", "search")
 _DISTINCT_DIMS = 16  # the behaviour version from which Dims of equal size are different ones
@@ -132,7 +133,7 @@ class Network:
 
     def unused(self) -> list[str]:
         """Return the layers of the dict that nothing needs, which are not built."""
-        return [name for name in self.scope.layers if name not in self.scope.nodes]
+        return self.scope.unused()
 
     def template(self, name: str) -> Data:
         """Return the template of a layer's output."""

@@ -156,7 +156,7 @@ def output_tensors(
         if x.beam is not None:
             entry["scores"] = x.beam.scores
         found["layers"][node.path] = entry
-    if frame.run.mode.search:
+    if any(node.scope.mode.search for node in [*wanted, *others]):
         hypotheses = (_hypotheses(frame, node) for node in [*wanted, *others])
         found["search"] = next((h for h in hypotheses if h is not None), {})
     for path, loss in losses.items():

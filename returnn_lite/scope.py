@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,13 @@ from returnn_lite.first_words import FILLED, OF_OUTPUT, check_word
 from returnn_lite.infer import template_of
 from returnn_lite.layers.base import find_class, split_options
 from returnn_lite.layers.inputs import Prev, ScopeInput, StepIndex, StepInput
+from returnn_lite.network_dict import extra_prefix, registered_layers
 from returnn_lite.node import Common, Mode, Node
 from returnn_lite.reuse import opened
 
 if TYPE_CHECKING:
     from returnn_lite.dim import Dim
+    from returnn_lite.extra import Extra
     from returnn_lite.layers.base import Layer
     from returnn_lite.loop import Loop
 
@@ -53,13 +54,14 @@ class Scope:
         self.loop = loop
         self.inputs: dict[str, Node] = {}
         self.nodes: dict[str, Node] = {}
+        self.extras: dict[str, Extra] = {}
         self._views: dict[tuple[str, Node], Node] = {}
         self._opening: set[str] = set()
         self.default_target = "classes"
         self.behavior_version: int = 0 if parent is None else parent.behavior_version
         self.stepwise: bool = parent is not None and parent.stepwise
         self.named: dict[Dim, Dim] = {} if parent is None else parent.named
-        self.registered = _registered(layers, mode) if parent is None else {}
+        self.registered = registered_layers(layers, mode) if parent is None else {}
 
     @property
     def is_body(self) -> bool:
@@ -70,6 +72,8 @@ class Scope:
         """Return the layer of a name as `from` writes it: `x`, `x/y`, `prev:`, `base:`, `data:`."""
         if not isinstance(name, str):
             raise NetworkError(f"{asker}: found {name!r}, needed the name of a layer")
+        if self.parent is None and (prefix := extra_prefix(name)):
+            return self.extra(prefix).own(name.removeprefix(f"{prefix}:"), asker)
         if name in self.layers:
             return self.nodes.get(name) or self._opened(name)
         if self.masks and self.parent is not None and not (name == "data" and self.inputs):
@@ -91,16 +95,30 @@ class Scope:
         head, _, rest = name.partition("/")
         if rest and head in self.layers:
             owner = self.get(head, asker)
-            if rest in (parts := owner.layer.parts(owner)):
-                return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
-            if owner.inner is not None:
-                found = owner.inner.get(rest, asker)
-                owner.wanted.add(found)
+            if (found := self._within(owner, rest, asker)) is not None:
                 return found
-        names = [*self.layers, *(f"data:{key}" for key in self._root().inputs)]
+        names = [*self.layers, *(f"data:{key}" for key in self.root().inputs)]
         if self.parent is not None:
             names += [f"base:{layer}" for layer in self.parent.layers if layer != "output"]
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
+
+    def _within(self, owner: Node, rest: str, asker: str) -> Node | None:
+        """Return a part of a layer, or a layer of its subnetwork; None where it has neither."""
+        if rest in (parts := owner.layer.parts(owner)):
+            return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
+        if owner.inner is None:
+            return None
+        found = owner.inner.get(rest, asker)
+        owner.wanted.add(found)
+        return found
+
+    def extra(self, prefix: str) -> Extra:
+        """Return an extra network of this network."""
+        from returnn_lite.extra import Extra
+
+        if prefix not in self.extras:
+            self.extras[prefix] = Extra(self, prefix)
+        return self.extras[prefix]
 
     @property
     def masks(self) -> bool:
@@ -144,23 +162,24 @@ class Scope:
 
     def _opened(self, name: str) -> Node:
         """Build a layer; meanwhile, `data:` is the stream that it registers itself as."""
-        self._opening.add(name)
+        path = self.path + name
+        self._opening.add(path)
         try:
             return self._build(name)
         finally:
-            self._opening.discard(name)
+            self._opening.discard(path)
+
+    def _options(self, name: str) -> Any:
+        """Return what the dict has for a layer."""
+        return self.layers[name]
 
     def _build(self, name: str) -> Node:
         """Build a layer and, through their names, the layers that it depends on."""
         path = self.path + name
-        if not isinstance(self.layers[name], dict) or "class" not in self.layers[name]:
-            raise NetworkError(f"{path}: found {self.layers[name]!r}, needed a dict with 'class'")
-        if re.match(r"extra(\.[\w.()]+)?:", name):
-            raise NetworkError(
-                f"{path}: found a layer of an extra network, which RETURNN runs in training with "
-                "flags of its own; try a second Network(search=True) with the same parameters"
-            )
-        opts = dict(self.layers[name])
+        opts = self._options(name)
+        if not isinstance(opts, dict) or "class" not in opts:
+            raise NetworkError(f"{path}: found {opts!r}, needed a dict with 'class'")
+        opts = dict(opts)
         where = f"{path} ({opts['class']})"
         cls = find_class(opts.pop("class"), opts, where)
         sources = cls.sources_of(opts)
@@ -222,12 +241,12 @@ class Scope:
         sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
         if node.criterion is None and node.layer.layer_class != "choice" and not sized:
             return False
-        root = self._root()
+        root = self.root()
         return not self.mode.search or target in root.inputs or target in root.registered
 
     def target_by_default(self) -> str | None:
         """Return the target of a loss whose layer names none, if there is such a stream."""
-        root = self._root()
+        root = self.root()
         known = root.default_target in root.inputs or root.default_target in root.registered
         return root.default_target if known else None
 
@@ -238,10 +257,11 @@ class Scope:
 
     def stream_dims(self) -> set[Dim]:
         """Return the dims of the data streams."""
-        return {d for node in self._root().inputs.values() for d in template_of(node).dims}
+        return {d for node in self.root().inputs.values() for d in template_of(node).dims}
 
-    def _root(self) -> Scope:
-        return self if self.parent is None else self.parent._root()
+    def root(self) -> Scope:
+        """Return the scope of the whole network."""
+        return self if self.parent is None else self.parent.root()
 
     def _register(self, node: Node) -> None:
         if self.loop is not None:
@@ -254,6 +274,13 @@ class Scope:
             yield node
             if node.inner is not None:
                 yield from node.inner.all_nodes()
+        for extra in self.extras.values():
+            yield from extra.all_nodes()
+
+    def unused(self) -> list[str]:
+        """Return the layers of the dict that nothing needs, which are not built."""
+        built = {*self.nodes, *(e.path + n for e in self.extras.values() for n in e.nodes)}
+        return [name for name in self.layers if name not in built]
 
     def unused_params(self) -> Callable[[str], bool]:
         """Return whether a parameter's name is that of a layer that is in the dict, but not built.
@@ -307,46 +334,3 @@ def _unzipped(sources: Any, where: str) -> tuple[list[Any], list[Any]]:
     if not pairs or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
         raise NetworkError(f"{where}: found {sources!r} in 'from', needed [(layer, axis), ...]")
     return [p[0] for p in pairs], [p[1] for p in pairs]
-
-
-def is_output(opts: Any, mode: Mode, *, in_loop: bool) -> bool:
-    """Whether the dict of a layer says that it is computed in a mode even if no other needs it."""
-    if not isinstance(opts, dict) or left_out(opts, mode):
-        return False
-    return bool(opts.get("is_output_layer")) or losses.wanted(opts, mode, in_loop=in_loop)
-
-
-def left_out(opts: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether a layer is no output in a mode."""
-    return bool(opts.get("only_on_search")) and not mode.search
-
-
-def _registered(layers: dict[str, Any], mode: Mode) -> dict[str, str]:
-    """Return the names of layers by the streams whose place they take."""
-    found: dict[str, str] = {}
-    for name, opts in layers.items():
-        key = opts.get("register_as_extern_data") if isinstance(opts, dict) else None
-        if key is None or left_out(opts, mode):
-            continue
-        if key in found:
-            raise NetworkError(
-                f"{name}: found register_as_extern_data {key!r}, which {found[key]} has, too"
-            )
-        found[key] = name
-    return found
-
-
-def default_outputs(layers: dict[str, Any], mode: Mode) -> list[str]:
-    """Return the layers that a network is for: `output`, losses, and those with is_output_layer.
-
-    Raises NetworkError where there is none.
-    """
-    names = [
-        name
-        for name, opts in layers.items()
-        if (name == "output" or is_output(opts, mode, in_loop=False))
-        and not (isinstance(opts, dict) and left_out(opts, mode))
-    ]
-    if not names:
-        raise NetworkError("found no layer 'output', no loss and no is_output_layer, needed one")
-    return names

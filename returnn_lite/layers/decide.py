@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.rec.hypotheses import beam_size, ordered_choices
+from returnn_lite.run import Run
 from returnn_lite.site import Site
 
 
@@ -29,27 +31,35 @@ class Decide(Layer):
         x = site.source
         if self.length_normalization and x.time_dim is None:
             raise site.error(f"found length_normalization of source {x}, needed a time dim")
-        if site.node.scope.mode.search and x.time_dim is not None:
+        if x.time_dim is not None and _searched(site.node):
             x = x.renamed(x.time_dim, site.node.dim("spatial", "decided"))
         return replace(x, beam=None)
 
     def call(self, site: Site) -> Data:
         """Return the best entry of each beam: beams are sorted by score."""
-        x = site.source
-        index = tf.zeros([site.run.batch], tf.int32)
-        if self.length_normalization and x.beam is not None:
-            lengths = tf.cast(site.run.lengths_of(x.time_dim, x.beam), tf.float32)
-            scores = x.beam.scores / tf.reshape(lengths, [-1, x.beam.size])
-            index = tf.argmax(scores, axis=1, output_type=tf.int32)
-        return decided(site, x, index)
+        return decided(site, site.source, self.best(site.source, site.run))
+
+    def best(self, x: Data, run: Run) -> Any:
+        """Return int32 [batch], the place of the best hypothesis in each beam."""
+        if not self.length_normalization or x.beam is None or x.time_dim is None:
+            return tf.zeros([run.batch], tf.int32)
+        lengths = tf.cast(run.lengths_of(x.time_dim, x.beam), tf.float32)
+        scores = x.beam.scores / tf.reshape(lengths, [-1, x.beam.size])
+        return tf.argmax(scores, axis=1, output_type=tf.int32)
+
+    def score(self, x: Data, run: Run) -> Any:
+        """Return float32 [batch], the score of the best hypothesis."""
+        assert x.beam is not None
+        return tf.gather(x.beam.scores, self.best(x, run), batch_dims=1)
 
 
 def decided(site: Site, x: Data, index: Any) -> Data:
     """Return one hypothesis of each beam, by its place in it, int32 [batch]."""
     index += tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
-    if not site.node.scope.mode.search or x.time_dim is None:
+    assert site.node.out is not None
+    dim = site.node.out.time_dim
+    if x.time_dim is None or dim is None or dim is x.time_dim:
         return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))
-    dim = site.node.dim("spatial", "decided")
     site.run.set_lengths(dim, tf.gather(site.run.lengths_of(x.time_dim, x.beam), index))
     x = x.renamed(x.time_dim, dim)
     tensor = tf.gather(x.tensor, index, axis=x.axis(BATCH))
@@ -61,9 +71,7 @@ def decided(site: Site, x: Data, index: Any) -> Data:
 
 def hypotheses(site: Site) -> int:
     """Return how many hypotheses the source of a layer has. Raises NetworkError."""
-    mode, seen, todo = site.node.scope.mode, {site.node}, list(site.node.sources)
-    while todo and mode.search:
-        node = todo.pop()
+    for node in _before(site.node):
         rec = node if node.inner is not None and node.inner.is_body else None
         if rec is None and node.loop is not None and node.loop is not site.node.loop:
             rec = node.loop.node
@@ -72,10 +80,24 @@ def hypotheses(site: Site) -> int:
             choices = ordered_choices(rec.inner.loop, placement)
             if choices:
                 return beam_size(choices)
+    raise site.error("found a source without hypotheses, needed what a search found")
+
+
+def _searched(node: Node) -> bool:
+    """Whether a layer may have hypotheses before it, if only of an extra network."""
+    searches = node.scope.mode.search
+    return searches or any(n.scope.mode.search for n in _before(node))
+
+
+def _before(node: Node) -> Iterator[Node]:
+    """Yield what a layer is made of, up to what has no hypotheses any more."""
+    seen, todo = {node}, list(node.sources)
+    while todo:
+        node = todo.pop()
+        yield node
         more = [] if node.layer.layer_class in _WITHOUT_BEAM else node.depends()
         todo += [n for n in more if n not in seen]
         seen.update(more)
-    raise site.error("found a source without hypotheses, needed what a search found")
 
 
 _WITHOUT_BEAM = ("decide", "get_beamed_layer", "split_batch_beam")

@@ -100,11 +100,8 @@ def _between(linear: Node) -> list[Node]:
 
 def _unused(between: list[Node], linear: Node, frame: Frame) -> bool:
     """Whether nothing needs the outputs of the layers between two."""
-    scope = linear.scope
-    while scope.parent is not None:
-        scope = scope.parent
     inside = {linear, *between}
-    for node in scope.all_nodes():
+    for node in linear.scope.root().all_nodes():
         if node in inside:
             continue
         others = {node.target, node.initial, *node.loss_refs.values()}

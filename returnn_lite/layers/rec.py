@@ -17,10 +17,11 @@ from returnn_lite.layers.inputs import ScopeInput, StepInput
 from returnn_lite.layers.steps import RecUnstack
 from returnn_lite.lazy import tf
 from returnn_lite.loop import Loop
+from returnn_lite.network_dict import is_output
 from returnn_lite.node import Common, Node
 from returnn_lite.rec.placement import Placement, place_nodes
 from returnn_lite.rec.steps import run_steps
-from returnn_lite.scope import Scope, is_output
+from returnn_lite.scope import Scope
 from returnn_lite.site import Site
 
 
@@ -233,8 +234,8 @@ class Rec(Layer):
         assert site.frame is not None and loop.scope is not None
         frame = Frame(site.run, loop, site.frame)
         site.frame.inside[loop] = frame
-        if node.sources:
-            site.source  # noqa: B018 - the lengths of its time dim are those of the loop
+        for known in [*node.sources, *node.refs.get("length", ())]:
+            site.data(known)  # the lengths of its time dim are those of the loop
         placement = self.placement(node)
         if any(n.layer.layer_class not in ("prev", "step_input") for n in placement.at("in")):
             limit, gradient = self._limit(site), self.back_prop is not False

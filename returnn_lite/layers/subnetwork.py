@@ -78,7 +78,7 @@ class Subnetwork(Layer):
 
     def open(self, node: Node) -> None:
         """Build the subnetwork, and the layers of it that have a loss or are outputs."""
-        from returnn_lite.scope import is_output
+        from returnn_lite.network_dict import is_output
 
         open_scope(node, self.subnetwork, node.param_name(""), joins=self.concat_sources)
         assert node.inner is not None

@@ -357,10 +357,12 @@ class Steps:
         for (node, name), like in first.items():
             if name == "output" or "final_state" not in node.resolved:
                 continue
-            tensor = state["states"][node, name]
-            tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
+            tensor = self._outside(state["states"][node, name])
             beam = final if node in self.placement.beamed or not self.choices else None
             self.frame.states[node, name] = replace(like, beam=beam, tensor=tensor)
+
+    def _outside(self, tensor: Any) -> Any:
+        return tensor if self.with_gradient else tf.stop_gradient(tensor)
 
     def _finish(self, index: Any, state: State) -> None:
         """Bring the outputs of all steps to the final hypotheses, and give them to the frame."""
@@ -368,7 +370,7 @@ class Steps:
         final, origin = self.around, None
         if self.choices:
             size = self.beam_size
-            final = Beam(self.choices[-1].path, size, scores=state["scores"])
+            final = Beam(self.choices[-1].path, size, scores=self._outside(state["scores"]))
             sources = state["sources"].stack()[:index]
             origin = trace_back(sources, size)
             if self.streams:
@@ -380,8 +382,7 @@ class Steps:
             run.set_lengths(loop.dim, state["steps"], final)
         for node in self.kept:
             x = template_of(node)
-            tensor = state["arrays"][node].stack()
-            tensor = tensor if self.with_gradient else tf.stop_gradient(tensor)
+            tensor = self._outside(state["arrays"][node].stack())
             if self.end is not None:
                 tensor = tensor[:index]
             beam = final if node in self.placement.beamed or not self.choices else None

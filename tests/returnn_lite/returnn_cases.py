@@ -13,6 +13,7 @@ import returnn_branch_cases
 import returnn_config_cases
 import returnn_dialect_cases
 import returnn_dim_cases
+import returnn_extra_cases
 import returnn_loop_cases
 import returnn_meeting_cases
 import returnn_mixed_cases
@@ -305,7 +306,7 @@ PARTS |= returnn_axis_cases.cases() | returnn_loop_cases.cases() | returnn_mixed
 PARTS |= returnn_variant_cases.cases() | returnn_dialect_cases.cases()
 PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
 PARTS |= returnn_meeting_cases.cases()
-PARTS |= returnn_branch_cases.cases()
+PARTS |= returnn_branch_cases.cases() | returnn_extra_cases.cases()
 PARTS |= returnn_config_cases.cases() | returnn_stream_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {

@@ -67,8 +67,6 @@ WORDS = (
 )
 MORE: dict[str, Any] = {"from": "encoder", "is_output_layer": True}
 
-EXTRA = "extra.a:x: found a layer of an extra network, which RETURNN runs in training with"
-
 # The layer, what of it is changed, and the error.
 CASES: list[tuple[str, dict[str, Any], str]] = [
     # classes
@@ -356,7 +354,6 @@ def test_networks(path: str, options: dict[str, Any], text: str) -> None:
         ({3: NET["key"], "output": NET["key"]}, "network: found no dict of layers by name, needed"),
         ({"output": {**NET["conv"], 3: 4}}, "output (conv): unknown option 3; there are: "),
         ({"output": None}, "output: found None, needed a dict with 'class'"),
-        ({"output": {**NET["key"], "from": "extra.a:x"}, "extra.a:x": NET["key"]}, EXTRA),
     ],
 )
 def test_what_is_no_network(network: Any, text: str) -> None:
