@@ -195,10 +195,11 @@ def _check_values(key: str, values: Any, rows: Any, template: Data) -> None:
         ends = [1] * values.ndim
         ends[template.axis(BATCH)] = -1
         valid &= steps.reshape(shape) < row.reshape(ends)
-    classes = template.sparse_dim.size or 0
-    wrong = values[valid & ((values < 0) | (values >= classes))]
+    classes = template.sparse_dim.size
+    wrong = values[valid & ((values < 0) | (classes is not None and values >= classes))]
     if len(wrong):
-        raise NetworkError(f"batch: found label {wrong[0]} in {key!r}, needed 0 to {classes - 1}")
+        needed = "0 or more" if classes is None else f"0 to {classes - 1}"
+        raise NetworkError(f"batch: found label {wrong[0]} in {key!r}, needed {needed}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,13 @@ class EvalSelf:
     """What `self` is in an eval string: `self.network.get_config()` and the like.
 
     train_flag: whether the network is trained. global_train_step: int32, the training step.
+    sources: a `view.LayerView` of each layer in `from`.
     """
 
     config: Config
     train_flag: bool
     global_train_step: Any
+    sources: Sequence[Any] = ()
 
     @property
     def network(self) -> EvalSelf:

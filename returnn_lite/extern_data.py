@@ -110,12 +110,12 @@ def _dtype(opts: Mapping[str, Any], *, sparse: bool) -> str:
 
 
 def _classes(key: str, opts: Mapping[str, Any]) -> Dim:
-    """Return the dim of the classes of sparse data."""
+    """Return the dim of the classes of sparse data; with a dim of None, not known how many."""
     if "sparse_dim" in opts:
         dim: Dim = opts["sparse_dim"]
         return dim
-    if opts.get("dim") is None:
-        raise NetworkError("found dim None of sparse data, needed a whole number above 0")
+    if "dim" not in opts:
+        raise NetworkError("found no dim of sparse data, needed a whole number above 0, or None")
     return Dim("feature", f"feature:extern_data:{key}", opts["dim"])
 
 

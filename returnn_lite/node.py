@@ -70,8 +70,9 @@ class Common:
     which others may name the feature dim, or another one that the layer makes; its size is n_out,
     where that is absent. out_shape: Dims that the output must have, and no others.
     only_on_search: in no other mode it is an output of the network; only_on_eval: in training it
-    has no loss. Without effect are size_target, since the lengths are those of the dims, and
-    need_last, since rec_last_output finds the last step anyway.
+    has no loss. size_target: of which target a dynamic dim of out_type is; else without effect,
+    since the lengths are those of the dims. need_last: without effect, since rec_last_output finds
+    the last step anyway.
     """
 
     loss: str | None = None

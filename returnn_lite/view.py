@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.lazy import tf
+
+
+class SearchChoices(NamedTuple):
+    """What a search found for a layer: float32 [batch, beam], the hypotheses' scores."""
+
+    beam_scores: Any
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer as functions and expressions see it.
+
+    search_choices: of its hypotheses, or of the one that `decide` took; None where it has none.
+    explicit_search_sources: of a choice, the layers that it names, as a list or by name.
+    """
+
+    name: str
+    output: DataView
+    search_choices: SearchChoices | None = None
+    explicit_search_sources: Any = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.node import Common, Mode, Node
 
 if TYPE_CHECKING:
+    from returnn_lite.frame import Frame
     from returnn_lite.site import Site
 
 
@@ -60,6 +61,11 @@ class Layer:
     def call(self, site: Site) -> Data:
         """Return the output."""
         raise NotImplementedError(self.layer_class)
+
+    def scores_found(self, node: Node, frame: Frame) -> Any:
+        """Return float32 [batch, beam], the scores of its hypotheses; None where it has none."""
+        beam = frame.value(node).beam
+        return None if beam is None else beam.scores
 
     def steps(self, node: Node) -> bool:
         """Whether the layer, in a loop, differs from step to step even if its sources do not."""

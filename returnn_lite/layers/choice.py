@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from returnn_lite.beam import Beam
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import BATCH
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.choice_log_prob import ChoiceLogProb
@@ -169,12 +169,8 @@ class Choice(Layer):
             raise site.error(f"found source {x}, needed [batch, labels] in each step")
         if self.cheating or (self.samples(mode) and self.gold):
             self._check_truth(site, target, x)
-        if x.feature.size is None:
-            raise site.error(
-                f"found labels {x.feature.name!r} of {x}, needed a fixed number of them; "
-                "try a choice among so many frames from one on, as slice_nd gives them"
-            )
-        if not -x.feature_size <= self.blank_idx < x.feature_size:
+        size = x.feature.size
+        if size is not None and not -size <= self.blank_idx < size:
             raise site.error(f"found blank_idx {self.blank_idx}, needed one of the labels of {x}")
         return Data(name=site.node.path, dims=(BATCH,), dtype="int32", sparse_dim=x.feature_dim)
 
@@ -182,8 +178,8 @@ class Choice(Layer):
         """Raise NetworkError where the target is not what the source has probabilities of."""
         if target is None:
             raise site.error(f"found no data stream {self.target!r}, needed it in the hypotheses")
-        if target.sparse_dim is None or target.sparse_dim.size != x.feature_size:
-            raise site.error(f"found target {target} for {x}, needed {x.feature_size} classes")
+        if target.sparse_dim is None or target.sparse_dim.size != x.feature.size:
+            raise site.error(f"found target {target} for {x}, needed {x.feature.size} classes")
 
     def first_state(self, site: Site) -> dict[str, Data]:
         """Return what identifies the labels of a hypothesis, where equal ones become one."""
@@ -217,7 +213,14 @@ class Choice(Layer):
         x = site.source.in_beam(parent)
         x = x.ordered([BATCH, x.feature])
         ended = site.search.ended.in_beam(parent).tensor
-        return x, self.log_probs(x), ended
+        return x, self._of_labels(site, x), ended
+
+    def _of_labels(self, site: Site, x: Data) -> Any:
+        """Return the log-probabilities; -inf for what are no labels: frames behind an end."""
+        found = self.log_probs(x)
+        if not x.feature.dynamic:
+            return found
+        return site.run.masked(replace(x, tensor=found), x.feature, float("-inf")).tensor
 
     def _search(self, site: Site) -> Data:
         """Extend every hypothesis by every label and keep the best."""
@@ -225,10 +228,13 @@ class Choice(Layer):
         parent = search.beam
         assert parent is not None
         x, log_probs, ended = self._scored(site, parent)
-        log_probs = tf.where(ended[:, None], _stay(x.feature), log_probs)
-        log_probs = tf.reshape(log_probs, [-1, parent.size, x.feature_size])
+        labels = site.run.entries(x.feature)
+        # A complete hypothesis goes on as itself, by label 0 alone.
+        stay = tf.where(tf.range(labels) == 0, 0.0, float("-inf"))
+        log_probs = tf.where(ended[:, None], stay, log_probs)
+        log_probs = tf.reshape(log_probs, [-1, parent.size, labels])
         ids = self._ids(site)
-        beam, labels = extend(
+        beam, chosen = extend(
             parent,
             self._totals(site, parent, log_probs, ended),
             self.beam_size,
@@ -236,7 +242,7 @@ class Choice(Layer):
             self._how(site, x, parent, ended, ids),
         )
         if ids is not None:
-            ids.keep(beam, labels, ended)
+            ids.keep(beam, chosen, ended)
         search.beam = beam
         return Data(
             name=site.node.path,
@@ -244,7 +250,7 @@ class Choice(Layer):
             dtype="int32",
             sparse_dim=x.feature_dim,
             beam=beam,
-            tensor=labels,
+            tensor=chosen,
         )
 
     def _totals(self, site: Site, parent: Beam, log_probs: Any, ended: Any) -> Any:
@@ -277,23 +283,24 @@ class Choice(Layer):
             found["lengths"] = lengths
         if self.random_sample_scale:
             noise = _gumbel(site.noise(x, "sample"))
-            noise = tf.reshape(noise, [-1, parent.size, x.feature_size])
+            noise = tf.reshape(noise, [-1, parent.size, site.run.entries(x.feature)])
             found["noise"] = self.random_sample_scale * noise
         if self.cheating:
             found["truth"] = _truth(site)
         if ids is not None:
-            found |= {"ids": ids.extended(parent, ended, x.feature_size), "merge": self.recombine}
+            extended = ids.extended(parent, ended, site.run.entries(x.feature))
+            found |= {"ids": extended, "merge": self.recombine}
         if self.keep_beams:
             if self.beam_size % parent.size:
                 raise site.error(
                     f"found keep_beams and beam_size {self.beam_size}, needed a multiple of "
                     f"{parent.size}, the number of hypotheses before"
                 )
-            if self.beam_size > parent.size * x.feature_size:
+            size = x.feature.size
+            if size is not None and self.beam_size > parent.size * size:
                 raise site.error(
                     f"found keep_beams and beam_size {self.beam_size}, needed at most "
-                    f"{parent.size * x.feature_size}, for {parent.size} hypotheses before and "
-                    f"{x.feature_size} labels"
+                    f"{parent.size * size}, for {parent.size} hypotheses before and {size} labels"
                 )
             # There is only one hypothesis before the first step.
             found["separately"] = (site.index > 0) | (parent.parent is not None)
@@ -326,7 +333,8 @@ class Choice(Layer):
         """Return a sample, or in some sequences the target."""
         x = site.source
         x = site.over(x, BATCH).last(x.feature)
-        labels = tf.argmax(self.log_probs(x) + _gumbel(site.noise(x, "sample")), axis=-1)
+        noise = _gumbel(site.noise(x, "sample"))
+        labels = tf.argmax(self._of_labels(site, x) + noise, axis=-1)
         out = x.without(x.feature)
         out = replace(
             out,
@@ -340,12 +348,6 @@ class Choice(Layer):
         target = site.over(site.target, BATCH).ordered(out.dims).tensor
         mixed = tf.where(site.noise(out, "gold") < self.gold, target, out.tensor)
         return replace(out, tensor=mixed)
-
-
-def _stay(classes: Dim) -> Any:
-    """Return float32 [1, labels]: a complete hypothesis goes on as itself, by label 0 alone."""
-    assert classes.size is not None
-    return tf.constant([[0.0] + [float("-inf")] * (classes.size - 1)])
 
 
 def _scaled(scores: Any, scale: float) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from returnn_lite.data import Data, with_hypotheses
 from returnn_lite.dim import BATCH, HYPOTHESES
+from returnn_lite.frame import Frame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -27,11 +28,12 @@ class Decide(Layer):
     length_normalization: bool = False
 
     def infer(self, site: Site) -> Data:
-        """Return the template without beam; its lengths may then be others, so the dim is new."""
+        """Return the template without beam; where lengths may be others then, the dim is new."""
         x = site.source
         if self.length_normalization and x.time_dim is None:
             raise site.error(f"found length_normalization of source {x}, needed a time dim")
-        if x.time_dim is not None and _searched(site.node):
+        known = site.node.scope.stream_dims()
+        if x.time_dim is not None and not x.time_dim.leaves() <= known and _searched(site.node):
             x = x.renamed(x.time_dim, site.node.dim("spatial", "decided"))
         return replace(x, beam=None)
 
@@ -47,10 +49,12 @@ class Decide(Layer):
         scores = x.beam.scores / tf.reshape(lengths, [-1, x.beam.size])
         return tf.argmax(scores, axis=1, output_type=tf.int32)
 
-    def score(self, x: Data, run: Run) -> Any:
-        """Return float32 [batch], the score of the best hypothesis."""
-        assert x.beam is not None
-        return tf.gather(x.beam.scores, self.best(x, run), batch_dims=1)
+    def scores_found(self, node: Node, frame: Frame) -> Any:
+        """Return float32 [batch, 1], the score of the best hypothesis; None without a search."""
+        x = frame.value(node.sources[0])
+        if x.beam is None:
+            return None
+        return tf.gather(x.beam.scores, self.best(x, frame.run), batch_dims=1)[:, None]
 
 
 def decided(site: Site, x: Data, index: Any) -> Data:

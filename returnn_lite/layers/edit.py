@@ -93,7 +93,8 @@ class AgainstTarget(Layer):
     def classes(self, site: Site) -> int:
         """Return the number of labels, with the blank."""
         size = self.labels(site).sparse_dim.size  # type: ignore[union-attr]
-        assert size is not None
+        if size is None:
+            raise site.error(f"found target {self.labels(site)}, needed a known number of labels")
         return size if self.blank_idx is None else max(size, self.blank_idx + 1)
 
 

@@ -41,8 +41,8 @@ class Length(Layer):
     """The length of a dim of the input, by default of time: [batch]; of a fixed one, one number.
 
     axis: also "sparse_dim", for the number of classes, or a Dim of a formula of a dim of the input.
-    add_time_axis: [batch, 1]. sparse: whether the number may be taken for a class index; it has no
-    feature dim in any case.
+    add_time_axis: [batch, 1]. sparse: whether the number is a class index, of no one knows how many
+    classes.
     """
 
     axis: Any = "T"
@@ -54,23 +54,24 @@ class Length(Layer):
         """Return the template [batch], or a number."""
         _need_whole(site, self.dtype, floats=True)
         dim = site.node.resolved["dim"] = _axis(site, self.axis, site.source)
-        name = site.node.path
+        classes = site.node.dim("feature", "numbers", None) if self.sparse else None
+        out = Data(name=site.node.path, dims=(), dtype=self.dtype, sparse_dim=classes)
         if not dim.dynamic:
             if self.add_time_axis:
                 raise site.error(f"found axis {self.axis!r} of {site.source}, needed a dynamic one")
-            return Data(name=name, dims=(), dtype=self.dtype)
+            return out
         batch = site.source.batch_dim or BATCH
         if not self.add_time_axis:
-            return Data(name=name, dims=(batch,), dtype=self.dtype)
+            return replace(out, dims=(batch,))
         one = site.node.dim("spatial", "time", 1)
-        return Data(name=name, dims=(batch, one), dtype=self.dtype, time_dim=one)
+        return replace(out, dims=(batch, one), time_dim=one)
 
     def call(self, site: Site) -> Data:
         """Return the lengths."""
         x, dim = site.source, site.node.resolved["dim"]
         if not dim.dynamic:
-            tensor = tf.cast(site.size(dim), self.dtype)
-            return Data(name=site.node.path, dims=(), dtype=self.dtype, tensor=tensor)
+            assert site.node.out is not None
+            return replace(site.node.out, tensor=tf.cast(site.size(dim), self.dtype))
         lengths: Data = site.run.lengths_for(x, dim)
         lengths = replace(lengths, dtype=self.dtype, tensor=tf.cast(lengths.tensor, self.dtype))
         if self.add_time_axis:

@@ -76,8 +76,15 @@ def _at(site: Site, dims: list[Dim], opts: Mapping[str, Any], key: str) -> Dim |
 
 
 def _dims(site: Site, x: Data, shape: list[int | None]) -> list[Dim]:
-    """Return a dim for each size: one of x that is not taken yet, else a new one."""
+    """Return a dim for each size: one of x that is not taken yet, else a new one.
+
+    Of several dynamic dims it is that of size_target.
+    """
     free = [d for d in x.dims if d.kind != "batch"]
+    if site.node.common.size_target is not None:
+        target = site.node.scope.target(site.node.common.size_target, str(site.node))
+        time = site.data(target).time_dim
+        free.sort(key=lambda d: d is not time)
     found: list[Dim] = []
     for place, size in enumerate(shape):
         same = next((d for d in free if d.size == size), None)

@@ -14,14 +14,10 @@ from returnn_lite.losses.sequence import by_sequence
 
 def _scores(given: Given) -> Any:
     """Return float32 [batch, beam], the log-probabilities of the hypotheses."""
-    beam, layer = given.out.beam, given.node.layer
-    if beam is not None:
-        return beam.scores
-    if layer.layer_class == "decide":  # the one that it takes
-        x = given.frame.value(given.node.sources[0])
-        if x.beam is not None:
-            return layer.score(x, given.run)[:, None]  # type: ignore[attr-defined]
-    raise given.error(f"found {given.out}, needed a beam of hypotheses")
+    scores = given.node.layer.scores_found(given.node, given.frame)
+    if scores is None:
+        raise given.error(f"found {given.out}, needed a beam of hypotheses")
+    return scores
 
 
 def _of_batch(given: Given, value: Any) -> Data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from returnn_lite.beam import Beam
@@ -11,19 +11,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
-from returnn_lite.view import DataView
-
-
-@dataclass(frozen=True)
-class View:
-    """A layer as the function sees it: its name and `output.placeholder`, [batch * beam, ...].
-
-    explicit_search_sources: of the choice, the layers that it names, as a list or by name.
-    """
-
-    name: str
-    output: DataView
-    explicit_search_sources: Any = None
+from returnn_lite.view import DataView, LayerView
 
 
 def combined(
@@ -31,11 +19,11 @@ def combined(
 ) -> Any:
     """Return float32 [batch, parent size, labels]: the scores that the function makes.
 
-    It gets, by name: layer, a `View` of the choice; scores_in, the log-probabilities [batch, parent
-    size, labels]; scores_base, the scores of the hypotheses [batch, parent size, 1]; t, the step;
-    end_flags, which of them are complete, bool [batch, parent size], whose log-probability is 0 of
-    label 0 and else -inf; batch_dim, scores_beam_in and base_beam_in, the sizes. log_probs, base:
-    as scores_in and scores_base. ended: bool [batch * parent size].
+    It gets, by name: layer, a `LayerView` of the choice; scores_in, the log-probabilities [batch,
+    parent size, labels]; scores_base, the scores of the hypotheses [batch, parent size, 1]; t, the
+    step; end_flags, which of them are complete, bool [batch, parent size], whose log-probability is
+    0 of label 0 and else -inf; batch_dim, scores_beam_in and base_beam_in, the sizes. log_probs,
+    base: as scores_in and scores_base. ended: bool [batch * parent size].
     """
     node = site.node
     assert node.out is not None and node.out.sparse_dim is not None
@@ -63,6 +51,6 @@ def combined(
     return found
 
 
-def _view(site: Site, name: str, x: Data, sources: Any = None) -> View:
+def _view(site: Site, name: str, x: Data, sources: Any = None) -> LayerView:
     x = x.first(BATCH) if x.has_batch else x
-    return View(name, DataView(x, site.run), sources)
+    return LayerView(name, DataView(x, site.run), explicit_search_sources=sources)

@@ -41,6 +41,7 @@ def extend(
     best one; where there are too few, the others have the score -inf.
     """
     labels = scores.shape[-1]
+    labels = tf.shape(scores)[-1] if labels is None else labels
     flat = _padded(tf.reshape(scores, [-1, parent.size * labels]), size)
     if how is BY_SCORE:
         best, index = tf.math.top_k(flat, size)
@@ -69,14 +70,17 @@ def place_of(wanted: Any, entries: Any) -> Any:
     return tf.argmax(found, axis=1, output_type=tf.int32)
 
 
-def _padded(flat: Any, size: int) -> Any:
-    missing = size - flat.shape[-1]
+def _padded(scores: Any, size: int) -> Any:
+    """Return scores with -inf behind them, so many that there are as many as a size."""
+    known = scores.shape[-1]
+    missing = size if known is None else size - known
     if missing <= 0:
-        return flat
-    return tf.pad(flat, [[0, 0], [0, missing]], constant_values=float("-inf"))
+        return scores
+    paddings = [[0, 0]] * (len(scores.shape) - 1) + [[0, missing]]
+    return tf.pad(scores, paddings, constant_values=float("-inf"))
 
 
-def _beam(parent: Beam, name: str, labels: int, index: Any, scores: Any) -> tuple[Beam, Any]:
+def _beam(parent: Beam, name: str, labels: Any, index: Any, scores: Any) -> tuple[Beam, Any]:
     """Return the beam of chosen extensions, and their labels; index: label + labels * parent's."""
     source = tf.minimum(index // labels, parent.size - 1)
     beam = Beam(name, scores.shape[-1], parent, source, scores)
@@ -92,10 +96,10 @@ def _order(scores: Any, how: Extending) -> Any:
     return scores
 
 
-def _chosen(order: Any, parent: Beam, size: int, labels: int, how: Extending, truth: Any) -> Any:
+def _chosen(order: Any, parent: Beam, size: int, labels: Any, how: Extending, truth: Any) -> Any:
     """Return int32 [batch, size]: which extensions are kept."""
     if truth is not None:
-        is_truth = tf.range(order.shape[-1])[None] == truth[:, None]
+        is_truth = tf.range(tf.shape(order)[-1])[None] == truth[:, None]
         order = tf.where(is_truth, float("inf"), order)
     if how.separately is None:
         return tf.math.top_k(order, size).indices
@@ -103,21 +107,24 @@ def _chosen(order: Any, parent: Beam, size: int, labels: int, how: Extending, tr
     def separately() -> Any:
         each = tf.reshape(order[:, : parent.size * labels], [-1, parent.size, labels])
         count = size // parent.size
+        each = _padded(each, count)
         best = tf.math.top_k(each, count).indices
-        best += labels * tf.range(parent.size)[None, :, None]
+        # What there is not is behind all that there is, with the score -inf.
+        first = labels * tf.range(parent.size)[None, :, None]
+        best = tf.where(best < labels, best + first, labels * parent.size)
         return tf.reshape(best, [-1, size])
 
     return tf.cond(how.separately, separately, lambda: tf.math.top_k(order, size).indices)
 
 
-def _merged(flat: Any, order: Any, size: int, labels: int, how: Extending) -> tuple[Any, Any]:
+def _merged(flat: Any, order: Any, size: int, labels: Any, how: Extending) -> tuple[Any, Any]:
     """Return scores and order after those of equal ids were merged into the best one of each.
 
     Only the best candidates are compared, four for each hypothesis that will be kept: an id is
     reached by three extensions at most, in CTC.
     """
     parents = how.ids.shape[1]
-    count = min(parents * labels, 4 * size)
+    count = tf.minimum(parents * labels, 4 * size)
     rank, index = tf.math.top_k(order[:, : parents * labels], count)
     scores = tf.gather(flat, index, batch_dims=1)
     ids = tf.gather(tf.reshape(how.ids, [-1, parents * labels]), index, batch_dims=1)

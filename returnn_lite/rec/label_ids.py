@@ -50,7 +50,7 @@ class LabelIds:
 
     def keep(self, beam: Beam, labels: Any, ended: Any) -> None:
         """Set the states after the step; labels: int32 [batch], those chosen."""
-        count: int = self.site.node.out.sparse_dim.size  # type: ignore[union-attr,assignment]
+        count = self.site.run.entries(self.site.node.out.sparse_dim)  # type: ignore
         parent = beam.parent
         assert parent is not None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", beam=parent, tensor=ended)

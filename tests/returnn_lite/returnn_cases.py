@@ -83,7 +83,7 @@ class Case:
         for key, lengths in self.lengths.items():
             opts, shape = self.streams[key], _shape(self.streams[key], lengths)
             if opts.get("sparse"):
-                values = rng.integers(0, opts["dim"], shape).astype(np.int32)
+                values = rng.integers(0, opts["dim"] or 4, shape).astype(np.int32)
             else:
                 values = rng.standard_normal(shape).astype(np.float32)
             found[key] = values, lengths

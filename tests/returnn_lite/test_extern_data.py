@@ -181,7 +181,7 @@ def test_mistakes_in_values(opts: Any, values: Any, lengths: Any, text: str) -> 
     [
         ({"dimm": 40}, r"unknown key 'dimm'; did you mean 'dim'\?"),
         ({}, "found dim None, needed a whole number above 0, or a shape"),
-        ({"sparse": True}, "found dim None of sparse data, needed a whole number above 0"),
+        ({"sparse": True}, "found no dim of sparse data, needed a whole number above 0, or None"),
         ({"dim": "40"}, "found dim '40', needed a whole number above 0"),
         ({"dim": 0}, "found dim 0, needed a whole number above 0"),
         ({"shape": (None, -1)}, r"found shape \(None, -1\), needed a whole number above 0"),

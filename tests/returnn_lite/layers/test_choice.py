@@ -21,7 +21,6 @@ from models import (
 
 from recipes.networks.lm import lstm_lm, step_lm
 from recipes.networks.transducer import shallow_fusion
-from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 from returnn_lite.output import Output
 
@@ -312,15 +311,29 @@ def test_a_label_without_probability_is_in_no_hypothesis() -> None:
     assert_same(found, {(1, 0): np.log(0.5), (1, 2): np.log(0.5)})
 
 
-def test_a_choice_among_all_frames_of_a_sequence() -> None:
-    frames = {"class": "reinterpret_data", "set_axes": {"F": "T"}, "from": "base:x"}
-    choice = {"class": "choice", "from": "frames", "target": "none", "beam_size": 2}
-    unit = {"frames": frames, "output": choice, "end": {"class": "compare", "from": ":i"}}
-    unit["end"]["value"] = 2
+@pytest.mark.parametrize(
+    ("options", "beam_size"),
+    [({}, 9), ({}, 2), ({"keep_beams": True}, 2), ({"recombine": "max"}, 9)],
+)
+def test_a_choice_among_all_frames_of_a_sequence(options: dict[str, Any], beam_size: int) -> None:
+    """Two steps choose a frame each, of those before the end of the sequence alone."""
+    frames = {"class": "reinterpret_data", "set_axes": {"F": "T"}, "from": "base:p"}
+    choice = {"class": "choice", "from": "frames", "target": "none", "beam_size": beam_size}
+    unit = {"frames": frames, "end": {"class": "compare", "from": ":i", "value": 1}}
+    unit["output"] = choice | options | {"initial_output": 0, "length_normalization": False}
     net = {
         "x": {"class": "reduce", "mode": "max", "axis": "F", "from": "data"},
-        "output": {"class": "rec", "from": [], "unit": unit, "max_seq_len": 3},
+        "p": {"class": "softmax_over_spatial", "from": "x"},
+        "output": {"class": "rec", "from": [], "unit": unit, "max_seq_len": 3, "include_eos": True},
     }
-    text = r"output/output \(choice\): found labels 'time:.*, needed a fixed number of them"
-    with pytest.raises(NetworkError, match=text):
-        Network(net, extern_data={"data": {"dim": 3}}, search=True)
+    network = Network(net, extern_data={"data": {"dim": 3}}, search=True)
+    lengths = [3, 1, 2]
+    out = run(network, {"data": dense(lengths, 3)}, ["output", "p"])
+    for row, (found, length) in enumerate(zip(hypotheses(out["output"], 3), lengths, strict=True)):
+        logs = np.log(out["p"].canonical()[row, :length])
+        every = {w: sum(logs[list(w)]) for w in itertools.product(range(length), repeat=2)}
+        assert all(every[w] == pytest.approx(score, rel=1e-4) for w, score in found.items())
+        if options:
+            continue
+        best = sorted(every.values(), reverse=True)[:beam_size]
+        np.testing.assert_allclose(list(found.values()), best, rtol=1e-4)
