@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from returnn_lite.data import Data, common
+from returnn_lite.data import Data, common, next_feature, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.infer import Unknown
@@ -49,16 +49,17 @@ class Constant(Layer):
         dtype = self.dtype or kinds[type(self.value)]
         _check_dtype(site, dtype)
         last = len(self.shape) - 1
-        dims = tuple(
+        made = tuple(
             n
             if isinstance(n, Dim)
             else site.node.dim("feature" if i == last else "spatial", f"static:{i}", n)
             for i, n in enumerate(meant(site, self.shape, "shape_deps"))
         )
-        batch = (BATCH,) if self.with_batch_dim else ()
-        out = Data(name=site.node.path, dims=(*batch, *dims), dtype=dtype)
+        dims = made if BATCH in made or not self.with_batch_dim else (BATCH, *made)
+        time = next_time(dims)
+        out = Data(name=site.node.path, dims=dims, dtype=dtype, time_dim=time)
         if self.sparse_dim is None:
-            return replace(out, feature_dim=dims[-1] if dims else None)
+            return replace(out, feature_dim=next_feature(dims, time))
         if not dtype.startswith("int"):
             raise site.error(f"found sparse_dim for {dtype}, needed whole numbers")
         classes = self.sparse_dim

@@ -9,6 +9,8 @@ import pytest
 from eager import run
 from shapes import batch, fails, network, rows, same, sequences
 
+from returnn_lite.dim import BATCH
+
 
 def test_constants() -> None:
     layer: dict[str, Any] = {"class": "constant", "value": 2}
@@ -27,6 +29,19 @@ def test_constants() -> None:
     assert net.param_shapes()["output/W"] == (4, 2)
     same(list(run(net, batch())["output"].values), [net.get_params()["output/W"][2]] * 3)
     fails({**label, "value": 2.0}, "found sparse_dim for float32, needed whole numbers")
+
+
+def test_constants_over_dims_of_the_data() -> None:
+    data = network({"class": "copy", "from": "data"}).template("data")
+    time = data.time_dim
+    assert time is not None
+    layer: dict[str, Any] = {"class": "constant", "value": 2.0, "with_batch_dim": True}
+    for shape, needed in (([BATCH], "[B]"), ([BATCH, time], "[B,T|"), ([time, 3], "[B,T|")):
+        found = network({**layer, "shape": shape}).template("output")
+        assert repr(found).startswith(needed)
+        assert found.feature_dim is (None if 3 not in shape else found.dims[-1])
+    product = {"class": "combine", "kind": "mul", "from": ["two", "data"]}
+    same(rows(product, two={**layer, "shape": [BATCH]}), [2 * x for x in sequences()])
 
 
 def test_cast() -> None:
