@@ -90,8 +90,9 @@ def _batch_norm(node: Node) -> BatchNorm:
 def infer_loop(loop: Loop) -> bool:
     """Infer the templates of all layers in a loop, whose `prev:` may depend on one another.
 
-    A layer that only depends on unknown ones is first taken for [batch, n_out]. Return whether all
-    are known: some may wait for those of a loop around. Raises NetworkError where none fits.
+    A layer that only depends on unknown ones is first taken for [batch, n_out], or for its
+    initial_output. Return whether all are known: some may wait for those of a loop around. Raises
+    NetworkError where none fits.
     """
     guesses = {n: _guess(n) for n in loop.nodes}
     for _ in range(2 + len(loop.nodes)):
@@ -104,7 +105,8 @@ def infer_loop(loop: Loop) -> bool:
             continue
         if not unknown and not errors:
             return True
-        helped = [n for n in unknown if n.out is None and guesses[n] is not None]
+        # What stands in for a source may not fit, either.
+        helped = [n for n in loop.nodes if n.out is None and guesses[n] is not None]
         if not helped and errors:
             raise errors[0]
         if not helped and loop.node.loop is not None and loop.node.loop.unknown is not None:
@@ -113,7 +115,7 @@ def infer_loop(loop: Loop) -> bool:
             names = ", ".join(sorted(n.path for n in _waiting(unknown)))
             raise NetworkError(
                 f"{loop.node}: the dims of {names} depend on one another only; "
-                "try to give one of them n_out"
+                "try to give one of them n_out, or a layer as initial_output"
             )
         helped[0].out = guesses[helped[0]]
     if errors:
@@ -155,7 +157,13 @@ def _waiting(unknown: list[Node]) -> list[Node]:
 
 def _guess(node: Node) -> Data | None:
     size = getattr(node.layer, "n_out", None)
-    if size is None:
+    if size is None and node.initial is None:
         return None
+    if size is None:
+        assert node.initial is not None
+        try:
+            return template_for(node.initial, node).template()
+        except Unknown:
+            return None
     feature = node.dim("feature", "feature", size)
     return Data(name=node.path, dims=(BATCH, feature), feature_dim=feature)

@@ -10,6 +10,7 @@ from returnn_lite.axes import resolve
 from returnn_lite.beam import latest
 from returnn_lite.data import Data, fitted
 from returnn_lite.dim import BATCH, Dim, product, total
+from returnn_lite.infer import Unknown
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
 from returnn_lite.lazy import tf
@@ -32,7 +33,10 @@ class Concat(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template with the sum of the dims."""
-        datas, axes = site.sources, self._axes(site)
+        datas = site.sources
+        if site.partial:
+            raise Unknown(site.node)
+        axes = self._axes(site)
         if BATCH in axes or len({d.dtype for d in datas}) > 1:
             raise site.error(f"found sources {datas}, needed one dtype, and no axis of the batch")
         site.node.resolved["new"] = total(axes)

@@ -60,6 +60,30 @@ def test_layers_that_know_their_own_size_begin_a_recurrence() -> None:
     assert (found["a"], found["b"], found["output"]) == ("[B,F|2]", "[B,F|3]", "[B,F|5]")
 
 
+def test_a_recurrence_begins_with_the_dims_of_its_initial_output() -> None:
+    unit = {
+        "joined": {"class": "concat", "from": [("data:source", "F"), ("prev:s", "F")]},
+        "weights": {"class": "variable", "shape": [5, 2]},
+        "s": {"class": "dot", "from": ["joined", "weights"], "red1": "F", "red2": "static:0"},
+        "output": {"class": "copy", "from": "s"},
+    }
+    unit["s"] |= {"var1": "B", "var2": "F", "initial_output": "base:ones"}
+    ones = {"class": "constant", "value": 1.0, "shape": [2], "with_batch_dim": True}
+    net = {"ones": ones, "output": {"class": "rec", "from": "data", "unit": unit}}
+    network = Network(net, extern_data=STREAMS)
+    (weights,) = random_parameters(network).values()
+    data, lengths = dense([3, 2], 3)
+    found = run(network, {"data": (data, lengths)})["output"].canonical()
+    for b, length in enumerate(lengths):
+        s = np.ones(2)
+        for t in range(length):
+            s = np.concatenate([data[b, t], s]) @ weights
+            np.testing.assert_allclose(found[b, t], s, rtol=1e-5)
+    del unit["s"]["initial_output"]
+    with pytest.raises(NetworkError, match=r"depend on one another only; .* or a layer as initial"):
+        Network(net, extern_data=STREAMS)
+
+
 @pytest.mark.parametrize("order", [["y", "output"], ["output", "y"]])
 def test_a_layer_of_a_loop_has_all_steps_outside(order: list[str]) -> None:
     unit = {

@@ -71,6 +71,26 @@ def test_a_loop_over_a_dim_that_it_unstacks() -> None:
     np.testing.assert_allclose(out.canonical(), needed, rtol=1e-6)
 
 
+def test_a_loop_over_a_dim_that_a_layer_makes_though_no_step_needs_that_layer() -> None:
+    steps = SpatialDim("steps")
+    unit: Net = {
+        "x": {"class": "eval", "eval": "source(0) * 2.0", "from": "prev:x"},
+        "output": {"class": "rec_unstack", "axis": steps, "from": "base:range"},
+    }
+    unit["x"]["initial_output"] = "base:data"
+    net = {
+        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
+        "count": {"class": "length", "from": "data"},
+        "range": {"class": "range_from_length", "from": "longest", "out_spatial_dim": steps},
+        "loop": {"class": "rec", "from": [], "axis": steps, "unit": unit},
+        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "x"},
+    }
+    values, lengths = dense(LENGTHS, 2)
+    out = run(Network(net, extern_data=STREAMS), {"data": (values, lengths)})["output"]
+    inside = (np.arange(4) < np.array(lengths)[:, None])[..., None]
+    np.testing.assert_allclose(out.canonical(), 16 * values * inside, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("end", "limit", "text"),
     [
