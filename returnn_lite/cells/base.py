@@ -26,11 +26,12 @@ class Drop(NamedTuple):
     """What is dropped in training: a share of a parameter, of a state, or of a step's change.
 
     rate: the share. of: "param", the same in all frames and sequences of a batch; "sequence", the
-    same in all frames; "step".
+    same in all frames; "step". seed: what is drawn differs with it, too.
     """
 
     rate: float
     of: Literal["param", "sequence", "step"]
+    seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

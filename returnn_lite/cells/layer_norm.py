@@ -24,7 +24,7 @@ class LayerNormLstm(Cell):
     cell_norm_in_output: whether the output is made of the normalised cell. with_concat: one matrix
     W_ff_re for input and recurrency. norm_gain, norm_shift, forget_bias: first values. dropout: of
     the cell input, dropout_h: of the output before, each the same in all frames (Semeniuta et al.,
-    2016). variance_epsilon: added to the variance.
+    2016); another dropout_seed draws other ones. variance_epsilon: added to the variance.
     """
 
     states = ("c", "h")
@@ -34,6 +34,7 @@ class LayerNormLstm(Cell):
     forget_bias: float = 0.0
     dropout: float = 0.0
     dropout_h: float = 0.0
+    dropout_seed: int | None = None
     with_concat: bool = False
     global_norm: bool = True
     global_norm_joined: bool = False
@@ -104,7 +105,8 @@ class LayerNormLstm(Cell):
 
     def drops(self, n: int) -> dict[str, Drop]:
         """Return cell input and output."""
-        return {"j": Drop(self.dropout, "sequence"), "h": Drop(self.dropout_h, "sequence")}
+        rates = {"j": self.dropout, "h": self.dropout_h}
+        return {k: Drop(rate, "sequence", self.dropout_seed) for k, rate in rates.items()}
 
     def _norm(self, x: Any, name: str, p: Tensors) -> Any:
         mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)

@@ -128,11 +128,13 @@ class Highway(Cell):
     """Recurrent highway network (Zilly et al., 2017) with coupled gates.
 
     depth: layers of a step. dropout: share of the state that is dropped where it enters a layer,
-    the same in all of them and in all frames. transform_bias: first bias of the transform gate.
+    the same in all of them and in all frames; another dropout_seed draws another one.
+    transform_bias: first bias of the transform gate.
     """
 
     depth: int = 5
     dropout: float = 0.0
+    dropout_seed: int | None = None
     transform_bias: float | None = None
 
     def check(self) -> None:
@@ -151,7 +153,7 @@ class Highway(Cell):
 
     def drops(self, n: int) -> dict[str, Drop]:
         """Return the state."""
-        return {"state": Drop(self.dropout, "sequence")}
+        return {"state": Drop(self.dropout, "sequence", self.dropout_seed)}
 
     def project(self, x: Data, p: Tensors) -> Any:
         """Return x W + b."""

@@ -130,13 +130,14 @@ class Recurrent(Layer):
         p = {n: site.param(f"rec/{n}", (), None) for n in site.node.resolved["params"]}
         for name, drop in cell_of(site.node).drops(site.node.resolved["size"]).items():
             if drop.of == "param" and drop.rate and site.run.mode.train:
-                noise = random.uniform(tf.shape(p[name]), self._seed(site, name))
+                noise = random.uniform(tf.shape(p[name]), self._seed(site, name, drop.seed))
                 keep = tf.cast(noise >= drop.rate, p[name].dtype)
                 p[name] = p[name] * keep / (1.0 - drop.rate)
         return p
 
-    def _seed(self, site: Site, name: str) -> Any:
-        return site.run.rng(f"{site.node.path}/drop_{name}")
+    def _seed(self, site: Site, name: str, seed: int | None) -> Any:
+        own = "" if seed is None else f":{seed}"
+        return site.run.rng(f"{site.node.path}/drop_{name}{own}")
 
     def _kept(self, site: Site, of: str, like: Data) -> dict[str, Any]:
         """Return what is kept in training: by a sequence like one frame, by a step like all."""
@@ -148,7 +149,7 @@ class Recurrent(Layer):
                 if of == "step":
                     noise = site.noise(like, f"drop_{name}")
                 else:
-                    noise = random.uniform(like.sizes(), self._seed(site, name))
+                    noise = random.uniform(like.sizes(), self._seed(site, name, drop.seed))
                 found[name] = tf.cast(noise >= drop.rate, tf.float32)
         return found
 

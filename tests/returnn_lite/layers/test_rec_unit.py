@@ -278,6 +278,19 @@ def test_what_is_dropped_differs_from_step_to_step_of_training(
     assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
+@pytest.mark.parametrize("unit", ["rhn", "layernormvariantslstm"])
+def test_another_dropout_seed_drops_other_parts_of_the_state(unit: str) -> None:
+    params, found = None, []
+    for seed in (1, 1, 2, None):
+        opts = {"dropout": 0.5, "dropout_seed": seed}
+        network = Network(layer(unit=unit, unit_opts=opts, n_out=8), extern_data=STREAMS)
+        params = params or random_parameters(network)
+        network.set_params(params)
+        found.append(run(network, {"data": dense(LENGTHS, 2)}, train=True)["output"].canonical())
+    assert (found[0] == found[1]).all()
+    assert min(np.abs(found[0] - x).max() for x in found[2:]) > 1e-3
+
+
 def test_first_values_of_biases_by_gate() -> None:
     opts = {"global_norm": False, "forget_bias": 2.0}
     network = Network(layer(unit="layernormvariantslstm", unit_opts=opts), extern_data=STREAMS)
