@@ -149,7 +149,12 @@ class Node:
         return self._dims[key]
 
     def param_name(self, name: str) -> str:
-        """Return the full name of a parameter, or the prefix of a network in it."""
+        """Return the full name of a parameter, or the prefix of a network in it.
+
+        Those of recurrent layers are under `rec/`, but not with a name_scope, as in RETURNN.
+        """
+        if self.common.name_scope is not None:
+            name = name.removeprefix("rec/")
         return f"{self.param_path}/{name}".lstrip("/")
 
     @property

@@ -44,6 +44,13 @@ LAYERS: dict[str, Net] = {
     "named_scope": {
         "x": {**TANH, "name_scope": "other"},
         "y": {**TANH, "name_scope": "/a/b", "from": "x"},
+        "z": {**LSTM, "name_scope": "c/d", "from": "y"},
+        "u": {
+            "class": "rec",
+            "name_scope": "e",
+            "unit": {"output": {**TANH, "from": "data:source"}},
+            "from": "z",
+        },
     },
     "named_dims": {
         "x": {"class": "linear", "activation": "relu", "out_dim": SIZE, "from": "data"},

@@ -282,6 +282,17 @@ def test_names_of_parameters_in_another_scope(scope: str, name: str) -> None:
     assert Network(net, extern_data=STREAMS).param_shapes() == {name: (3, 2)}
 
 
+@pytest.mark.parametrize("unit", ["nativelstm2", {"output": {**LINEAR, "n_out": 2}}])
+def test_names_of_parameters_of_recurrent_layers_in_another_scope(unit: Any) -> None:
+    rec = {"class": "rec", "unit": unit, "n_out": 2, "from": "data"}
+    names = []
+    for scope in (None, "x/y", "/z", ""):
+        net = {"output": {**rec, "name_scope": scope}}
+        names.append({*Network(net, extern_data=STREAMS).param_shapes()})
+    own = {name.removeprefix("output/rec/") for name in names.pop(0)}
+    assert names == [{f"x/y/{n}" for n in own}, {f"z/{n}" for n in own}, own]
+
+
 def test_layers_of_one_name_scope_share_parameters() -> None:
     linear = {**LINEAR, "n_out": 3, "name_scope": "both"}
     net = {"a": {**linear, "from": "data"}, "output": {**linear, "from": "a"}}
