@@ -300,4 +300,5 @@ def FeatureDim(name: str, size: int) -> Dim:
 
 
 BATCH = Dim("batch", "batch")
+SINGLE_STEP = Dim("spatial", "single-step", 1)  # as an axis: the step of the loop around
 HYPOTHESES = Dim("batch", "hypotheses")  # of each sequence, where they are apart: `Data.apart`

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from returnn_lite.axes import is_time, resolve
 from returnn_lite.data import Data, join_features
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import BATCH, SINGLE_STEP, Dim
 from returnn_lite.dropout import dropped, noise_like, shared_dims
 from returnn_lite.errors import NetworkError
 from returnn_lite.infer import Unknown, template_for, template_of
@@ -164,11 +164,18 @@ class Site:
             raise self.error(f"found {dims} for {option} {word!r} in {x}, needed one axis")
         return dims[0]
 
+    def names_steps(self, word: Any) -> bool:
+        """Whether an axis word is a Dim that means the steps of the loop around."""
+        loop = self.node.loop
+        if loop is None or not isinstance(word, Dim):
+            return False
+        return word is SINGLE_STEP or word.means(loop.dim)
+
     def over_steps(self, word: Any, x: Data) -> bool:
         """Whether an axis word means the steps of the loop around, as time does without time."""
         if self.frame is None:
-            recurrent = self.node.loop is not None and x.time_dim is None and is_time(word)
-            self.node.resolved["over_steps"] = recurrent
+            without = self.node.loop is not None and x.time_dim is None and is_time(word)
+            self.node.resolved["over_steps"] = without or self.names_steps(word)
         over: bool = self.node.resolved["over_steps"]
         return over
 

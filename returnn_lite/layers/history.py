@@ -28,7 +28,8 @@ def no_entries(site: Site, dims: tuple[Dim, ...], history: Dim, dtype: str) -> D
 class CumConcat(Layer):
     """In a loop, the input of this step and of all before: keys and values of self-attention.
 
-    in: [batch, ...] in a step; out: [batch, history, ...]. axis: the steps of the loop, "T".
+    in: [batch, ...] in a step; out: [batch, history, ...]. axis: the steps of the loop, "T" or a
+    Dim.
     out_spatial_dim: the dim of the history; by default one for all such layers of a loop, which
     "stag:rec-history" finds. Moved out of the loop, it is the sequence itself, of which each step
     sees the frames up to its own: its lengths are by step.
@@ -47,8 +48,6 @@ class CumConcat(Layer):
                 raise site.error("found it in a masked_computation, needed every step; move it out")
             assert scope.parent is not None
             scope = scope.parent
-        if self.axis is not None and not is_time(self.axis):
-            raise site.error(f"found axis {self.axis!r}, needed the steps of the loop, 'T'")
         if self.out_spatial_dim is not None and not isinstance(self.out_spatial_dim, Dim):
             raise site.error(f"found out_spatial_dim {self.out_spatial_dim!r}, needed a Dim")
 
@@ -65,6 +64,8 @@ class CumConcat(Layer):
 
     def infer(self, site: Site) -> Data:
         """Return the template with the dim of the history behind the batch."""
+        if self.axis is not None and not is_time(self.axis) and not site.names_steps(self.axis):
+            raise site.error(f"found axis {self.axis!r}, needed the steps of the loop, 'T'")
         x, history = site.source, self._history(site.node)
         if history in x.dims or not history.dynamic:
             raise site.error(f"found {history} for {x}, needed a dynamic dim that it has not")

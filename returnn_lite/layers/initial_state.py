@@ -38,6 +38,18 @@ def open_state(node: Node, cell: Cell, given: Any) -> None:
     node.resolved["initial"] = words
 
 
+def open_given(node: Node, cell: Cell, given: Any) -> None:
+    """Build the layers that `state` names: the parts of the state before the one step."""
+    named = given
+    if not isinstance(given, dict):
+        given = given if isinstance(given, list | tuple) else [given]
+        named = dict(zip(cell.shown, given, strict=False)) if len(given) == len(cell.shown) else {}
+    if set(named) != set(cell.shown):
+        raise Site(node).error(f"found state {given!r}, needed layers for {list(cell.shown)}")
+    node.refs |= {f"state:{k}": [node.scope.get(name, str(node))] for k, name in named.items()}
+    node.resolved["initial"] = {k: f"state:{k}" for k in named}
+
+
 def _word(node: Node, key: str, value: Any) -> str:
     """Return a word of OF_STATE, or the name of the reference to a layer, which is made."""
     if value is None or value == 0 or value == 1:
@@ -60,7 +72,8 @@ def _word(node: Node, key: str, value: Any) -> str:
 
 def declare(site: Site, like: Data) -> None:
     """Declare parameters of the initial state, and check the layers that it is taken from."""
-    loop, initial = site.node.loop, site.node.resolved["initial"]
+    initial = site.node.resolved["initial"]
+    loop = None if site.node.resolved["once"] else site.node.loop
     kept_state.declare_kept(site, [k for k, word in initial.items() if word in KEPT], like)
     for key, word in initial.items():
         if word == "var":
@@ -73,8 +86,8 @@ def declare(site: Site, like: Data) -> None:
                     f"found initial_state {given.name!r}, needed a layer outside of the loop, "
                     "such as 'base:x'"
                 )
-            for node in filter(has_hidden_state, site.node.refs[word]):
-                let_read(node, site.node)
+            if _has_state(word, given):
+                let_read(given, site.node)
             _part(site, word, key, like)
 
 
@@ -109,7 +122,7 @@ def first_states(site: Site, like: Data) -> dict[str, Data]:
 def _part(site: Site, ref: str, key: str, like: Data) -> Data:
     """Return a part of the state from a layer's own hidden state, else from its output."""
     (node,) = site.node.refs[ref]
-    x = hidden_state(site, node, "*") if has_hidden_state(node) else site.data(node)
+    x = hidden_state(site, node, "*") if _has_state(ref, node) else site.data(node)
     shown = site.node.resolved["cell"].shown
     if ref == "initial_state:" and len(shown) > 1:
         needed = len(shown) * like.feature_size
@@ -125,4 +138,9 @@ def _part(site: Site, ref: str, key: str, like: Data) -> Data:
     try:
         return fitted(x, like)
     except NetworkError as error:
-        raise site.error(f"initial_state: {error}") from None
+        raise site.error(f"{ref.partition(':')[0]}: {error}") from None
+
+
+def _has_state(ref: str, node: Node) -> bool:
+    """Whether a layer's own hidden state is meant: of `state`, it is the output that counts."""
+    return not ref.startswith("state:") and has_hidden_state(node)

@@ -11,10 +11,10 @@ from returnn_lite import cells, random
 from returnn_lite.beam import latest
 from returnn_lite.cells.sequence import run_kernel, run_steps
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH, Dim
+from returnn_lite.dim import BATCH, SINGLE_STEP, Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.layers.base import Layer, register
-from returnn_lite.layers.initial_state import declare, first_states, open_state
+from returnn_lite.layers.initial_state import declare, first_states, open_given, open_state
 from returnn_lite.layers.kept_state import keep
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -33,7 +33,8 @@ class Recurrent(Layer):
     "zeros", "ones", "var" for a parameter, "keep_over_epoch" for the final state of the batch
     before, zeros in the first one of an epoch, see `Network.run`; or a layer with all parts of the
     state, in the order of the cell; or such for each part: a dict by key, such as {"c": ..., "h":
-    ...}, or a list. One that runs over the loop needs layers from outside of it.
+    ...}, or a list. One that runs over the loop needs layers from outside of it. state: a layer for
+    each part, whose outputs are the state before the one step that the unit then makes.
     """
 
     units: ClassVar[dict[str, type[cells.Cell]]] = cells.UNITS
@@ -42,6 +43,7 @@ class Recurrent(Layer):
     n_out: int | None = None
     unit_opts: dict[str, Any] | None = None
     initial_state: Any = None
+    state: Any = None
 
     def open(self, node: Node) -> None:
         """Check the options, and find the layers of the initial state."""
@@ -50,8 +52,17 @@ class Recurrent(Layer):
             cell = cells.find(self.unit, self.unit_opts or {}, self.units, version)
         except NetworkError as error:
             raise Site(node).error(str(error)) from None
-        node.resolved["cell"] = cell
-        open_state(node, cell, self.initial_state)
+        if self.state is not None and self.initial_state is not None:
+            raise Site(node).error("found both state and initial_state, needed one of them")
+        node.resolved["cell"], node.resolved["once"] = cell, self.once(node)
+        if self.state is not None:
+            open_given(node, cell, self.state)
+        else:
+            open_state(node, cell, self.initial_state)
+
+    def once(self, node: Node) -> bool:
+        """Return whether it makes one step from a state that is none of its own."""
+        return self.state is not None
 
     def inits(self) -> dict[str, Any]:
         """Return the initialisers of what enters a step, of what recurs, and of the bias."""
@@ -59,7 +70,7 @@ class Recurrent(Layer):
 
     def steps(self, node: Node) -> bool:
         """Return whether it runs over the loop, rather than over a dim of its input."""
-        return node.resolved.get("over") is None
+        return node.resolved.get("over") is None and not node.resolved["once"]
 
     def stays(self, node: Node) -> bool:
         """Return whether it runs over a dim of its input, or its state is read in every step."""
@@ -70,8 +81,8 @@ class Recurrent(Layer):
         return 1
 
     def over(self, site: Site, x: Data) -> Dim | None:
-        """Return the dim of the input that it runs over."""
-        return x.time_dim
+        """Return the dim of the input that it runs over; None where it makes steps."""
+        return None if site.node.resolved["once"] else x.time_dim
 
     def infer(self, site: Site) -> Data:
         """Return the template [time, batch, n_out], or [batch, n_out] in a step."""
@@ -80,7 +91,7 @@ class Recurrent(Layer):
         if x.classes is None or x.classes.size is None or batch is None:
             raise site.error(f"found source {x}, needed a batch dim and features of fixed size")
         over = self.over(site, x)
-        if over is None and node.loop is None:
+        if over is None and node.loop is None and not node.resolved["once"]:
             raise site.error(f"found source {x}, needed a time dim")
         if over is None and self.way() == -1:
             raise site.error("found direction -1 in a loop, needed 1: later steps are not known")
@@ -111,9 +122,9 @@ class Recurrent(Layer):
 
     def call(self, site: Site) -> Data:
         """Return the outputs of all steps, or of one."""
-        x = site.source
+        x, once = site.source, site.node.resolved["once"]
         over: Dim | None = site.node.resolved.get("over")
-        if over is None and site.axis is not None:
+        if over is None and not once and site.axis is not None:
             over = site.axis
             x = site.over(x, over)
         batch = x.batch_dim
@@ -121,7 +132,8 @@ class Recurrent(Layer):
             x, batch = site.over(x, BATCH), BATCH
         out = x.with_feature(site.feature(site.node.resolved["size"]))
         if over is None:
-            return self._step(site, x.first(batch), out.first(batch))
+            step = self._one if once else self._step
+            return step(site, x.first(batch), out.first(batch))
         x, out = x.first(over, batch), out.first(over, batch)
         return self._sequence(site, x, replace(out, time_dim=over), over)
 
@@ -174,6 +186,26 @@ class Recurrent(Layer):
         for key, value in new.items():
             site.set_state(key, replace(out, tensor=value))
         return replace(out, tensor=y)
+
+    def _one(self, site: Site, x: Data, out: Data) -> Data:
+        """Make one step from the state that is given, for each entry of dims but features."""
+        cell = cell_of(site.node)
+        given = first_states(site, out)
+        beam = latest([x.beam, *(d.beam for d in given.values())])
+        x, out = x.in_beam(beam), replace(out, beam=beam)
+        state = {k: d.in_beam(beam).ordered(out.dims) for k, d in given.items()}
+        like, merge = state[cell.output], _Merge(len(out.dims) > 2)
+        kept = self._kept(site, "sequence", like) | self._kept(site, "step", like)
+        p = self._params(site)
+        y, new = cell.step(
+            merge(cell.project(x, p), 0),
+            {k: merge(d.tensor, 0) for k, d in state.items()},
+            cell.recurrent(p),
+            {k: merge(m, 0) for k, m in kept.items()},
+        )
+        for key, value in new.items():
+            site.set_state(key, replace(out, tensor=merge.undone(value, like.sizes())))
+        return replace(out, tensor=merge.undone(y, like.sizes()))
 
     def _weights(self, site: Site) -> int:
         """Return how many weights there are."""
@@ -289,7 +321,8 @@ class RecUnit(Recurrent):
     """A predefined unit over the time dim of its input or, in a loop without one, over the loop.
 
     direction: -1 runs from each sequence's own end. axis: the dim that it runs over, instead of
-    time. forward_weights_init, recurrent_weights_init: of what enters a step, and of what recurs;
+    time; single_step_dim: the loop or, out of any, none, with one step from initial_state for each
+    entry. forward_weights_init, recurrent_weights_init: of what enters a step, and of what recurs;
     one of them alone is for both. bias_init: of the bias, where the unit has no value for it.
     Parameters: see the cells; those of the LSTM are rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out],
     rec/b [4 n_out].
@@ -300,6 +333,13 @@ class RecUnit(Recurrent):
     forward_weights_init: Any = None
     recurrent_weights_init: Any = None
     bias_init: Any = 0.0
+
+    def once(self, node: Node) -> bool:
+        """Return whether it makes one step from a state that is none of its own."""
+        given = super().once(node)
+        if given and self.axis is not None and self.axis is not SINGLE_STEP:
+            raise Site(node).error(f"found state and axis {self.axis!r}, needed one of them")
+        return given or (self.axis is SINGLE_STEP and node.loop is None)
 
     def inits(self) -> dict[str, Any]:
         """Return the initialisers."""
@@ -315,9 +355,13 @@ class RecUnit(Recurrent):
         return self.direction
 
     def over(self, site: Site, x: Data) -> Dim | None:
-        """Return the dim of the input that it runs over."""
-        axis = x.time_dim if self.axis is None else site.axis_of(self.axis, x)
-        if axis is not None and (axis.kind == "batch" or axis is x.feature_dim):
+        """Return the dim of the input that it runs over; None where it makes steps."""
+        if self.axis is None:
+            return super().over(site, x)
+        if site.node.resolved["once"] or site.names_steps(self.axis):
+            return None
+        axis = site.axis_of(self.axis, x)
+        if axis.kind == "batch" or axis is x.feature_dim:
             raise site.error(f"found axis {self.axis!r} in {x}, needed neither batch nor features")
         return axis
 

@@ -21,7 +21,8 @@ from returnn_lite.site import Site
 class Running(Layer):
     """What window and cumsum share: over a dim of the input, or over the steps of the loop around.
 
-    axis: "T" of an input without time means the steps, with a hidden state `state`.
+    axis: "T" of an input without time, the Dim of the loop and single_step_dim mean the steps, with
+    a hidden state `state`.
     """
 
     axis: Any = "T"

@@ -15,7 +15,7 @@ import numpy as np
 import returnn.tf.compat as tf_compat
 import tensorflow as tf
 from returnn.config import Config, global_config_ctx
-from returnn.tensor import Dim, batch_dim
+from returnn.tensor import Dim, batch_dim, single_step_dim
 from returnn.tf.network import TFNetwork
 from returnn.util.basic import BackendEngine, BehaviorVersion
 from returnn_cases import CASES, Array, Case, parameters
@@ -76,6 +76,8 @@ def _with_returnn_dims(value: Any, known: dict[Any, Any]) -> Any:
     """Return a dict with RETURNN's dims for this project's, of which copies are the same dim."""
     if isinstance(value, returnn_lite.dim.Dim) and value.kind == "batch":
         return batch_dim
+    if isinstance(value, returnn_lite.dim.Dim) and value.name == returnn_lite.dim.SINGLE_STEP.name:
+        return single_step_dim
     if isinstance(value, returnn_lite.dim.Dim) and value.operation:
         name, *numbers = value.operation
         return _OPERATIONS[name](*(_with_returnn_dims(p, known) for p in value.parts), *numbers)

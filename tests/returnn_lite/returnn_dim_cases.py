@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
+from returnn_lite.dim import BATCH, SINGLE_STEP, FeatureDim, SpatialDim
 
 Net = dict[str, Any]
 
@@ -18,6 +18,19 @@ FLOATS: Net = {"class": "cast", "dtype": "float32"}
 SUM: Net = {"class": "combine", "kind": "add"}
 SPLIT: Net = {"class": "split_dims", "from": "data"}
 PLAIN: Net = {"class": "linear", "activation": None, "n_out": 2}
+LSTM: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 2}
+SOURCE: Net = {"from": "data:source"}
+STEPS_UNIT: dict[str, Net] = {
+    "sums": {"class": "cumsum", "axis": TIME, "initial_output": 1, **SOURCE},
+    "frames": {"class": "window", "axis": TIME, **SOURCE},
+    "both": {"class": "merge_dims", "axes": "static", "from": "frames"},
+    "heads": {**SPLIT, "axis": "F", "dims": [2, -1], **SOURCE},
+    "states": {**LSTM, "axis": SINGLE_STEP, "from": "heads"},
+    "cells": {**LSTM, "axis": TIME, **SOURCE},
+    "flat": {"class": "merge_dims", "axes": "static", "from": "states"},
+    "output": {"class": "copy", "from": ["sums", "both", "flat", "cells"]},
+}
+STEPS_UNIT["frames"] |= {"window_size": 2, "window_right": 0}
 
 LAYERS: dict[str, Net] = {
     "ranges": {
@@ -68,6 +81,13 @@ LAYERS: dict[str, Net] = {
         "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "merged"},
         "length": {**LENGTH, "from": "merged"},
         "output": {**SPLIT, "axis": BATCH, "dims": [BATCH, HEADS], "from": "backwards"},
+    },
+    "single_steps": {
+        "loop": {"class": "rec", "unit": STEPS_UNIT},
+        "each": {**LSTM, "axis": SINGLE_STEP},
+        "mean": {"class": "reduce", "mode": "mean", "axis": TIME},
+        "state": {**PLAIN, "from": "mean"},
+        "output": {**LSTM, "from": "mean", "state": {"c": "state", "h": "state"}},
     },
     "pixels": {
         "count": {**LENGTH, "axis": "B"},

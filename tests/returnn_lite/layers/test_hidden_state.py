@@ -9,6 +9,7 @@ import pytest
 from eager import Array, dense, random_parameters, run, sparse
 from reference import check, sigmoid
 
+from returnn_lite import single_step_dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -163,6 +164,19 @@ def in_loop(**unit: Net) -> Net:
         ),
         ({"output": {**LSTM, "initial_state": 3}}, r"found initial_state 3, needed 0, 1, zeros"),
         ({"output": {**LSTM, "initial_state": [0]}}, r"needed one for each of \['c', 'h'\]"),
+        ({"output": {**LSTM, "state": "data"}}, r"found state \['data'\], needed layers for \['c'"),
+        (
+            {"output": {**LSTM, "state": ["data"] * 2, "axis": "T"}},
+            "found state and axis 'T', needed one of them",
+        ),
+        (
+            {"output": {**LSTM, "state": ["data"] * 2, "initial_state": 0}},
+            "found both state and initial_state, needed one of them",
+        ),
+        (
+            {"enc": {**LSTM, "n_out": 3}, "output": {**LSTM, "state": ["enc"] * 2}},
+            r"output \(rec\): state: found feature dims 3 and 2",
+        ),
         (
             {"h": {**LAST, "from": "enc"}, "enc": LSTM, "output": {**LSTM, "initial_state": "h"}},
             r"found n_out 2, needed that of",
@@ -193,6 +207,45 @@ def in_loop(**unit: Net) -> Net:
 def test_mistakes(net: Net, text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network(net, extern_data=STREAMS)
+
+
+@pytest.mark.parametrize("unit", ["lstm", "standardlstm", "gru"])
+@pytest.mark.parametrize("search", [False, True])
+def test_a_step_from_a_given_state(unit: str, search: bool) -> None:
+    """Whose parts go from step to step by layers of the loop is the unit itself."""
+    keys = ["h"] if unit == "gru" else ["c", "h"]
+    step: Net = {"class": "rec", "unit": unit, "n_out": 2, "from": "data:source"}
+    step |= {"axis": single_step_dim, "state": {k: f"prev:{k}" for k in keys}}
+    if unit == "gru":
+        step["state"] = "prev:h"
+    parts = {k: {**LAST, "from": "s", "key": k if len(keys) > 1 else None} for k in keys}
+    network = Network(in_loop(s=step, **parts), extern_data=STREAMS, search=search)
+    params = random_parameters(network)
+    found = run(network, {"data": dense(LENGTHS, 2)})["output"].canonical()
+    plain = in_loop(s={**LSTM, "unit": unit, "from": "data:source"}, **parts)
+    other = Network(plain, extern_data=STREAMS, search=search)
+    other.set_params(params)
+    needed = run(other, {"data": dense(LENGTHS, 2)})["output"].canonical()
+    np.testing.assert_allclose(found, needed, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("initial", [{}, {"initial_state": "ones"}, {"state": ["count", "count"]}])
+def test_a_step_for_each_frame(initial: Net) -> None:
+    """Each of them is a sequence of its own."""
+    x, y = dense(LENGTHS, 2), dense([1] * 12, 2)
+    y[0][:] = x[0].reshape(12, 1, 2)
+    count = {"class": "constant", "value": 2.0, "shape": [2], "with_batch_dim": True}
+    net = {"count": count, "output": {**LSTM, "axis": single_step_dim, **initial}}
+    network = Network(net, extern_data=STREAMS)
+    params = random_parameters(network)
+    out = run(network, {"data": x})["output"]
+    assert [d.kind for d in out.dims] == ["batch", "spatial", "feature"]
+    state = {"initial_state": initial["state"]} if "state" in initial else initial
+    plain = Network({"count": count, "output": {**LSTM, **state}}, extern_data=STREAMS)
+    plain.set_params(params)
+    needed = run(plain, {"data": y})["output"].canonical().reshape(3, 4, 2)
+    for b, n in enumerate(LENGTHS):
+        np.testing.assert_allclose(out.values[b, :n], needed[b, :n], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimise", [True, False])

@@ -10,6 +10,7 @@ from eager import Array, dense, random_parameters, run
 from models import FEATURES, decoder_net
 from reference import check, softmax
 
+from returnn_lite import single_step_dim
 from returnn_lite.dim import Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
@@ -45,7 +46,7 @@ def test_self_attention_of_layers(moved: bool, named: bool) -> None:
     history = Dim("spatial", "rec-history") if named else None
     unit = {k: dict(v) for k, v in UNIT.items()}
     for name in ("keys", "values"):
-        unit[name]["out_spatial_dim"] = history
+        unit[name] |= {"out_spatial_dim": history, "axis": single_step_dim if named else "T"}
     rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
     network = Network({"output": rec}, extern_data=STREAMS)
     check(network, {"data": dense(LENGTHS, 3)}, attention)
@@ -101,6 +102,7 @@ def test_hypotheses_have_their_own_histories(moved: bool) -> None:
     ("opts", "text"),
     [
         ({"axis": "F"}, "found axis 'F', needed the steps of the loop"),
+        ({"axis": Dim("spatial", "other")}, "found axis 'other', needed the steps of the loop"),
         ({"out_spatial_dim": "x"}, "found out_spatial_dim 'x', needed a Dim"),
         ({"out_spatial_dim": Dim("spatial", "x", 3)}, "needed a dynamic dim"),
     ],

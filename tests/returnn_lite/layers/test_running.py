@@ -10,6 +10,7 @@ from eager import Array, dense
 from reference import check
 from shapes import LENGTHS, fails, network
 
+from returnn_lite import SpatialDim, single_step_dim
 from returnn_lite.network import Network
 
 WINDOW = {"class": "window", "from": "data"}
@@ -79,14 +80,19 @@ def test_running_sums(reverse: bool) -> None:
     check(network(layer), {"data": dense(LENGTHS, 4)}, formula)
 
 
+TIME = SpatialDim("time")
+
+
+@pytest.mark.parametrize("axis", ["T", TIME, single_step_dim])
 @pytest.mark.parametrize("moved", [True, False])
-def test_in_a_loop_the_steps_are_the_frames(moved: bool) -> None:
-    unit = {
+def test_in_a_loop_the_steps_are_the_frames(moved: bool, axis: Any) -> None:
+    unit: dict[str, Any] = {
         "window": {"class": "window", "window_size": 2, "window_right": 0, "from": "data:source"},
         "both": {"class": "merge_dims", "axes": "static", "from": "window"},
         "sum": {"class": "cumsum", "initial_output": 2.0, "from": "data:source"},
         "output": {"class": "copy", "from": ["both", "sum"]},
     }
+    unit["window"]["axis"] = unit["sum"]["axis"] = axis
     rec = {"class": "rec", "from": "data", "unit": unit, "optimize_move_layers_out": moved}
 
     def formula(p: Any, data: Array) -> list[Array]:
@@ -97,7 +103,8 @@ def test_in_a_loop_the_steps_are_the_frames(moved: bool) -> None:
             for x, y in zip(parts, before, strict=True)
         ]
 
-    net = Network({"output": rec}, extern_data={"data": {"dim": 4}})
+    streams = {"data": {"dim": 4, "same_dim_tags_as": {"t": TIME}}}
+    net = Network({"output": rec}, extern_data=streams)
     check(net, {"data": dense(LENGTHS, 4)}, formula)
 
 
