@@ -98,7 +98,7 @@ def infer_loop(loop: Loop) -> bool:
     for _ in range(2 + len(loop.nodes)):
         before = {n: n.out for n in loop.nodes}
         named = dict(loop.node.scope.named)
-        unknown, errors = _sweep(loop, before)
+        unknown, errors = _sweep(loop, before, guesses)
         same = all(same_template(n.out, before[n]) for n in loop.nodes)
         if not same or named != loop.node.scope.named:
             # While other templates change, or what Dims mean, a mistake may be none.
@@ -123,10 +123,13 @@ def infer_loop(loop: Loop) -> bool:
     raise NetworkError(f"{loop.node}: the dims of the layers in the loop change in every step")
 
 
-def _sweep(loop: Loop, before: dict[Node, Data | None]) -> tuple[list[Node], list[NetworkError]]:
+def _sweep(
+    loop: Loop, before: dict[Node, Data | None], guesses: dict[Node, Data | None]
+) -> tuple[list[Node], list[NetworkError]]:
     """Infer every layer anew from the templates of the sweep before.
 
-    Return which layers have no template, or one from a part of their sources, and the mistakes.
+    An initial_output with more dims stands for what comes from a part of the sources. Return which
+    layers have no template, or one from a part of their sources, and the mistakes.
     """
     unknown, errors = [], []
     # Without these, a layer that two others need is asked twice, and so are all before it.
@@ -134,6 +137,9 @@ def _sweep(loop: Loop, before: dict[Node, Data | None]) -> tuple[list[Node], lis
     for node in loop.nodes:
         try:
             node.out, partial = _infer(node)
+            guess = guesses[node] if partial and node.initial is not None else None
+            if guess is not None and len(guess.dims) > len(node.out.dims):
+                node.out = guess
         except Unknown:
             node.out, partial = before[node], True
         except NetworkError as error:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from returnn_lite import losses
 from returnn_lite.data import Data
-from returnn_lite.dim import BATCH
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_loop, template_of, with_steps
@@ -17,6 +17,7 @@ from returnn_lite.layers.inputs import ScopeInput, StepInput
 from returnn_lite.layers.steps import RecUnstack
 from returnn_lite.lazy import tf
 from returnn_lite.loop import Loop
+from returnn_lite.naming import let_mean
 from returnn_lite.network_dict import is_output
 from returnn_lite.node import Common, Node
 from returnn_lite.rec.placement import Placement, place_nodes
@@ -37,19 +38,21 @@ class Rec(Layer):
     that axis, which a rec_unstack in the unit takes apart. Without an axis, or with a layer `end`
     in a search or beside a target, there is a step for each label of size_target or, in training,
     of the target, or of a rec_unstack with declare_rec_time, or of the target of the first choice
-    or loss; else, and in a search, the loop goes on until the bool layer `end` is true or
-    max_seq_len steps are made.
+    or loss; else, in a search, and where axis is a Dim that nothing else has, the loop goes on
+    until the bool layer `end` is true or max_seq_len steps are made.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. In RETURNN it is the longest of a batch; for that write
     tf.reduce_max(max_len_from(...)): here what is found does not depend on the rest of a batch.
-    include_eos: whether the step with a true `end` belongs to the output.
-    optimize_move_layers_out: False keeps all layers in the loop; the result is the same. back_prop:
-    False for no gradient through what is in the loop. n_out: the size of the output, for the
-    reader. cheating: without effect, as in RETURNN; it is an option of choices.
+    max_seq_len_via: in its place a layer, int32. include_eos: whether the step with a true `end`
+    belongs to the output. optimize_move_layers_out: False keeps all layers in the loop; the result
+    is the same. back_prop: False for no gradient through what is in the loop. n_out: the size of
+    the output, for the reader. cheating: without effect, as in RETURNN; it is an option of choices.
     """
 
+    refs = ("max_seq_len_via",)
     unit: dict[str, Any]
     max_seq_len: str | int = "max_len_from('base:encoder') * 3"
+    max_seq_len_via: str | None = None
     include_eos: bool = False
     optimize_move_layers_out: bool = True
     size_target: str | None = None
@@ -96,6 +99,8 @@ class Rec(Layer):
 
     def _is_open(self, node: Node) -> bool:
         """Return whether the loop goes on until its end: in a search, or where no target is."""
+        if self.axis is not None:
+            return True
         if node.scope.mode.search or "end" not in self.unit:
             return node.scope.mode.search
         return not any(n.target is not None and n.target.sources for n in _loop(node).nodes)
@@ -121,10 +126,13 @@ class Rec(Layer):
     def _find_unstacked(self, node: Node) -> None:
         """Find a sequence outside of the loop that has the dim over which it runs."""
         found = _unstacked(node)
+        own = isinstance(self.axis, Dim) and self.axis not in node.scope.stream_dims()
+        if not found and own and "end" in self.unit:
+            return
         if not found:
             raise Site(node).error(
                 f"found axis {self.axis!r} without a source, needed one in 'from'; "
-                "try a rec_unstack with that axis"
+                "try a rec_unstack with that axis, or a layer 'end' and a Dim that no stream has"
             )
         inner, _ = found[0]
         node.refs["length"] = [inner.resolved["whole"]]
@@ -132,6 +140,10 @@ class Rec(Layer):
 
     def _max_len(self, node: Node) -> tuple[str, dict[str, Node]]:
         """Return the expression for the longest search, and the layers that it names."""
+        if self.max_seq_len_via is not None:
+            if self.max_seq_len != Rec.max_seq_len:
+                raise Site(node).error("found max_seq_len and max_seq_len_via, needed one of them")
+            return "max_seq_len_via", {}
         text = str(self.max_seq_len)
         names = re.findall(r"max_len_from\(\s*['\"]([^'\"]+)['\"]\s*\)", text)
         try:
@@ -177,6 +189,8 @@ class Rec(Layer):
             loop.dim = over
         elif "max_len" not in node.resolved:
             loop.dim = self._target_dim(site)
+        elif self.axis is not None:
+            let_mean(site, self.axis, loop.dim)
         site.partial |= not infer_loop(loop)
         assert loop.scope is not None
         out = template_of(loop.scope.get("output"))
@@ -192,6 +206,13 @@ class Rec(Layer):
         end = template_of(_loop(node).scope.get("end"))  # type: ignore[union-attr]
         if end.dtype != "bool" or not {*end.dims} <= {BATCH}:
             raise site.error(f"found layer 'end' {end}, needed bool [batch]; try compare")
+        limit = site.ref("max_seq_len_via").dims if self.max_seq_len_via is not None else ()
+        together = not end.has_batch and BATCH not in limit and not node.resolved["max_len"][1]
+        node.resolved["ends_together"] = together
+        if self.max_seq_len_via is not None:
+            x = site.ref("max_seq_len_via")
+            if not x.dtype.startswith("int") or not {*x.dims} <= {BATCH}:
+                raise site.error(f"found max_seq_len_via {x}, needed whole numbers [] or [batch]")
         text, nodes = node.resolved["max_len"]
         for name, other in nodes.items():
             x = site.data(other)
@@ -253,6 +274,8 @@ class Rec(Layer):
 
         try:
             names = {"max_len_from": max_len_from, "tf": tf}
+            if self.max_seq_len_via is not None:
+                names[text] = site.ref(text).tensor
             value = eval(text, names)  # noqa: S307 - networks are code
         except Exception as error:
             raise site.error(f"found max_seq_len {text!r}: {error}") from error

@@ -90,10 +90,15 @@ class RecLastOutput(Layer):
         x, node = site.source, site.node.sources[0]
         assert x.time_dim is not None
         lengths: Data = site.run.lengths[x.time_dim].in_beam(x.beam)
+        assert node.loop is not None
+        if not x.has_batch and node.loop.node.resolved.get("ends_together"):
+            lengths = replace(lengths, dims=(), tensor=tf.reduce_max(lengths.tensor))
         last = take(site, x, replace(lengths, tensor=lengths.tensor - 1), x.time_dim)
         initial = initial_output(site, node).in_beam(x.beam)
         dims = [d for d in last.dims if d in initial.dims or d is BATCH]
-        initial = site.over(initial, BATCH).ordered(dims)
+        if BATCH in dims:
+            initial = site.over(initial, BATCH)
+        initial = initial.ordered(dims)
         none = tf.reshape(lengths.tensor == 0, [-1 if d is BATCH else 1 for d in dims])
         tensor = tf.where(none, initial.tensor, last.ordered(dims).tensor)
         return site.as_output(replace(last, dims=tuple(dims), tensor=tensor))

@@ -92,13 +92,15 @@ class Steps:
             )
         lengths = self._lengths()
         steps = tf.maximum(tf.reduce_max(lengths), 1)
-        before = Before(self.frame, sequences, saves=self._saves(), steps=steps)
+        # An end may come long before the limit, for which there need not be room.
+        room = steps if self.limit is None else tf.minimum(steps, 1024)
+        before = Before(self.frame, sequences, saves=self._saves(), steps=room)
         first = self._first_states()
         if self.streams:
             first = carried_states(run, first)
         state: State = {
             "states": {k: d.tensor for k, d in first.items()},
-            "arrays": {n: self._array(n, steps) for n in self.kept},
+            "arrays": {n: self._array(n, room) for n in self.kept},
         }
         if self.choices:
             size = self.beam_size
@@ -109,7 +111,8 @@ class Steps:
             state["scores"] = tf.ensure_shape(scores, [None, size])
             if any(c.layer.cheating for c in self.choices):  # type: ignore[attr-defined]
                 state["truth"] = tf.zeros([run.batch], tf.int32)
-            state["sources"] = tf.TensorArray(tf.int32, size=steps, element_shape=[None, size])
+            shape, grows = tf.TensorShape([None, size]), self.limit is not None
+            state["sources"] = tf.TensorArray(tf.int32, room, grows, element_shape=shape)
         if self.end is not None:
             count = run.batch * self._count()
             state["ended"] = tf.zeros([count], tf.bool)
@@ -198,13 +201,12 @@ class Steps:
         rec: Rec = self.loop.node.layer  # type: ignore[assignment]
         return bool(self.choices) and not run.mode.train and rec.optimises(self.loop.node)
 
-    def _array(self, node: Node, steps: Any) -> Any:
+    def _array(self, node: Node, room: Any) -> Any:
         """Return the array that keeps the outputs of a layer."""
         x = template_of(node)
         shape = tf.TensorShape([d.size for d in x.dims])
-        return tf.TensorArray(
-            tf.as_dtype(x.dtype), size=steps, element_shape=shape, dynamic_size=False
-        )
+        grows = self.limit is not None
+        return tf.TensorArray(tf.as_dtype(x.dtype), room, grows, element_shape=shape)
 
     def _step(
         self,

@@ -18,6 +18,13 @@ FLOATS: Net = {"class": "cast", "dtype": "float32"}
 SUM: Net = {"class": "combine", "kind": "add"}
 SPLIT: Net = {"class": "split_dims", "from": "data"}
 PLAIN: Net = {"class": "linear", "activation": None, "n_out": 2}
+OWN = SpatialDim("own")
+OWN_UNIT: dict[str, Net] = {
+    "half": {"class": "constant", "value": 0.5},
+    "sum": {**SUM, "from": ["prev:sum", "half"], "initial_output": "base:zeros", "need_last": True},
+    "end": {"class": "compare", "kind": "greater_equal", "from": ["sum", "base:frames"]},
+    "output": {"class": "combine", "kind": "mul", "from": ["sum", "base:mean"]},
+}
 LSTM: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 2}
 SOURCE: Net = {"from": "data:source"}
 STEPS_UNIT: dict[str, Net] = {
@@ -88,6 +95,19 @@ LAYERS: dict[str, Net] = {
         "mean": {"class": "reduce", "mode": "mean", "axis": TIME},
         "state": {**PLAIN, "from": "mean"},
         "output": {**LSTM, "from": "mean", "state": {"c": "state", "h": "state"}},
+    },
+    "own_steps": {
+        "zeros": {"class": "constant", "value": 0.0, "shape": [BATCH]},
+        "ten": {"class": "constant", "value": 10},
+        "length": LENGTH,
+        "frames": {**FLOATS, "from": "length"},
+        "mean": {"class": "reduce", "mode": "mean", "axis": TIME},
+        "loop": {
+            **{"class": "rec", "from": [], "axis": OWN, "unit": OWN_UNIT, "include_eos": True},
+            **{"max_seq_len_via": "ten", "out_shape": {BATCH, OWN, IN_DIM}},
+        },
+        "last": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "sum"},
+        "output": {"class": "reduce", "mode": "sum", "axis": OWN, "from": "loop"},
     },
     "pixels": {
         "count": {**LENGTH, "axis": "B"},
@@ -181,4 +201,5 @@ def cases() -> dict[str, Net]:
 
 
 def _source(layer: Net) -> Net:
-    return {} if layer["class"] in ("range", "variable") else {"from": "data"}
+    made = ("range", "variable", "constant", "rec_last_output")
+    return {} if layer["class"] in made else {"from": "data"}

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from eager import dense, gradients, random_parameters, run, sparse
 
+from returnn_lite import batch_dim
 from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
@@ -69,6 +70,62 @@ def test_a_loop_over_a_dim_that_it_unstacks() -> None:
     values, lengths = batch["data"]
     needed = np.cumsum(values, axis=1) * (np.arange(4) < np.array(lengths)[:, None])[..., None]
     np.testing.assert_allclose(out.canonical(), needed, rtol=1e-6)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("limit", [{"max_seq_len": 2**31 - 1}, {"max_seq_len_via": "count"}])
+def test_a_loop_with_a_dim_of_its_own_goes_on_until_its_end(limit: Net, train: bool) -> None:
+    """What is counted has the dims of its initial_output."""
+    steps = SpatialDim("steps")
+    unit: Net = {
+        "one": {"class": "constant", "value": 1},
+        "i": {"class": "combine", "kind": "add", "from": ["prev:i", "one"]},
+        "end": {"class": "compare", "kind": "greater_equal", "from": ["i", "base:two"]},
+        "output": {"class": "copy", "from": "i"},
+    }
+    unit["i"]["initial_output"] = "base:zeros"
+    zeros = {"class": "constant", "value": 0, "shape": [batch_dim], "dtype": "int32"}
+    loop = {"class": "rec", "from": [], "axis": steps, "include_eos": True, "unit": unit, **limit}
+    net: Net = {
+        "count": {"class": "length", "from": "data"},
+        "two": {"class": "eval", "eval": "source(0) // 2 + 1", "from": "count"},
+        "zeros": zeros,
+        "loop": {**loop, "out_shape": {batch_dim, steps}},
+        "last": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "i"},
+        "output": {"class": "reduce", "mode": "sum", "axis": steps, "from": "loop"},
+    }
+    outputs = ["loop", "last", "output"]
+    network = Network(net, extern_data=STREAMS, outputs=outputs, train=train)
+    out = run(network, {"data": dense(LENGTHS, 2)}, outputs)
+    assert out["loop"].canonical().tolist() == [[1, 2, 3], [1, 0, 0], [1, 2, 0]]
+    assert [out[n].values.tolist() for n in ("last", "output")] == [[3, 1, 2], [6, 1, 3]]
+    net["loop"]["axis"] = SpatialDim("other")
+    with pytest.raises(NetworkError, match=r"loop \(rec\): out_shape: found no axis 'steps'"):
+        Network(net, extern_data=STREAMS, outputs=outputs)
+
+
+def test_a_loop_of_one_end_for_all_sequences() -> None:
+    unit: Net = {
+        "one": {"class": "constant", "value": 1},
+        "i": {"class": "combine", "kind": "add", "from": ["prev:i", "one"], "initial_output": 0},
+        "end": {"class": "compare", "kind": "greater_equal", "from": ["i", "base:longest"]},
+        "output": {"class": "copy", "from": "i"},
+    }
+    net: Net = {
+        "count": {"class": "length", "from": "data"},
+        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
+        "loop": {"class": "rec", "from": [], "axis": SpatialDim("steps"), "unit": unit},
+        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "i"},
+    }
+    net["loop"] |= {"max_seq_len": 2**31 - 1, "include_eos": True}
+    network = Network(net, extern_data=STREAMS)
+    assert run(network, {"data": dense(LENGTHS, 2)})["output"].values.tolist() == 4
+    net["loop"]["max_seq_len_via"] = "data"
+    with pytest.raises(NetworkError, match="found max_seq_len and max_seq_len_via, needed one"):
+        Network(net, extern_data=STREAMS)
+    del net["loop"]["max_seq_len"]
+    with pytest.raises(NetworkError, match=r"found max_seq_len_via .*, needed whole numbers"):
+        Network(net, extern_data=STREAMS)
 
 
 def test_a_loop_over_a_dim_that_a_layer_makes_though_no_step_needs_that_layer() -> None:
