@@ -41,9 +41,10 @@ def templates(extern_data: Mapping[str, Any]) -> dict[str, Data]:
     differs between sequences; or `dim_tags`, also called `dims`, a Dim for every axis;
     feature_dim: which of the Dims has the features. batch_dim_axis, time_dim_axis,
     feature_dim_axis: where those are, counted with the batch, or None; by default the first axis,
-    the first dynamic one, and the last fixed one. sparse, sparse_dim: of labels, of which there
-    are `dim`. same_dim_tags_as: {axis: Dim or stream} of axes that are the same as others. vocab:
-    the names of the labels. available_for_inference: whether the data exist when a model is used.
+    the first dynamic one, and the last fixed one. sparse, sparse_dim: of labels, of which there are
+    `dim`, or of bool, with dim 2. same_dim_tags_as: {axis: Dim or stream} of axes that are the same
+    as others. vocab: the names of the labels. available_for_inference: whether the data exist when
+    a model is used.
     Raises NetworkError for an unknown key or stream, and for what does not fit together.
     """
     found: dict[str, Data] = {}
@@ -81,6 +82,11 @@ def _template(key: str, opts: Mapping[str, Any], before: Mapping[str, Data]) -> 
     size = opts.get("dim")
     if size is not None and x.classes is not None and x.classes.size != size:
         raise NetworkError(f"found dim {size}, needed that of {x}")
+    if x.dtype == "bool" and x.sparse_dim is not None:
+        if x.sparse_dim.size != 2:
+            raise NetworkError(f"found {x}, needed dim 2 for bool")
+        # False and true are no labels: nothing has a row for each of them.
+        x = replace(x, sparse_dim=None)
     if x.vocab is not None and x.classes is not None and len(x.vocab) != x.classes.size:
         raise NetworkError(f"found {len(x.vocab)} names in vocab, needed {x.classes.size}")
     return _same_dims(x, opts.get("same_dim_tags_as", {}), before)
@@ -104,8 +110,8 @@ def _dtype(opts: Mapping[str, Any], *, sparse: bool) -> str:
     dtype: str = opts.get("dtype", "int32" if sparse else "float32")
     if dtype not in _DTYPES:
         raise NetworkError(f"unknown dtype {dtype!r}{nearest(dtype, _DTYPES)}")
-    if sparse and "int" not in dtype:
-        raise NetworkError(f"found dtype {dtype!r} of sparse data, needed int32 or int64")
+    if sparse and "int" not in dtype and dtype != "bool":
+        raise NetworkError(f"found dtype {dtype!r} of sparse data, needed int32, int64 or bool")
     return dtype
 
 

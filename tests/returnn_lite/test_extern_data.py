@@ -147,6 +147,8 @@ def test_values_that_are_true_or_false_or_one_label() -> None:
     mask = np.array([[True, False], [True, True]])
     found, _ = canonical(FORMS["mask"][0], mask, [2, 1])
     np.testing.assert_array_equal(found, [[True, False], [True, False]])
+    sparse = {"dim": 2, "sparse": True, "dtype": "bool"}
+    np.testing.assert_array_equal(canonical(sparse, mask, [2, 1])[0], found)
     labels, lengths = canonical(FORMS["one label"][0], np.array([2, 1]), None)
     assert (labels.tolist(), lengths) == ([2, 1], {})
 
@@ -190,7 +192,11 @@ def test_mistakes_in_values(opts: Any, values: Any, lengths: Any, text: str) -> 
         ({"dim": 4, "dtype": "flaot32"}, r"unknown dtype 'flaot32'; did you mean 'float32'\?"),
         (
             {"dim": 4, "sparse": True, "dtype": "float32"},
-            "found dtype 'float32' of sparse data, needed int32 or int64",
+            "found dtype 'float32' of sparse data, needed int32, int64 or bool",
+        ),
+        (
+            {"dim": 3, "sparse": True, "dtype": "bool"},
+            r"found \[B,T\|'time.*, bool, dim 3, needed dim 2 for bool",
         ),
         (
             {"dim": 4, "same_dim_tags_as": {"t": "dat"}},
