@@ -94,8 +94,8 @@ class Scope:
             return self._index(self.loop.scope)
         head, _, rest = name.partition("/")
         if rest and head in self.layers:
-            owner = self.get(head, asker)
-            if (found := self._within(owner, rest, asker)) is not None:
+            found = self._within(self.get(head, asker), rest, asker)
+            if found is not None:
                 return found
         names = [*self.layers, *(f"data:{key}" for key in self.root().inputs)]
         if self.parent is not None:
@@ -103,14 +103,19 @@ class Scope:
         raise NetworkError(f"{asker}: no layer {name!r}{nearest(name, names)}")
 
     def _within(self, owner: Node, rest: str, asker: str) -> Node | None:
-        """Return a part of a layer, or a layer of its subnetwork; None where it has neither."""
+        """Return what `<layer>/<rest>` means, if the layer has parts or a subnetwork."""
         if rest in (parts := owner.layer.parts(owner)):
             return self.view(rest, parts[rest], owner, path=f"{owner.path}/{rest}")
         if owner.inner is None:
             return None
-        found = owner.inner.get(rest, asker)
+        if not owner.inner.masks:
+            found: Node | None = owner.inner.get(rest, asker)
+        else:
+            found = owner.inner._within(owner.inner.get("output"), rest, asker)
+        if found is None:
+            return None
         owner.wanted.add(found)
-        return found
+        return owner.layer.seen(owner, found)
 
     def extra(self, prefix: str) -> Extra:
         """Return an extra network of this network."""

@@ -48,6 +48,10 @@ class Layer:
         """Return layers that `<layer>/<name>` means, with this layer as their source."""
         return {}
 
+    def seen(self, node: Node, inner: Node) -> Node:
+        """Return what `<layer>/<name>` means of a layer in its subnetwork: that layer itself."""
+        return inner
+
     def needs(self, node: Node) -> Iterable[Node]:
         """Yield the layers that this one needs."""
         yield from node.sources

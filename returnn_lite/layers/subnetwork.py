@@ -124,8 +124,9 @@ class MaskedComputation(Layer):
     In a loop the output is that of the last step in which the mask was true (`initial_output`
     before the first), whether the layer is moved out of the loop or not. Outside of any loop the
     output is the shorter sequence of the frames with a true mask (Zeyer et al., 2020, section 3).
-    The unit has the names of the network that this layer lies in, and `data` for the input. Of
-    what it takes from there by other names than `data`, it gets the same frames.
+    The unit has the names of the network that this layer lies in, and `data` for the input. Of what
+    it takes from there by other names than `data`, it gets the same frames. `<layer>/<name>` is a
+    layer in the unit, where that is a subnetwork; in a loop it is held like the output.
     out_spatial_dim: a Dim by which others may then name its frames.
     """
 
@@ -158,6 +159,15 @@ class MaskedComputation(Layer):
         """Return the unit."""
         assert node.inner is not None
         return node.inner.get("output")
+
+    def seen(self, node: Node, inner: Node) -> Node:
+        """Return a layer in the unit: in a loop its output is held where the mask is false."""
+        if not self.steps(node):
+            return inner
+        if inner.loop is not node.loop:
+            raise Site(node).error(f"found {inner.path} of a loop in the unit, asked for outside")
+        path = f"{node.path}/{inner.name}"
+        return node.scope.view("held", HeldPart(of=node), inner, path=path)
 
     def masked_dim(self, node: Node) -> Dim:
         """Return the dim of the frames in which the mask is true."""
@@ -259,15 +269,19 @@ class MaskedComputation(Layer):
         over = site.axis
         if over is None:
             return self._step(site, output)
-        return self._held(site, site.data(output), over)
+        return self.held(site, output, over, site.node)
 
-    def _held(self, site: Site, y: Data, over: Dim) -> Data:
-        """Return for every frame the unit's output of the last frame with a true mask."""
+    def held(self, site: Site, output: Node, over: Dim, begins: Node) -> Data:
+        """Return for every frame an output in the unit of the last frame with a true mask.
+
+        begins: the layer whose initial_output it is before the first one.
+        """
+        y = site.data(output)
         masked = self.masked_dim(site.node)
         y = y.first(masked, BATCH)
         mask = self._mask(site, over, y)
         index = tf.transpose(tf.cumsum(tf.cast(mask, tf.int32), axis=1))
-        initial = initial_output(site, site.node).in_beam(y.beam).ordered(y.dims[1:])
+        initial = initial_output(site, begins).in_beam(y.beam).ordered(y.dims[1:])
         values = tf.concat([initial.tensor[None], y.tensor], axis=0)
         columns = tf.broadcast_to(tf.range(tf.shape(index)[1])[None, :], tf.shape(index))
         held = tf.gather_nd(values, tf.stack([index, columns], axis=-1))
@@ -286,6 +300,52 @@ class MaskedComputation(Layer):
                 value = frame.value(node) if name == "output" else frame.states[node, name]
                 old = _as_long(frame.state(node, name), value)
                 frame.set_state(node, name, where(mask, value, old))
+        return held
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldPart(Layer):
+    """A layer in the unit of a masked_computation in a loop, as others see it.
+
+    of: the masked_computation. The output is that of the last step in which the mask was true.
+    """
+
+    layer_class = "held_part"
+    of: Node
+
+    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+        """Yield the layer, the mask, and the masked_computation, which holds the unit's states."""
+        yield from [*node.sources, *self.of.refs["mask"], self.of]
+
+    def steps(self, node: Node) -> bool:
+        """Return True: it depends on the steps before."""
+        return True
+
+    def begins_as(self, node: Node) -> Node:
+        """Return the layer."""
+        return node.sources[0]
+
+    def begins_with(self, node: Node) -> Iterable[Node]:
+        """Yield the layer."""
+        yield node.sources[0]
+
+    def first_state(self, site: Site) -> dict[str, Data]:
+        """Return the output before the first true mask."""
+        return {"held": initial_output(site, site.node.sources[0])}
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the layer."""
+        return site.sources[0].template()
+
+    def call(self, site: Site) -> Data:
+        """Return the output, held where the mask is false."""
+        (inner,) = site.node.sources
+        layer, owner = self.of.layer, site.of(self.of)
+        assert isinstance(layer, MaskedComputation)
+        if site.axis is not None:
+            return layer.held(owner, inner, site.axis, inner)
+        held = where(owner.ref("mask"), site.data(inner), site.state("held"))
+        site.set_state("held", held)
         return held
 
 

@@ -116,6 +116,59 @@ def test_in_a_loop_a_masked_computation_holds_its_output_and_state(moved: bool) 
     check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
 
 
+def _parts(moved: bool) -> dict[str, Any]:
+    """Return a loop whose output takes layers in the unit of a masked_computation."""
+    subnetwork = {
+        "sum": {"class": "cumsum", "from": "base:data:source", "initial_output": 1},
+        "row": {"class": "linear", "activation": None, "n_out": 2},
+        "output": {"class": "copy", "from": "data"},
+    }
+    unit = {
+        "mask": MASK,
+        "masked": {
+            **{"class": "masked_computation", "mask": "mask", "from": "data:source"},
+            "unit": {"class": "subnetwork", "subnetwork": subnetwork},
+        },
+        "output": {"class": "copy", "from": ["masked/sum", "masked/row"]},
+    }
+    subnetwork["row"]["from"] = "sum" if moved else ["sum", "base:prev:output"]
+    return {"class": "rec", "from": "data", "unit": unit}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_layers_in_a_masked_unit_are_held_for_others_too(moved: bool) -> None:
+    network = Network({"output": _parts(moved)}, extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        w, bias = (p[f"output/rec/masked/row/{name}"] for name in "Wb")
+        found = []
+        for b, n in enumerate(LENGTHS):
+            total, row, rows = np.ones(2), np.zeros(2), [np.zeros(4)]
+            for x, label in zip(data[b, :n], LABELS[b], strict=False):
+                if label:
+                    total = total + x
+                    row = (total if moved else np.concatenate([total, rows[-1]])) @ w + bias
+                rows.append(np.concatenate([total, row]))
+            found.append(np.array(rows[1:]))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
+
+
+def test_out_of_a_loop_layers_in_a_masked_unit_are_those_of_its_frames() -> None:
+    subnetwork = {"twice": {"class": "eval", "eval": "source(0) * 2", "from": "data"}}
+    subnetwork["output"] = {"class": "copy", "from": "data"}
+    masked = {"class": "masked_computation", "mask": "mask", "from": "data"}
+    masked["unit"] = {"class": "subnetwork", "subnetwork": subnetwork}
+    output = {"class": "copy", "from": "masked/twice"}
+    network = Network({"mask": MASK, "masked": masked, "output": output}, extern_data=STREAMS)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        return [2 * data[b, :n][LABELS[b, :n] != 0] for b, n in enumerate(LENGTHS)]
+
+    check(network, {"data": dense(LENGTHS, 2), "classes": (LABELS, LENGTHS)}, formula)
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_mask_that_is_the_same_for_all_sequences(moved: bool) -> None:
     masked = {"class": "masked_computation", "mask": "odd", "from": "data:source"}
