@@ -12,7 +12,7 @@ from returnn_lite.infer import template_for
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
 
-_SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_dim")
+_SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_dim", "beam_dim")
 
 
 def name_dims(site: Site, out: Data) -> None:

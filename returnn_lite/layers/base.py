@@ -114,10 +114,12 @@ class Layer:
 Condition = Callable[[Mapping[str, Any]], bool]
 _registry: dict[str, list[tuple[Condition | None, type[Layer]]]] = {}
 L = TypeVar("L", bound=type[Layer])
-# Layers of RETURNN that run a library of others, and what there is in their place.
-_LIBRARIES = {
+# Layers of RETURNN that need what is not there, such as libraries of others, and what to do.
+_MISSING = {
     "kenlm": "the library KenLM, needed a layer of this project; try a language model in a "
     "subnetwork with load_on_init",
+    "decide_keep_beam": "hypotheses as they were in each step, needed those of the end; try the "
+    "layer itself for them, or decide for the best",
     "fast_bw_factored": "the decoder RASR, needed a layer of this project; try fast_bw with "
     "align_target 'hmm'",
 }
@@ -157,8 +159,8 @@ def find_class(name: str, opts: Mapping[str, Any], where: str) -> type[Layer]:
     if not isinstance(name, str):
         raise NetworkError(f"{where}: found class {name!r}, needed the name of a layer class")
     name = _ALIASES.get(name, name)
-    if name in _LIBRARIES:
-        raise NetworkError(f"{where}: found class {name!r}, which needs {_LIBRARIES[name]}")
+    if name in _MISSING:
+        raise NetworkError(f"{where}: found class {name!r}, which needs {_MISSING[name]}")
     if name not in _registry:
         raise NetworkError(f"{where}: unknown layer class {name!r}{nearest(name, _registry)}")
     return next(cls for when, cls in _registry[name] if when is None or when(opts))

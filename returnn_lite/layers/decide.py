@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from returnn_lite.data import Data, with_hypotheses
-from returnn_lite.dim import BATCH, HYPOTHESES
+from returnn_lite.dim import BATCH, HYPOTHESES, Dim
 from returnn_lite.frame import Frame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -176,8 +176,11 @@ class SplitBatchBeam(Layer):
     """The hypotheses of a search side by side, in a dim of their own, the best first.
 
     in: [batch, ...], once for each hypothesis; out: [batch, beam, ...]. What has lengths that
-    differ between hypotheses is not taken, such as their labels.
+    differ between hypotheses is not taken, such as their labels. beam_dim: a Dim by which others
+    may name that of the hypotheses.
     """
+
+    beam_dim: Dim | None = None
 
     def open(self, node: Node) -> None:
         """Check where it lies."""

@@ -313,7 +313,7 @@ class HeldPart(Layer):
     layer_class = "held_part"
     of: Node
 
-    def needs(self, node: Node, mode: Mode) -> Iterable[Node]:
+    def needs(self, node: Node) -> Iterable[Node]:
         """Yield the layer, the mask, and the masked_computation, which holds the unit's states."""
         yield from [*node.sources, *self.of.refs["mask"], self.of]
 

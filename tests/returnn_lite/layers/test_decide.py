@@ -9,6 +9,7 @@ import pytest
 from eager import dense, random_parameters, run
 from models import FEATURES, Net, decoder_net
 
+from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -71,10 +72,14 @@ def test_the_tutorials_cascade_runs() -> None:
     assert out.scores.shape == (3, 2) and np.isfinite(out.scores).all()
 
 
+SCORE = {"class": "choice_get_beam_scores", "from": "output"}
+
+
 def test_hypotheses_are_a_dim_of_their_own() -> None:
-    net = decoder(score={"class": "choice_get_beam_scores", "from": "output"})
-    net["split"] = {"class": "split_batch_beam", "from": "score"}
-    net["total"] = {"class": "reduce", "mode": "logsumexp", "axis": "static:0", "from": "split"}
+    net = decoder(score=SCORE)
+    beam = SpatialDim("beam", 5)
+    net["split"] = {"class": "split_batch_beam", "beam_dim": beam, "from": "score"}
+    net["total"] = {"class": "reduce", "mode": "logsumexp", "axis": beam, "from": "split"}
     out = searched(net, "split", "total")
     np.testing.assert_array_equal(out["split"].canonical(), out["output"].scores)
     needed = np.logaddexp.reduce(out["output"].scores, axis=1)
@@ -92,6 +97,14 @@ MISTAKES = {
         {"class": "split_batch_beam", "from": "output"},
         "found source .*, needed one without",
     ),
+    "beam": (
+        {"class": "split_batch_beam", "beam_dim": SpatialDim("four", 4), "from": "score"},
+        r"found beam_dim \[4\] for .*, needed \[5\]",
+    ),
+    "raw": (
+        {"class": "decide_keep_beam", "from": "output"},
+        "found class 'decide_keep_beam', which needs hypotheses as they were in each step",
+    ),
     "decided": (
         {"class": "split_batch_beam", "from": "encoder"},
         "found a source without hypotheses, needed what a search found",
@@ -103,7 +116,7 @@ MISTAKES = {
 def test_mistakes(name: str) -> None:
     layer, text = MISTAKES[name]
     with pytest.raises(NetworkError, match=rf"^x \({layer['class']}\): {text}"):
-        searched(decoder(x=layer), "x")
+        searched(decoder(x=layer, score=SCORE), "x")
 
 
 def test_in_a_loop_hypotheses_stay_in_the_batch() -> None:
