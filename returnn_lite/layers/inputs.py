@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.data import Data
+from returnn_lite.dim import Dim
 from returnn_lite.errors import NetworkError
 from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer
@@ -80,11 +81,13 @@ class ScopeInput(Layer):
 class StepInput(Layer):
     """A sequence from outside of a loop: one entry of it in each step.
 
-    axis: the dim that the loop runs over, by default time, if the data have it.
+    axis: the dim that the loop runs over, by default time, if the data have it. bounds: whether a
+    loop that goes on until its end makes no more steps than there are entries.
     """
 
     layer_class = "step_input"
     axis: Any = "T?"
+    bounds: bool = False
 
     def steps(self, node: Node) -> bool:
         """Return True."""
@@ -104,12 +107,23 @@ class StepInput(Layer):
         dims = site.axes_of(self.axis, x)
         if not dims:
             return x
+        if "max_len" in loop.node.resolved and self.bounds:
+            return self._bounding(site, x.first(dims[0]), dims[0])
         if "max_len" in loop.node.resolved:
             raise site.error(
                 f"found a sequence in the steps of {loop.node}, which 'end' ends, needed as many "
                 "steps as it is long; try size_target"
             )
         return site.as_loop_dim(x.first(dims[0]), dims[0])
+
+    def _bounding(self, site: Site, x: Data, dim: Dim) -> Data:
+        """Return the entry of a step or, after the loop, those of its steps."""
+        loop = site.node.loop
+        assert loop is not None
+        if site.axis is None:
+            return replace(x.without(dim), tensor=x.tensor[site.index])
+        beam = site.run.lengths[loop.dim].beam
+        return site.run.fitting(x, dim, loop.dim).in_beam(beam)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,8 @@ class Rec(Layer):
     in a search or beside a target, there is a step for each label of size_target or, in training,
     of the target, or of a rec_unstack with declare_rec_time, or of the target of the first choice
     or loss; else, in a search, and where axis is a Dim that nothing else has, the loop goes on
-    until the bool layer `end` is true or max_seq_len steps are made.
+    until the bool layer `end` is true, max_seq_len steps are made, or the frames end, if it has
+    `data:source`.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. In RETURNN it is the longest of a batch; for that write
     tf.reduce_max(max_len_from(...)): here what is found does not depend on the rest of a batch.
@@ -259,12 +260,12 @@ class Rec(Layer):
             site.data(known)  # the lengths of its time dim are those of the loop
         placement = self.placement(node)
         if any(n.layer.layer_class not in ("prev", "step_input") for n in placement.at("in")):
-            limit, gradient = self._limit(site), self.back_prop is not False
+            limit, gradient = self._limit(site, placement), self.back_prop is not False
             run_steps(frame, placement, limit, include_eos=self.include_eos, with_gradient=gradient)
         return site.data(loop.scope.get("output"))
 
-    def _limit(self, site: Site) -> Any:
-        """Return the number of steps after which a search without source ends."""
+    def _limit(self, site: Site, placement: Placement) -> Any:
+        """Return the number of steps after which a loop that goes on until its end stops."""
         if "max_len" not in site.node.resolved:
             return None
         text, nodes = site.node.resolved["max_len"]
@@ -279,7 +280,21 @@ class Rec(Layer):
             value = eval(text, names)  # noqa: S307 - networks are code
         except Exception as error:
             raise site.error(f"found max_seq_len {text!r}: {error}") from error
-        return tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
+        value = tf.broadcast_to(tf.cast(value, tf.int32), [site.run.batch])
+        for node in placement.place:
+            if isinstance(node.layer, StepInput) and node.layer.bounds:
+                value = tf.minimum(value, self._frames_of(site, node))
+        return value
+
+    def _frames_of(self, site: Site, frames: Node) -> Any:
+        """Return int32 [batch], or [] of a fixed dim: how many frames the source has."""
+        x, (dim,) = site.source, frames.resolved["axis"]
+        if x.beam is not None:
+            raise site.error(
+                f"found {x.beam} in 'from' of a loop that goes on until its end, needed none; try "
+                "'decide' before"
+            )
+        return site.run.lengths_in(x, dim) if dim.dynamic else dim.size
 
 
 def _unstacked(node: Node) -> list[tuple[Node, RecUnstack]]:
@@ -328,7 +343,8 @@ def _frames(node: Node, scope: Scope, axis: Any) -> Node:
     whole = Node("source", ScopeInput(owner=node), Common(), node.scope, f"{node.path}/source")
     if node.scope.loop is not None:
         node.scope.loop.nodes.append(whole)
-    frame = Node("data:source", StepInput(axis=axis), Common(), scope, f"{node.path}/data:source")
+    step = StepInput(axis=axis, bounds=True)
+    frame = Node("data:source", step, Common(), scope, f"{node.path}/data:source")
     frame.sources = [whole]
     assert scope.loop is not None
     scope.loop.nodes.append(frame)

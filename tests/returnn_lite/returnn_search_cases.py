@@ -118,7 +118,28 @@ def _transducer() -> Net:
     return {"net": net, "streams": STREAMS, "lengths": {"data": [3, 3]}, "search": True}
 
 
+def _frames_until_end() -> Net:
+    """A loop over frames, which a label or their number ends."""
+    unit: Net = {
+        "e": {"class": "linear", "activation": None, "n_out": 4, "from": "prev:output"},
+        "sum": {"class": "combine", "kind": "add", "from": ["data:source", "e"]},
+        "p": {"class": "activation", "activation": "softmax", "from": "sum"},
+        "output": {
+            **{"class": "choice", "from": "p", "target": "classes", "initial_output": 0},
+            **{"beam_size": 4, **PLAIN},
+        },
+        "end": {"class": "compare", "from": "output", "value": 3},
+    }
+    net: Net = {
+        "encoder": {"class": "linear", "activation": None, "n_out": 4, "from": "data"},
+        "output": {"class": "rec", "from": "encoder", "target": "classes", "unit": unit},
+    }
+    net["output"] |= {"max_seq_len": 5, "include_eos": True}
+    return {"net": net, "streams": STREAMS, "lengths": SAME, "search": True}
+
+
 SEARCH_CASES: dict[str, Net] = {
+    "search_frames_until_end": _frames_until_end(),
     "search_normalised": _decoder(length_normalization=True),
     "search_normalised_sqrt": _decoder(
         length_normalization=True, length_normalization_exponent=0.5, beam_size=6

@@ -72,6 +72,26 @@ def test_a_loop_over_a_dim_that_it_unstacks() -> None:
     np.testing.assert_allclose(out.canonical(), needed, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("end", "needed"), [(2, [2, 1, 2]), (9, [4, 1, 3])])
+def test_a_loop_with_an_end_stops_behind_the_frames_that_it_looks_at(
+    end: int, needed: list[int]
+) -> None:
+    unit: Net = {
+        "sum": {"class": "combine", "kind": "add", "from": ["prev:sum", "data:source"]},
+        "end": {"class": "compare", "from": ":i", "value": end},
+        "twice": {"class": "eval", "eval": "source(0) * 2", "from": "data:source"},
+        "output": {"class": "copy", "from": ["sum", "twice"]},
+    }
+    net = {"output": {"class": "rec", "from": "data", "max_seq_len": 6, "unit": unit}}
+    network = Network(net, extern_data=STREAMS, search=True)
+    values, lengths = dense(LENGTHS, 2)
+    out = run(network, {"data": (values, lengths)})["output"]
+    assert list(out.lengths.values())[-1].tolist() == needed
+    for y, x, n in zip(out.canonical(), values, needed, strict=True):
+        both = np.concatenate([np.cumsum(x[:n], axis=0), 2 * x[:n]], axis=1)
+        np.testing.assert_allclose(y[:n], both, rtol=1e-6)
+
+
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("limit", [{"max_seq_len": 2**31 - 1}, {"max_seq_len_via": "count"}])
 def test_a_loop_with_a_dim_of_its_own_goes_on_until_its_end(limit: Net, train: bool) -> None:
@@ -102,50 +122,6 @@ def test_a_loop_with_a_dim_of_its_own_goes_on_until_its_end(limit: Net, train: b
     net["loop"]["axis"] = SpatialDim("other")
     with pytest.raises(NetworkError, match=r"loop \(rec\): out_shape: found no axis 'steps'"):
         Network(net, extern_data=STREAMS, outputs=outputs)
-
-
-def test_a_loop_of_one_end_for_all_sequences() -> None:
-    unit: Net = {
-        "one": {"class": "constant", "value": 1},
-        "i": {"class": "combine", "kind": "add", "from": ["prev:i", "one"], "initial_output": 0},
-        "end": {"class": "compare", "kind": "greater_equal", "from": ["i", "base:longest"]},
-        "output": {"class": "copy", "from": "i"},
-    }
-    net: Net = {
-        "count": {"class": "length", "from": "data"},
-        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
-        "loop": {"class": "rec", "from": [], "axis": SpatialDim("steps"), "unit": unit},
-        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "i"},
-    }
-    net["loop"] |= {"max_seq_len": 2**31 - 1, "include_eos": True}
-    network = Network(net, extern_data=STREAMS)
-    assert run(network, {"data": dense(LENGTHS, 2)})["output"].values.tolist() == 4
-    net["loop"]["max_seq_len_via"] = "data"
-    with pytest.raises(NetworkError, match="found max_seq_len and max_seq_len_via, needed one"):
-        Network(net, extern_data=STREAMS)
-    del net["loop"]["max_seq_len"]
-    with pytest.raises(NetworkError, match=r"found max_seq_len_via .*, needed whole numbers"):
-        Network(net, extern_data=STREAMS)
-
-
-def test_a_loop_over_a_dim_that_a_layer_makes_though_no_step_needs_that_layer() -> None:
-    steps = SpatialDim("steps")
-    unit: Net = {
-        "x": {"class": "eval", "eval": "source(0) * 2.0", "from": "prev:x"},
-        "output": {"class": "rec_unstack", "axis": steps, "from": "base:range"},
-    }
-    unit["x"]["initial_output"] = "base:data"
-    net = {
-        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
-        "count": {"class": "length", "from": "data"},
-        "range": {"class": "range_from_length", "from": "longest", "out_spatial_dim": steps},
-        "loop": {"class": "rec", "from": [], "axis": steps, "unit": unit},
-        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "x"},
-    }
-    values, lengths = dense(LENGTHS, 2)
-    out = run(Network(net, extern_data=STREAMS), {"data": (values, lengths)})["output"]
-    inside = (np.arange(4) < np.array(lengths)[:, None])[..., None]
-    np.testing.assert_allclose(out.canonical(), 16 * values * inside, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

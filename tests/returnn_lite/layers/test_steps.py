@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from eager import dense, random_parameters, run
 
+from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -81,6 +82,50 @@ def test_lengths_that_differ_are_found_in_the_run() -> None:
     random_parameters(network)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"found lengths of .*, needed those"):
         run(network, {"data": dense([3, 2], 3), "other": dense([3, 1], 3)})
+
+
+def test_a_loop_over_a_dim_that_a_layer_makes_though_no_step_needs_that_layer() -> None:
+    steps = SpatialDim("steps")
+    unit: dict[str, Any] = {
+        "x": {"class": "eval", "eval": "source(0) * 2.0", "from": "prev:x"},
+        "output": {"class": "rec_unstack", "axis": steps, "from": "base:range"},
+    }
+    unit["x"]["initial_output"] = "base:data"
+    net = {
+        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
+        "count": {"class": "length", "from": "data"},
+        "range": {"class": "range_from_length", "from": "longest", "out_spatial_dim": steps},
+        "loop": {"class": "rec", "from": [], "axis": steps, "unit": unit},
+        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "x"},
+    }
+    values, lengths = dense(LENGTHS, 3)
+    out = run(Network(net, extern_data=STREAMS), {"data": (values, lengths)})["output"]
+    inside = (np.arange(4) < np.array(lengths)[:, None])[..., None]
+    np.testing.assert_allclose(out.canonical(), 16 * values * inside, rtol=1e-6)
+
+
+def test_a_loop_of_one_end_for_all_sequences() -> None:
+    unit: dict[str, Any] = {
+        "one": {"class": "constant", "value": 1},
+        "i": {"class": "combine", "kind": "add", "from": ["prev:i", "one"], "initial_output": 0},
+        "end": {"class": "compare", "kind": "greater_equal", "from": ["i", "base:longest"]},
+        "output": {"class": "copy", "from": "i"},
+    }
+    net: dict[str, Any] = {
+        "count": {"class": "length", "from": "data"},
+        "longest": {"class": "reduce", "mode": "max", "axis": "B", "from": "count"},
+        "loop": {"class": "rec", "from": [], "axis": SpatialDim("steps"), "unit": unit},
+        "output": {"class": "rec_last_output", "rec_layer": "loop", "sub_layer_name": "i"},
+    }
+    net["loop"] |= {"max_seq_len": 2**31 - 1, "include_eos": True}
+    network = Network(net, extern_data=STREAMS)
+    assert run(network, {"data": dense(LENGTHS, 3)})["output"].values.tolist() == 4
+    net["loop"]["max_seq_len_via"] = "data"
+    with pytest.raises(NetworkError, match="found max_seq_len and max_seq_len_via, needed one"):
+        Network(net, extern_data=STREAMS)
+    del net["loop"]["max_seq_len"]
+    with pytest.raises(NetworkError, match=r"found max_seq_len_via .*, needed whole numbers"):
+        Network(net, extern_data=STREAMS)
 
 
 @pytest.mark.parametrize(
