@@ -163,6 +163,10 @@ def _waiting(unknown: list[Node]) -> list[Node]:
 
 def _guess(node: Node) -> Data | None:
     size = getattr(node.layer, "n_out", None)
+    if size is None and node.layer.sized_by_target and node.target is not None:
+        streams = ("extern_data", "step_input")
+        classes = node.target.layer.layer_class in streams and template_of(node.target).classes
+        size = classes.size if classes else None
     if size is None and node.initial is None:
         return None
     if size is None:

@@ -26,7 +26,7 @@ def take(site: Site, x: Data, index: Data, axis: Dim) -> Data:
     shared = [d for d in x.dims if d in index.dims and d is not axis]
     index = index.first(*shared)
     x = x.first(*shared, axis)
-    last: Any = axis.size if not axis.dynamic else tf.shape(x.tensor)[len(shared)]
+    last: Any = axis.size if axis.size is not None else tf.shape(x.tensor)[len(shared)]
     batch = x.batch_dim
     if site.run.pads(x, axis) and batch in index.dims:
         shape = [-1 if d is batch else 1 for d in index.dims]
@@ -81,7 +81,9 @@ class Gather(Layer):
         time, feature = x.time_dim, x.feature_dim
         if time is axis or time is None:
             time = position.time_dim if position.time_dim in dims else next_time(dims)
-        if feature is axis:
+        if feature is next_feature(x.dims, x.time_dim):  # so it is afterwards, as in RETURNN
+            feature = next_feature(dims, time)
+        elif feature is axis:
             feature = position.feature_dim or next_feature(dims, time)
         beam = latest([x.beam, position.beam])
         out = replace(x, dims=dims, time_dim=time, feature_dim=feature, beam=beam, tensor=None)

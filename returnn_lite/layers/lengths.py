@@ -18,6 +18,8 @@ def _axis(site: Site, word: Any, x: Data) -> Dim:
 
     It may be a Dim that x lacks, whose size comes from x or the data streams.
     """
+    if word is BATCH and x.batch_dim is not None:
+        return x.batch_dim
     lacks = isinstance(word, Dim) and not any(map(word.means, x.dims))
     if lacks and site.sized(word, x):
         found: Dim = word

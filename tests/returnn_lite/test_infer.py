@@ -49,6 +49,25 @@ def test_layers_that_need_one_another_in_the_step_before() -> None:
     }
 
 
+def test_layers_whose_size_is_that_of_the_target_begin_a_recurrence() -> None:
+    unit = {
+        "label": {"class": "reinterpret_data", "set_sparse": False, "from": "prev:output"},
+        "frame": {"class": "gather", "from": "base:data", "axis": "T", "position": "label"},
+        "prob": {"class": "softmax", "from": "frame", "loss": "ce", "target": "classes"},
+        "output": {
+            "class": "choice",
+            "from": "prob",
+            "target": "classes",
+            "beam_size": 2,
+            "initial_output": 0,
+        },
+    }
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    streams = {**STREAMS, "classes": {"dim": 5, "sparse": True}}
+    found = Network(net, extern_data=streams, search=True)
+    assert repr(found.template("output/prob")).endswith("F|5]")
+
+
 def test_layers_that_know_their_own_size_begin_a_recurrence() -> None:
     found = templates(
         {

@@ -10,7 +10,7 @@ from eager import Array, dense, run, sparse
 from reference import check
 from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
 
-from returnn_lite.dim import SpatialDim
+from returnn_lite.dim import BATCH, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -57,6 +57,28 @@ def test_gather_from_a_fixed_dim_by_a_number_or_a_frame() -> None:
     pairs = zip(sequences(), sparse(LENGTHS, 5)[0], strict=True)
     needed = [x[np.arange(len(x)), (c[: len(x)] + 1) % 2] for x, c in pairs]
     same(rows(layer, flat=FLAT, places=PLACES), needed)
+
+
+def test_gather_of_the_frames_of_all_sequences() -> None:
+    others = {
+        "frames": {"class": "flatten_batch", "from": "data"},
+        "count": {"class": "length", "axis": BATCH, "from": "frames"},
+        "last": {"class": "eval", "eval": "source(0) - source(1)", "from": ["count", "flat"]},
+    }
+    layer = {"class": "gather", "from": "frames", "axis": BATCH, "position": "last"}
+    labels, frames = sparse(LENGTHS, 5)[0], np.concatenate(sequences())
+    pairs = zip(labels, LENGTHS, strict=True)
+    places = [np.clip(len(frames) - c[:n], 0, len(frames) - 1) for c, n in pairs]
+    same(rows(layer, flat=FLAT, **others), [frames[p] for p in places])
+
+
+def test_features_are_the_last_fixed_dim_where_they_were_so_before() -> None:
+    places = {"class": "range_in_axis", "axis": "F", "from": "max"}
+    others = {"places": places, "max": {"class": "reduce", "mode": "max", "axis": "T"}}
+    others["max"]["from"] = "heads"
+    layer = {"class": "gather", "from": "heads", "axis": "T", "position": "places"}
+    template = network(layer, **others).template("output")
+    assert template.feature_dim is template.dims[-1]
 
 
 def test_gather_nd_is_over_the_first_dim_behind_the_batch() -> None:
