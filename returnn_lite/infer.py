@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from returnn_lite.data import Data, same_template
-from returnn_lite.dim import BATCH
+from returnn_lite.data import Data, next_feature, next_time, same_template
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -90,9 +90,8 @@ def _batch_norm(node: Node) -> BatchNorm:
 def infer_loop(loop: Loop) -> bool:
     """Infer the templates of all layers in a loop, whose `prev:` may depend on one another.
 
-    A layer that only depends on unknown ones is first taken for [batch, n_out], or for its
-    initial_output. Return whether all are known: some may wait for those of a loop around. Raises
-    NetworkError where none fits.
+    A layer that only depends on unknown ones is first taken for a guess. Return whether all are
+    known: some may wait for those of a loop around. Raises NetworkError where none fits.
     """
     guesses = {n: _guess(n) for n in loop.nodes}
     for _ in range(2 + len(loop.nodes)):
@@ -162,11 +161,14 @@ def _waiting(unknown: list[Node]) -> list[Node]:
 
 
 def _guess(node: Node) -> Data | None:
-    size = getattr(node.layer, "n_out", None)
-    if size is None and node.layer.sized_by_target and node.target is not None:
-        streams = ("extern_data", "step_input")
-        classes = node.target.layer.layer_class in streams and template_of(node.target).classes
-        size = classes.size if classes else None
+    """Return a first template: of the dims of out_shape, [batch, n_out], that of initial_output."""
+    shape = node.common.out_shape
+    if shape is not None and all(isinstance(d, Dim) for d in shape):
+        dims = tuple(sorted(shape, key=lambda d: (d is not BATCH, d.kind == "feature", d.name)))
+        time = next_time(dims)
+        feature = next_feature(dims, time)
+        return Data(name=node.path, dims=dims, time_dim=time, feature_dim=feature)
+    size = _size(node)
     if size is None and node.initial is None:
         return None
     if size is None:
@@ -177,3 +179,12 @@ def _guess(node: Node) -> Data | None:
             return None
     feature = node.dim("feature", "feature", size)
     return Data(name=node.path, dims=(BATCH, feature), feature_dim=feature)
+
+
+def _size(node: Node) -> int | None:
+    size: int | None = getattr(node.layer, "n_out", None)
+    if size is not None or node.target is None or not node.layer.sized_by_target:
+        return size
+    streams = ("extern_data", "step_input")
+    classes = node.target.layer.layer_class in streams and template_of(node.target).classes
+    return classes.size if classes else None

@@ -55,7 +55,8 @@ class Concat(Layer):
 
     def _axes(self, site: Site) -> list[Dim]:
         if site.frame is None:
-            pairs = zip(site.node.resolved["from_axes"], site.sources, strict=True)
+            datas = [site.data(node) for node in site.node.sources]
+            pairs = zip(site.node.resolved["from_axes"], datas, strict=True)
             axes = [resolve(word, x, str(site.node)) for word, x in pairs]
             site.node.resolved["axes"] = [dims[0] for dims in axes]
         axes_: list[Dim] = site.node.resolved["axes"]

@@ -9,6 +9,7 @@ import pytest
 from eager import dense, random_parameters, run
 
 from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -66,6 +67,22 @@ def test_layers_whose_size_is_that_of_the_target_begin_a_recurrence() -> None:
     streams = {**STREAMS, "classes": {"dim": 5, "sparse": True}}
     found = Network(net, extern_data=streams, search=True)
     assert repr(found.template("output/prob")).endswith("F|5]")
+
+
+def test_layers_whose_dims_are_given_begin_a_recurrence() -> None:
+    time, n_in, n_out = SpatialDim("time"), FeatureDim("in", 3), FeatureDim("out", 2)
+    unit = {
+        "x": {"class": "rec_unstack", "from": "base:data:data", "axis": time},
+        "both": {"class": "concat", "from": [("x", n_in), ("prev:y", n_out)]},
+        "w": {"class": "variable", "shape": [n_in + n_out, n_out]},
+        "dot": {"class": "dot", "from": ["both", "w"], "reduce": n_in + n_out},
+        "y": {"class": "copy", "from": "dot", "out_shape": {BATCH, n_out}},
+        "output": {"class": "copy", "from": "y"},
+    }
+    net = {"output": {"class": "rec", "from": [], "axis": time, "unit": unit}}
+    found = Network(net, extern_data={"data": {"dim_tags": [BATCH, time, n_in]}})
+    assert repr(found.template("output/both")) == "[B,F|5]"
+    assert repr(found.template("output/output")) == "[B,F|2]"
 
 
 def test_layers_that_know_their_own_size_begin_a_recurrence() -> None:
