@@ -34,6 +34,7 @@ from returnn_lite.load_on_init import loaded_names, loaded_on_init
 from returnn_lite.network_dict import default_outputs
 from returnn_lite.node import Common, Mode, Node, ParamSpec
 from returnn_lite.output import Outputs, collect, output_tensors
+from returnn_lite.param_noise import check_noise
 from returnn_lite.parameters import (
     STEP_COUNTER,
     Array,
@@ -85,6 +86,7 @@ class Network:
         if task not in _TASKS:
             raise NetworkError(f"task: found {task!r}, needed one of {', '.join(_TASKS)}")
         self.config = Config(config or {}, task)
+        check_noise(self.config.values, "config")
         self.mode = Mode(train=train or task == "train", search=search or task == "search")
         self.seed = seed
         self.scope = Scope(network, mode=self.mode)

@@ -62,17 +62,18 @@ class Common:
     objective. trainable: False freezes the parameters, those of a subnetwork too. reuse_params:
     other layers' parameters in place of its own, see `reuse`; the name of a layer stands for all of
     them, and with use_transposed_weights for W. param_device: where its parameters are kept, such
-    as "CPU". name_scope: the prefix of their names, in place of the layer's name: within the
-    network around, or from "/" on, in all; "" for none. batch_norm: True or the options of the
-    layer batch_norm, which is then applied to the output. register_as_extern_data: the name under
-    which `data:` and targets find the output. collocate_with: layers that it leaves a loop together
-    with, or not at all. in_dim: the dim of the input that is its feature dim. out_dim: a Dim by
-    which others may name the feature dim, or another one that the layer makes; its size is n_out,
-    where that is absent. out_shape: Dims that the output must have, and no others.
-    only_on_search: in no other mode it is an output of the network; only_on_eval: in training it
-    has no loss. size_target: of which target a dynamic dim of out_type is; else without effect,
-    since the lengths are those of the dims. need_last: without effect, since rec_last_output finds
-    the last step anyway.
+    as "CPU". param_variational_noise, param_dropout, param_dropout_min_ndim: see `param_noise`;
+    where they are absent, those of the config. name_scope: the prefix of their names, in place of
+    the layer's name: within the network around, or from "/" on, in all; "" for none. batch_norm:
+    True or the options of the layer batch_norm, which is then applied to the output.
+    register_as_extern_data: the name under which `data:` and targets find the output.
+    collocate_with: layers that it leaves a loop together with, or not at all. in_dim: the dim of
+    the input that is its feature dim. out_dim: a Dim by which others may name the feature dim, or
+    another one that the layer makes; its size is n_out, where that is absent. out_shape: Dims that
+    the output must have, and no others. only_on_search: in no other mode it is an output of the
+    network; only_on_eval: in training it has no loss. size_target: of which target a dynamic dim of
+    out_type is; else without effect, since the lengths are those of the dims. need_last: without
+    effect, since rec_last_output finds the last step anyway.
     """
 
     loss: str | None = None
@@ -89,6 +90,9 @@ class Common:
     trainable: bool = True
     reuse_params: str | dict[str, Any] | None = None
     param_device: str | None = None
+    param_variational_noise: float | None = None
+    param_dropout: float | None = None
+    param_dropout_min_ndim: int | None = None
     name_scope: str | None = None
     batch_norm: bool | dict[str, Any] = False
     register_as_extern_data: str | None = None
@@ -111,8 +115,9 @@ class Node:
     loss, and the layers that the loss's options name. inner: the scope of its
     subnetwork. loop: the rec layer's loop that it lies in. params: what it declared, by full name;
     shapes: of all parameters that it uses, by the layer's own name for them; reuse: where others
-    come from. resolved: what the layer found out while it was inferred. wanted: layers in the
-    layer's loop whose outputs are used outside.
+    come from; updated: its names of those that training changes other than by gradients. resolved:
+    what the layer found out while it was inferred. wanted: layers in the layer's loop whose outputs
+    are used outside.
     """
 
     def __init__(self, name: str, layer: Layer, common: Common, scope: Scope, path: str):
@@ -134,6 +139,7 @@ class Node:
         self.params: dict[str, ParamSpec] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.reuse: Reuse | None = None
+        self.updated: set[str] = set()
         self.resolved: dict[str, Any] = {}
         self.wanted: set[Node] = set()
         self._dims: dict[tuple[Any, ...], Dim] = {}

@@ -69,7 +69,7 @@ class Reuse:
             return site.data(self.output).tensor
         if self.custom is None:
             assert self.layer is not None
-            return site.of(self.layer).param(name, shape, None)
+            return site.of(self.layer).exact_param(name)
         value = self.custom(
             base_layer=_View(site, site.node),
             reuse_layer=None if self.layer is None else _View(site, self.layer),

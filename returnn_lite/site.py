@@ -13,6 +13,7 @@ from returnn_lite.errors import NetworkError
 from returnn_lite.infer import Unknown, template_for, template_of
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node, ParamSpec
+from returnn_lite.param_noise import noisy
 
 if TYPE_CHECKING:
     from returnn_lite.frame import Frame, Search
@@ -196,10 +197,12 @@ class Site:
         path = node.param_name(name)
         part = node.reuse.source(name) if node.reuse is not None else None
         if self.frame is not None:
-            if part is not None:
-                return part.value(self, name, node.shapes[name])
-            return self.run.params[path]
+            value = self.exact_param(name)
+            made = part is not None and (part.custom or part.output) is not None
+            return value if made or name in node.updated else noisy(self, name, value)
         node.shapes[name] = shape
+        if not trainable:
+            node.updated.add(name)
         if part is None:
             node.params[path] = ParamSpec(
                 shape=shape,
@@ -209,6 +212,13 @@ class Site:
                 device=node.common.param_device,
             )
         return None
+
+    def exact_param(self, name: str) -> Any:
+        """Return a parameter while computing, without the noise of training."""
+        part = self.node.reuse.source(name) if self.node.reuse is not None else None
+        if part is not None:
+            return part.value(self, name, self.node.shapes[name])
+        return self.run.params[self.node.param_name(name)]
 
     def update(self, name: str, value: Any) -> None:
         """Set what a parameter becomes after this run; a trainer does so after each step."""

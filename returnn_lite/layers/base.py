@@ -11,6 +11,7 @@ from returnn_lite import options
 from returnn_lite.data import Data
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.node import Common, Mode, Node
+from returnn_lite.param_noise import check_noise
 
 if TYPE_CHECKING:
     from returnn_lite.frame import Frame
@@ -213,6 +214,7 @@ def split_options(
         raise NetworkError(f"{where}: found n_out {opts['n_out']}, needed 1 or more")
     if not 0.0 <= opts.get("dropout", 0.0) < 1.0:
         raise NetworkError(f"{where}: found dropout {opts['dropout']}, needed 0 or more, below 1")
+    check_noise(opts, where)
     if "n_out" in own and "n_out" not in opts and opts.get("out_dim") is not None:
         opts = {**opts, "n_out": opts["out_dim"].size}
     opts = options.newest(cls.newer, version) | opts

@@ -52,6 +52,18 @@ LAYERS: dict[str, Net] = {
             "from": "z",
         },
     },
+    "named_scope_of_loops": {
+        "x": {"class": "rec", "unit": "nativelstm2", "n_out": 4, "name_scope": "lstm"},
+        "y": {
+            "class": "rec",
+            "from": "x",
+            "name_scope": "",
+            "unit": {
+                "s": {**TANH, "from": ["data:source", "prev:s"], "n_out": 3},
+                "output": {"class": "copy", "from": "s"},
+            },
+        },
+    },
     "named_dims": {
         "x": {"class": "linear", "activation": "relu", "out_dim": SIZE, "from": "data"},
         "y": {"class": "reduce", "mode": "sum", "axis": SIZE, "keep_dims": True, "from": "x"},
