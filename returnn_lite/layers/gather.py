@@ -216,12 +216,12 @@ class SliceNd(Layer):
 
     start: a number, or a layer of whole numbers, whose dims the output has, too; floats, as of a
     position that a layer predicts, may have one feature, and are cut to whole numbers. size: a
-    number, a layer [batch], or None for all to the end, but at least min_size. out_spatial_dim: a
-    Dim by which others may name the new dim.
+    number, a layer [batch], a Dim, or None for all to the end, but at least min_size.
+    out_spatial_dim: a Dim by which others may name the new dim.
     """
 
     refs = ("start", "size")
-    size: int | str | None
+    size: int | str | Dim | None
     start: int | str | None = None
     min_size: int | None = None
     axis: Any = "T"
@@ -237,16 +237,7 @@ class SliceNd(Layer):
         axis = site.axis_of(self.axis, x)
         if not start.dtype.startswith("int") or axis is BATCH:
             raise site.error(f"found start {start} in {x}, needed whole numbers of a dim")
-        size = self.size if isinstance(self.size, int) else None
-        if (
-            size is None
-            and axis.size is not None
-            and not (start.dims or isinstance(self.size, str))
-        ):
-            size = max(axis.size - int(self.start or 0), self.min_size or 0)
-        if size is None and set(start.dims) - {BATCH}:
-            raise site.error(f"found start {start}, needed [batch] where the size is not a number")
-        new = site.node.resolved["new"] = site.node.dim("spatial", "sliced-time", size)
+        new = site.node.resolved["new"] = self._new(site, axis, start)
         shared = [d for d in x.dims if d in start.dims and d is not axis]
         own = [d for d in x.dims if d not in shared and d is not axis]
         before = max(x.axis(axis) - len(shared), 0)
@@ -263,6 +254,20 @@ class SliceNd(Layer):
             feature = next_feature(dims, time)
         return replace(x, dims=dims, time_dim=time, feature_dim=feature, tensor=None)
 
+    def _new(self, site: Site, axis: Dim, start: Data) -> Dim:
+        """Return the dim of the slices."""
+        size = self.size
+        if isinstance(size, Dim):
+            if not self.min_size:
+                return size
+            size = size.size and max(size.size, self.min_size)
+        elif size is None and axis.size is not None and not start.dims:
+            size = max(axis.size - int(self.start or 0), self.min_size or 0)
+        if not isinstance(size, int) and set(start.dims) - {BATCH}:
+            raise site.error(f"found start {start}, needed [batch] where the size is not a number")
+        fixed = size if isinstance(size, int) else None
+        return site.node.dim("spatial", "sliced-time", fixed)
+
     def _start(self, site: Site) -> Data:
         if isinstance(self.start, str):
             return _position(site.ref("start"))
@@ -275,7 +280,7 @@ class SliceNd(Layer):
         axis = site.axis_of(self.axis, x)
         beam = latest([x.beam, start.beam])
         x, start = x.in_beam(beam), start.in_beam(beam)
-        if new.dynamic:
+        if new.dynamic and new is not self.size:
             site.run.set_lengths(new, self._lengths(site, axis, start, beam), beam)
         place = tf.cast(start.tensor, tf.int32)[..., None] + tf.range(site.run.entries(new))
         index = replace(start, dims=(*start.dims, new), dtype="int32", tensor=place)
@@ -288,7 +293,9 @@ class SliceNd(Layer):
 
     def _lengths(self, site: Site, axis: Dim, start: Data, beam: Any) -> Any:
         """Return int32 [batch]: how many entries are taken."""
-        if isinstance(self.size, str):
+        if isinstance(self.size, Dim):
+            lengths = site.run.lengths_of(self.size, beam)
+        elif isinstance(self.size, str):
             lengths = tf.cast(site.ref("size").in_beam(beam).tensor, tf.int32)
         else:
             whole = site.run.lengths_of(axis, beam) if axis.dynamic else axis.size

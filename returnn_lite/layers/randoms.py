@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from returnn_lite.data import Data
+from returnn_lite.data import Data, next_feature, next_time
 from returnn_lite.dim import Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
@@ -19,8 +19,8 @@ from returnn_lite.site import Site
 class Drawn(Layer):
     """What layers of random numbers share.
 
-    shape: numbers or Dims, BATCH among them. shape_deps: layers that make some of the Dims. seed:
-    another one gives other numbers. In a loop every step draws anew.
+    shape: numbers or Dims, BATCH among them. shape_deps, or from: layers that make some of the
+    Dims. seed: another one gives other numbers. In a loop every step draws anew.
     """
 
     default_from = ()
@@ -34,17 +34,23 @@ class Drawn(Layer):
 
     def template(self, site: Site, dtype: str) -> Data:
         """Return the template with the dims of `shape`, the last fixed one the features."""
-        if site.node.sources:
-            raise site.error("found sources in 'from', needed none")
         for option in site.node.refs:
             if option != "shape_deps" and site.ref(option).dims:
                 raise site.error(f"found {option} {site.ref(option)}, needed one number")
         dims: list[Dim] = []
-        for i, d in enumerate(meant(site, self.shape, "shape_deps")):
+        for i, d in enumerate(self._shape(site)):
             if not isinstance(d, Dim) and (not isinstance(d, int) or d < 1):
                 raise site.error(f"found {d!r} in shape, needed numbers from 1 on, or dims")
             dims.append(d if isinstance(d, Dim) else site.node.dim("spatial", f"dim{i}", d))
-        return Data(name=site.node.path, dims=tuple(dims), dtype=dtype)
+        time = next_time(dims)
+        feature = next_feature(dims, time)
+        name = site.node.path
+        return Data(name=name, dims=tuple(dims), dtype=dtype, time_dim=time, feature_dim=feature)
+
+    def _shape(self, site: Site) -> list[int | Dim]:
+        for source in site.node.sources:
+            site.data(source)
+        return meant(site, self.shape, "shape_deps")
 
     def value(self, site: Site, option: str, default: Any = None) -> Any:
         """Return a number: that of the option, of the layer it names, or the default."""
@@ -60,7 +66,7 @@ class Drawn(Layer):
         """
         out = site.node.out
         assert out is not None
-        meant(site, self.shape, "shape_deps")  # their lengths
+        self._shape(site)  # their lengths
         axis = site.axis if site.node.loop is not None else None
         dims = out.dims if axis is None else (axis, *out.dims)
         zeros = replace(out, dims=dims, tensor=tf.zeros([site.size(d) for d in dims]))

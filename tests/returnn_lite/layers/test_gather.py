@@ -10,7 +10,7 @@ from eager import Array, dense, run, sparse
 from reference import check
 from shapes import LENGTHS, STREAMS, batch, fails, network, rows, same, sequences
 
-from returnn_lite.dim import BATCH, SpatialDim
+from returnn_lite.dim import BATCH, FeatureDim, SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -132,6 +132,27 @@ def test_slices_to_the_end_or_of_a_size_for_each_sequence() -> None:
     )
     layer |= {"size": "half", "min_size": 1}
     same(rows(layer), [x[len(x) // 2 :][: max(len(x) // 2, 1)] for x in sequences()])
+
+
+def test_slices_of_the_size_of_a_dim() -> None:
+    time, longer, five = SpatialDim("time"), SpatialDim("longer"), SpatialDim("five", 5)
+    net: dict[str, Any] = {
+        "longer": {"class": "resize", "factor": 2, "axis": "T", "from": "data"},
+        "cut": {"class": "slice_nd", "from": "longer", "start": 1, "size": time},
+        "output": {"class": "combine", "kind": "add", "from": ["cut", "data"]},
+        "five": {"class": "slice_nd", "from": "data", "size": five},
+        "least": {"class": "slice_nd", "from": "data", "size": time, "min_size": 3},
+    }
+    net["longer"]["out_dim"] = longer
+    streams = {"data": {"dim_tags": [BATCH, time, FeatureDim("feature", 4)]}}
+    names = ["output", "five", "least"]
+    found = run(Network(net, extern_data=streams, outputs=names), {"data": batch()["data"]})
+    for i, x in enumerate(sequences()):
+        cut = np.repeat(x, 2, axis=0)[1:][: len(x)]
+        np.testing.assert_allclose(found["output"].values[i, : len(x)], cut + x, rtol=1e-5)
+        five_ = np.pad(x, [[0, 5 - len(x)], [0, 0]])
+        np.testing.assert_allclose(found["five"].values[i], five_, rtol=1e-5)
+    assert next(iter(found["least"].lengths.values())).tolist() == [4, 3, 3]
 
 
 def test_a_slice_begins_at_every_frame() -> None:
