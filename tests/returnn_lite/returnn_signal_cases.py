@@ -63,4 +63,24 @@ def _same_lengths() -> Net:
     }
 
 
-SIGNAL_CASES: dict[str, Net] = {"spectra": _spectra(), "spectra_back": _same_lengths()}
+def _resized() -> Net:
+    """Of lengths whose products with the factors are whole: RETURNN's distance is otherwise not."""
+    more = {"class": "resize", "axis": "T", "from": "data"}
+    net: Net = {
+        "value": {"class": "constant", "value": 1.5, "dtype": "float32"},
+        "fewer": {**more, "factor": 0.75},
+        "half": {**more, "factor": 0.5},
+        "output": {**more, "factor": "value"},
+    }
+    outputs = ("output", "fewer", "half")
+    for name in outputs:
+        net[name]["is_output_layer"] = True
+    streams = {"data": STREAMS["data"]}
+    return {"net": net, "streams": streams, "lengths": {"data": [12, 8, 5]}, "outputs": outputs}
+
+
+SIGNAL_CASES: dict[str, Net] = {
+    "resized": _resized(),
+    "spectra": _spectra(),
+    "spectra_back": _same_lengths(),
+}
