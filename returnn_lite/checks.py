@@ -120,7 +120,7 @@ def check_initial(node: Node) -> None:
 
 def check_batch(batch: Batch, templates: Mapping[str, Data]) -> dict[str, tuple[Any, Any]]:
     """Return a batch as arrays; NetworkError where it does not fit to the streams of a network."""
-    if not batch:
+    if not batch and templates:
         raise NetworkError(f"batch: found no stream, needed some of: {', '.join(templates)}")
     found: dict[str, tuple[Any, Any]] = {}
     seen: dict[Dim, tuple[str, Any]] = {}

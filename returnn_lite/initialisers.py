@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from returnn_lite.errors import NetworkError, nearest
-from returnn_lite.node import ParamSpec
+from returnn_lite.node import Node, ParamSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rng = np.random.Generator
@@ -65,8 +65,8 @@ def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
 
 
 def check_initialiser(path: str, init: Any) -> None:
-    """Raise NetworkError for an initialiser that there is not."""
-    if not isinstance(init, int | float | tuple | np.ndarray):
+    """Raise NetworkError for an initialiser that there is not; a layer may be one."""
+    if not isinstance(init, int | float | tuple | np.ndarray | Node):
         parse(init, path)
 
 

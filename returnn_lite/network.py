@@ -175,9 +175,21 @@ class Network:
             loaded.update(loaded_on_init(node, specs))
         # One after the other, so that not all of the values are held at once.
         for name, spec in specs.items():
-            value = loaded.pop(name) if name in loaded else initial_value(name, spec, self.seed)
+            value = loaded.pop(name) if name in loaded else self._first_value(name, spec)
             with tf.device(f"/device:{spec.device}:*" if spec.device else None):
                 known[name] = tf.Variable(value, name=name, trainable=spec.trainable)
+
+    def _first_value(self, name: str, spec: ParamSpec) -> Any:
+        if not isinstance(spec.init, Node):
+            return initial_value(name, spec, self.seed)
+        try:
+            with tf.init_scope():
+                return self.frame({}).value(spec.init).tensor
+        except NetworkError as error:
+            raise NetworkError(
+                f"{spec.init}: found that the first value of {name} depends on data, needed "
+                f"one that does not ({error})"
+            ) from None
 
     def get_params(self) -> dict[str, Array]:
         """Return the values of all parameters."""

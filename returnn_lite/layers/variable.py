@@ -18,27 +18,37 @@ class Variable(Layer):
     """A parameter: float [*shape], the same for all sequences; its last axis is the feature dim.
 
     shape: sizes, or Dims. add_batch_axis, add_time_axis: a batch axis, and an axis of size 1, in
-    front. init: its first value, see `initialisers`; param_name: its name, by default that of the
-    layer.
+    front. init: its first value, see `initialisers`; init_by_layer: a layer whose output that is,
+    made without data. param_name: its name, by default that of the layer.
     """
 
+    refs = ("init_by_layer",)
     default_from: ClassVar[Any] = ()
     shape: tuple[int | Dim, ...]
     dtype: Literal["float32", "float64", "int32", "int64"] = "float32"
     add_batch_axis: bool = False
     add_time_axis: bool = False
     init: Any = 0
+    init_by_layer: str | None = None
     param_name: str | None = None
 
     def infer(self, site: Site) -> Data:
         """Return the template, and declare the parameter."""
         if min(self._sizes(), default=1) < 1:
             raise site.error(f"found shape {tuple(self.shape)}, needed sizes of 1 or more")
-        init = 0 if self.init is None else self.init
+        init = self._init(site)
         trainable = self.dtype.startswith("float")
         shape = self._sizes()
         site.param(self._name(site), shape, init, trainable=trainable, dtype=self.dtype)
         return self._out(site)
+
+    def _init(self, site: Site) -> Any:
+        if self.init_by_layer is None:
+            return 0 if self.init is None else self.init
+        x = site.ref("init_by_layer")
+        if tuple(d.size for d in x.dims) != self._sizes() or x.dtype != self.dtype:
+            raise site.error(f"found init_by_layer {x}, needed {self.dtype} of {self._sizes()}")
+        return site.node.refs["init_by_layer"][0]
 
     def _sizes(self) -> tuple[int, ...]:
         return tuple(n.size or 0 if isinstance(n, Dim) else n for n in self.shape)
