@@ -266,7 +266,9 @@ class SliceNd(Layer):
         if not isinstance(size, int) and set(start.dims) - {BATCH}:
             raise site.error(f"found start {start}, needed [batch] where the size is not a number")
         fixed = size if isinstance(size, int) else None
-        return site.node.dim("spatial", "sliced-time", fixed)
+        new = site.node.dim("spatial", "sliced-time", fixed)
+        new.makers.add(f"{new.name.rpartition(':')[2]}:{site.node.name}")  # as RETURNN calls it
+        return new
 
     def _start(self, site: Site) -> Data:
         if isinstance(self.start, str):

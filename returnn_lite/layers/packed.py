@@ -184,7 +184,8 @@ class UnflattenNd(Layer):
         x, sizes = site.source, site.ref("sizes")
         axis = site.axis_of(self.in_dim, x, "in_dim")
         rest = [d for d in sizes.dims if d is not BATCH]
-        if len(rest) != 1 or rest[0].size != self.num_axes or not sizes.dtype.startswith("int"):
+        numbered = len(rest) == 1 and rest[0].size in (None, self.num_axes)
+        if not numbered or not sizes.dtype.startswith("int"):
             raise site.error(f"found sizes {sizes}, needed whole numbers [batch, {self.num_axes}]")
         if not x.has_batch or axis is BATCH:
             raise site.error(f"found source {x}, needed a dim of each sequence")
@@ -195,12 +196,20 @@ class UnflattenNd(Layer):
         time = new[0] if x.time_dim in (axis, None) else x.time_dim
         return replace(x, dims=dims, time_dim=time, tensor=None)
 
+    def _checked(self, site: Site, sizes: Any) -> Any:
+        """Return int32 [batch, num_axes]; fails where there are not so many sizes."""
+        text = f"{site.node}: found sizes of another number of dims, needed {self.num_axes}"
+        check = tf.debugging.assert_equal(tf.shape(sizes)[1], self.num_axes, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            return tf.identity(sizes)
+
     def call(self, site: Site) -> Data:
         """Return the entries, each in its place."""
         x, sizes, new = site.source, site.ref("sizes"), site.node.resolved["new"]
         axis, beam = site.axis_of(self.in_dim, x, "in_dim"), x.beam
         rest = next(d for d in sizes.dims if d is not BATCH)
         lengths = tf.cast(sizes.in_beam(beam).ordered([BATCH, rest]).tensor, tf.int32)
+        lengths = self._checked(site, lengths)
         for i, dim in enumerate(new):
             if f"same_as_{i}" not in site.node.refs:
                 site.run.set_lengths(dim, lengths[:, i], beam)

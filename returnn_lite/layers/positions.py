@@ -12,6 +12,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
+from returnn_lite.naming import meant
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
@@ -137,12 +138,17 @@ class RelativePositionalEncoding(_Positions):
     """A vector for each pair of a query and a key, by how far the key is from the query.
 
     in: float [..., time, ...], of which only the length counts, or in a loop anything; out: float
-    [queries, keys, n_out] or, in a step, [keys, n_out] for this step and those before. clipping:
-    beyond this distance all are alike. fixed: `sinusoids` rather than the parameter encoding_matrix
-    [2 clipping + 1, n_out]. Shaw et al. (2018), section 3.2.
+    [queries, keys, n_out] or, in a step, [keys, n_out] for this step and those before.
+    query_spatial_dim, key_value_spatial_dim: the dims of both, by default time. query_offset: the
+    position of the first query, or of that of a step, where it is not that of the first key, or the
+    step. clipping: beyond this distance all are alike. fixed: `sinusoids` rather than the parameter
+    encoding_matrix [2 clipping + 1, n_out]. Shaw et al. (2018), section 3.2.
     """
 
     n_out: int
+    query_spatial_dim: Dim | str = ""
+    key_value_spatial_dim: Dim | str = ""
+    query_offset: int | None = None
     clipping: int = 16
     fixed: bool = False
     forward_weights_init: Any = "glorot_uniform"
@@ -150,7 +156,12 @@ class RelativePositionalEncoding(_Positions):
     def infer(self, site: Site) -> Data:
         """Return the template [queries, keys, n_out], or [keys, n_out]."""
         x = site.source
-        self.counted(site, x)
+        queries = self._given(site, x, "query_spatial_dim")
+        if queries is None:
+            self.counted(site, x)
+            queries = x.time_dim
+        site.node.resolved["over"] = queries
+        site.node.resolved["keys"] = self._keys(site, x, queries)
         if self._masked(site.node):
             raise site.error(
                 "found it in a masked_computation in a loop, where steps are no distances; "
@@ -161,7 +172,27 @@ class RelativePositionalEncoding(_Positions):
         if not self.fixed:
             shape = (2 * self.clipping + 1, self.n_out)
             site.param("encoding_matrix", shape, self.forward_weights_init)
-        return self._out(site, x.time_dim)
+        return self._out(site, queries)
+
+    def _given(self, site: Site, x: Data, option: str) -> Dim | None:
+        """Return the dim of an option, which x may lack; None where there is none."""
+        word: Any = getattr(self, option)
+        if word == "":
+            return None
+        if isinstance(word, Dim) and not any(map(word.means, x.dims)):
+            (found,) = meant(site, [word])
+            assert isinstance(found, Dim)
+            return found
+        return site.axis_of(word, x, option)
+
+    def _keys(self, site: Site, x: Data, queries: Dim | None) -> Dim:
+        """Return the dim of the keys: one of its own where it would be that of the queries."""
+        keys = self._given(site, x, "key_value_spatial_dim")
+        if keys is None and queries is not None:
+            keys = x.time_dim
+        if keys is not None and keys is not queries:
+            return keys
+        return site.node.dim("spatial", "keys", None if queries is None else queries.size)
 
     def _masked(self, node: Node) -> bool:
         """Whether a masked_computation in the loop selects the steps."""
@@ -175,7 +206,7 @@ class RelativePositionalEncoding(_Positions):
         return False
 
     def _out(self, site: Site, queries: Dim | None) -> Data:
-        keys = site.node.dim("spatial", "keys")
+        keys: Dim = site.node.resolved["keys"]
         feature = site.feature(self.n_out)
         return Data(
             name=site.node.path,
@@ -193,14 +224,23 @@ class RelativePositionalEncoding(_Positions):
         else:
             matrix = site.param("encoding_matrix", (), None)
         out = self._out(site, over)
-        if over is None:
-            keys = tf.range(site.index + 1)
-            queries: Any = site.index
-        else:
-            count = tf.shape(x.tensor)[x.axis(over)] if over in x.dims else site.run.entries(over)
-            keys = tf.range(count)
-            queries = keys[:, None]
-            if over.dynamic:
-                site.run.lengths[out.dims[1]] = site.run.lengths[over]
+        queries, keys = self._positions(site, x, over, out.dims[-2])
+        if over is not None:
+            queries = queries[:, None]
         distance = tf.clip_by_value(keys - queries, -self.clipping, self.clipping)
         return replace(out, tensor=tf.gather(matrix, distance + self.clipping))
+
+    def _positions(self, site: Site, x: Data, over: Dim | None, dim: Dim) -> tuple[Any, Any]:
+        """Return the positions of the queries, or of that of a step, and those of the keys."""
+        own = dim is site.node.dim("spatial", "keys", dim.size)
+        if over is None:
+            count, queries = site.index + 1, site.index
+            queries = queries if self.query_offset is None else self.query_offset
+        else:
+            count = tf.shape(x.tensor)[x.axis(over)] if over in x.dims else site.run.entries(over)
+            queries = tf.range(count) + (self.query_offset or 0)
+        if own and over is not None and over.dynamic:
+            site.run.lengths[dim] = site.run.lengths[over]
+        elif own and over is not None and dim.dynamic:
+            site.run.set_lengths(dim, tf.fill([site.run.batch], over.size))
+        return queries, tf.range(count if own else site.size(dim))

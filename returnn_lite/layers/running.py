@@ -44,33 +44,44 @@ class Window(Running):
     window_left, window_right: how many of them are before and behind it; by default one half is
     behind. stride: only every so-many-th window. padding "valid": only windows within the sequence;
     "same": zeros beyond its ends. Over the steps of a loop, window_right is 0. window_dim: a Dim by
-    which others may name the dim of a window.
+    which others may name the dim of a window; where window_size is absent, it has its size.
     """
 
-    window_size: int
+    window_size: int | None = None
     window_left: int | None = None
     window_right: int | None = None
     stride: int = 1
     padding: Literal["same", "valid"] = "same"
     window_dim: Dim | None = None
 
+    @property
+    def _size(self) -> int:
+        if self.window_size is None and self.window_dim is not None:
+            return self.window_dim.size or 0
+        return self.window_size or 0
+
     def _left(self) -> int:
         """Return how many frames of a window are before its own."""
         if self.window_left is not None:
             return self.window_left
-        right = self.window_size // 2 if self.window_right is None else self.window_right
-        return self.window_size - right - 1
+        right = self._size // 2 if self.window_right is None else self.window_right
+        return self._size - right - 1
 
     def _new(self, dim: Dim) -> Dim:
         """Return the dim of the windows."""
         if self.padding == "valid":
-            dim = dim.within(self.window_size)
+            dim = dim.within(self._size)
         return dim.strided(self.stride)
 
     def infer(self, site: Site) -> Data:
         """Return the template with the dim of the frames of a window."""
-        x, size = site.source, self.window_size
+        x, size = site.source, self._size
         x = x.ordered(batch_major(x))
+        if not size:
+            raise site.error(
+                f"found window_size {self.window_size} and window_dim {self.window_dim}, needed "
+                "one, or a window_dim that has a size"
+            )
         left, right = self._left(), self.window_right
         if (
             size < 1
@@ -105,7 +116,7 @@ class Window(Running):
     def call(self, site: Site) -> Data:
         """Return the windows."""
         x = site.source
-        axis, window = self.over(site, x), site.node.dim("spatial", "window", self.window_size)
+        axis, window = self.over(site, x), site.node.dim("spatial", "window", self._size)
         if axis is None:
             before = site.state("state").first(window)
             frame = x.ordered(before.dims[1:]) if len(x.dims) else x
@@ -119,10 +130,10 @@ class Window(Running):
         same = self.padding == "same"
         left = self._left() if same else 0
         frames = tf.shape(x.tensor)[0]
-        right = self.window_size - 1 - left if same else tf.maximum(self.window_size - frames, 0)
+        right = self._size - 1 - left if same else tf.maximum(self._size - frames, 0)
         padded = tf.pad(x.tensor, [[left, right], *[[0, 0]] * (len(x.dims) - 1)])
-        starts = tf.shape(padded)[0] - self.window_size + 1
-        parts = [padded[i : i + starts : self.stride] for i in range(self.window_size)]
+        starts = tf.shape(padded)[0] - self._size + 1
+        parts = [padded[i : i + starts : self.stride] for i in range(self._size)]
         new = self._new(axis) if not site.node.resolved["over_steps"] else axis
         out = replace(x.renamed(axis, new), tensor=tf.stack(parts, axis=0))
         return site.as_output(replace(out, dims=(window, *out.dims)))

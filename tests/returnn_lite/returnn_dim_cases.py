@@ -141,6 +141,21 @@ EVEN_LAYERS: dict[str, Net] = {
             "from": "table",
         },
     },
+    "left_context": {
+        "rows": {"class": "concat", "from": [("data", TIME), ("data", TIME)]},
+        "rel": {
+            **{"class": "relative_positional_encoding", "n_out": 4, "clipping": 2},
+            **{"query_spatial_dim": TIME, "key_value_spatial_dim": "T", "query_offset": 3},
+            "from": "rows",
+        },
+        "own": {"class": "relative_positional_encoding", "n_out": 4, "query_offset": 1},
+        "queries": {**PLAIN, "n_out": 4},
+        "energy": {
+            **{"class": "dot", "red1": "F", "red2": "F", "var1": "auto", "var2": "auto"},
+            "from": ["queries", "rel"],
+        },
+        "output": {"class": "softmax_over_spatial", "axis": TIME + TIME, "from": "energy"},
+    },
     "batch_as_spatial": {
         "rows": {"class": "reinterpret_data", "set_dim_tags": {"B": ROWS}},
         "sums": {"class": "cumsum", "axis": "T", "from": "rows"},

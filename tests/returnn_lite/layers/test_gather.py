@@ -134,6 +134,12 @@ def test_slices_to_the_end_or_of_a_size_for_each_sequence() -> None:
     same(rows(layer), [x[len(x) // 2 :][: max(len(x) // 2, 1)] for x in sequences()])
 
 
+def test_a_config_finds_slices_by_what_returnn_calls_them() -> None:
+    cut = {"class": "slice_nd", "start": 1, "size": None, "from": "data"}
+    layer = {"class": "reduce", "mode": "sum", "axis": "stag:sliced-time:cut", "from": "cut"}
+    same(rows(layer, cut=cut), [x[1:].sum(0) for x in sequences()])
+
+
 def test_slices_of_the_size_of_a_dim() -> None:
     time, longer, five = SpatialDim("time"), SpatialDim("longer"), SpatialDim("five", 5)
     net: dict[str, Any] = {

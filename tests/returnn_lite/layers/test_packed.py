@@ -64,6 +64,17 @@ def test_a_fixed_dim_is_packed_too() -> None:
     np.testing.assert_array_equal(out["back"].canonical()[:, 1], mean)
 
 
+def test_the_number_of_sizes_may_be_that_of_the_data() -> None:
+    sizes = {"data": {"dim": 3}, "sizes": {"dim": None, "shape": [None], "dtype": "int32"}}
+    layer = {"class": "unflatten_nd", "sizes": "data:sizes", "num_axes": 2, "from": "data"}
+    network = Network({"output": layer}, extern_data=sizes)
+    batch = {"data": dense([6], 3), "sizes": (np.array([[2, 3]], np.int32), [2])}
+    assert run(network, batch)["output"].values.shape == (1, 2, 3, 3)
+    batch["sizes"] = (np.array([[1, 2, 3]], np.int32), [3])
+    with pytest.raises(NetworkError, match=r"output .*: found sizes of another number of dims"):
+        network.run(batch)
+
+
 def test_pixels_become_images() -> None:
     sizes = {"data": {"dim": 3}, "sizes": {"dim": 2, "shape": [2], "dtype": "int32"}}
     net = {

@@ -10,7 +10,11 @@ from eager import Array, dense
 from reference import check
 from shapes import LENGTHS, fails, network
 
+<<<<<<< HEAD
 from returnn_lite import SpatialDim, single_step_dim
+=======
+from returnn_lite.dim import SpatialDim
+>>>>>>> d59b44a (Relative positions of other queries than keys; windows of a Dim's size; sizes of images by the data; slices by RETURNN's names)
 from returnn_lite.network import Network
 
 WINDOW = {"class": "window", "from": "data"}
@@ -38,6 +42,15 @@ def test_the_frames_around_each_frame(options: dict[str, int], left: int) -> Non
         return [windows(x[:n]) for x, n in zip(data, LENGTHS, strict=True)]
 
     check(network({**WINDOW, **options}), {"data": dense(LENGTHS, 4)}, formula)
+
+
+def test_a_window_may_have_the_size_of_a_dim() -> None:
+    for given in ({"window_size": 3}, {}):
+        window = SpatialDim("window", 3)
+        layer = {**WINDOW, "window_dim": window, **given}
+        assert network(layer).template("output").dims[2].size == 3
+    for wrong in ({}, {"window_dim": SpatialDim("window")}):
+        fails({**WINDOW, **wrong}, "found window_size None .*, needed one, or a window_dim")
 
 
 def test_windows_within_each_sequence() -> None:
