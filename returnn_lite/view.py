@@ -158,6 +158,25 @@ class DataView:
         """Return the same with time as the first axis."""
         return replace(self, data=self.data.first(self._time()))
 
+    def copy_template(self, name: str | None = None, *, dtype: str | None = None) -> DataView:
+        """Return the same without values, and perhaps of another type of them."""
+        data = self.data.template()
+        named = replace(data, name=name or data.name, dtype=dtype or data.dtype)
+        return replace(self, data=named)
+
+    def copy_template_excluding_time_dim(self, name: str | None = None) -> DataView:
+        """Return the same without values and without time."""
+        return replace(self, data=self.data.without(self._time())).copy_template(name)
+
+    def copy_template_excluding_spatial_dim(
+        self, spatial_axis_num: int, name: str | None = None
+    ) -> DataView:
+        """Return the same without values and one dim, counted without batch and features."""
+        special = (BATCH, self.data.feature_dim)
+        dims = [d for d in self.data.dims if d not in special]
+        without = self.data.without(dims[spatial_axis_num])
+        return replace(self, data=without).copy_template(name)
+
     def get_placeholder_as_batch_major(self) -> Any:
         """Return the tensor with the batch as the first axis."""
         return self.copy_as_batch_major().placeholder

@@ -16,9 +16,10 @@ from returnn_lite.dim import BATCH
 from returnn_lite.errors import nearest
 from returnn_lite.layers.activations import activation, safe_log
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.cross_entropy_over_size import softmax_cross_entropy_over_size
 from returnn_lite.layers.elementwise import broadcast
 from returnn_lite.layers.feedforward import activated
-from returnn_lite.layers.out_type import typed
+from returnn_lite.layers.out_type import typed, typed_by
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -44,6 +45,7 @@ _KINDS: dict[str, Callable[[Any, Any], Any]] = {
 _SHOWN = ("log_sigmoid", "sigmoid", "tanh", "relu", "softmax")  # in the expressions of eval
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "safe_log": safe_log,
+    "softmax_cross_entropy_over_size": softmax_cross_entropy_over_size,
     "where_bc": lambda condition, x, y: tf.where(condition, x, y),
 }
 _SYMBOLS = {
@@ -132,7 +134,7 @@ class _Combined(Layer):
     with_bias: bool = False
     eval: Any = None
     eval_locals: dict[str, Any] = field(default_factory=dict)
-    out_type: dict[str, Any] = field(default_factory=dict)
+    out_type: dict[str, Any] | Callable[..., Any] = field(default_factory=dict)
     allow_broadcast_all_sources: bool = True
 
     def infer(self, site: Site) -> Data:
@@ -171,6 +173,8 @@ class _Combined(Layer):
                 raise site.error(f"found source({i}) in 'eval', needed one of {count} sources")
 
     def _out(self, site: Site, datas: list[Data]) -> Data:
+        if callable(self.out_type):
+            return typed_by(site, self.out_type)
         if not datas and self.eval is not None and "shape" in self.out_type:
             return typed(site, Data(name=site.node.path, dims=()), _from_nothing(self.out_type))
         out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
@@ -276,8 +280,9 @@ class Eval(_Combined):
     """A Python expression of the sources, `source(0)`, `source(1)`, ... with TensorFlow as `tf`.
 
     eval: the expression, or a function of `source` and `self`; recipes and configs are code, and so
-    is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`;
-    without a source its shape says all, and has a batch unless batch_dim_axis is None.
+    is this. eval_locals: further names in it. out_type: what of the template differs, see `typed`,
+    or a function, see `typed_by`; without a source its shape says all, and has a batch unless
+    batch_dim_axis is None.
     source(i) has the dims of all sources and, of size 1, those that the shape in out_type adds;
     source(i, auto_convert=False) its own ones. `self.network` has
     get_config(), cond_on_train(function, function), train_flag and global_train_step.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite.data import Data, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.site import Site
+from returnn_lite.view import DataView
 
 _AXES = ("batch_dim_axis", "time_dim_axis", "feature_dim_axis")
 _KEYS = ("dtype", "dim", "sparse", "shape", *_AXES)
@@ -44,6 +45,29 @@ def typed(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
     if "shape" in opts or any(key in opts for key in _AXES):
         x = _shaped(site, x, opts)
     return x
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a function in out_type sees of a source."""
+
+    output: DataView
+
+
+def typed_by(site: Site, function: Callable[..., Any]) -> Data:
+    """Return the template that a function in out_type makes of the sources.
+
+    It is called with name and sources, each with an `output` that has `copy_template` and the like.
+    Raises NetworkError for what it raises, or returns otherwise.
+    """
+    sources = [_Source(DataView(d.template(), None)) for d in site.sources]
+    try:
+        found = function(name=site.node.name, sources=sources)
+    except Exception as error:
+        raise site.error(f"found {error!s} in out_type") from error
+    if not isinstance(found, DataView):
+        raise site.error(f"found {found!r} from out_type, needed what copy_template of one returns")
+    return replace(found.data.template(), name=site.node.path)
 
 
 def _shaped(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:

@@ -158,7 +158,34 @@ def tied() -> Parts:
     return net, STREAMS, LENGTHS, _outputs(net, "add")
 
 
+def distilled() -> Parts:
+    """Return the cross entropy of attention weights, of which a function says the dims."""
+    dot = {"class": "dot", "red1": "F", "red2": "F", "var1": "T", "var2": "T"}
+    net: Net = {
+        "keys": {**LINEAR, "n_out": 3, "from": "data"},
+        "queries": {**LINEAR, "n_out": 3, "from": "data:classes"},
+        "other": {**LINEAR, "n_out": 3, "from": "data:classes"},
+        "energy": {**dot, "from": ["queries", "keys"]},
+        "reference": {**dot, "from": ["other", "keys"]},
+        "weights": {"class": "softmax_over_spatial", "from": "reference"},
+        "output": {
+            "class": "eval",
+            "from": ["energy", "weights"],
+            "eval": "softmax_cross_entropy_over_size("
+            "logits=source(0, as_data=True, auto_convert=False), "
+            "labels=source(1, as_data=True, auto_convert=False))",
+            "out_type": lambda sources, **_: sources[0].output.copy_template_excluding_spatial_dim(
+                -1
+            ),
+            "loss": "as_is",
+        },
+    }
+    net["weights"]["axis"] = "stag:extern_data:data"
+    return net, STREAMS, LENGTHS, _outputs(net, "weights")
+
+
 PARTS = {
+    "distilled": distilled(),
     "activations": activations(),
     "batch_norms": batch_norms(6, 3, 5),
     # What lies behind the ends is other data there, and counts for masked_time False.

@@ -179,6 +179,16 @@ def test_out_type_with_a_shape_orders_the_axes() -> None:
     np.testing.assert_allclose(run(network, BATCH)["output"].values[0], A)
 
 
+def test_out_type_by_a_function() -> None:
+    layer = {
+        "class": "eval",
+        "eval": "tf.cast(source(0) > 0.5, tf.int32)",
+        "out_type": lambda sources, **_: sources[0].output.copy_template(dtype="int32"),
+        "from": "a",
+    }
+    np.testing.assert_array_equal(result(layer), A > 0.5)
+
+
 def test_a_result_of_other_sizes_than_those_in_out_type() -> None:
     shape = {"shape": (None, 4, 2)}
     layer = {"class": "eval", "out_type": shape, "from": "a"}
@@ -213,6 +223,14 @@ def test_a_result_of_other_sizes_than_those_in_out_type() -> None:
             "found feature_dim_axis 3 in out_type, needed one of 3 axes",
         ),
         ({"kind": "add", "out_type": {"shape": 1}}, r"found shape 1 in out_type, needed a list"),
+        (
+            {"kind": "add", "out_type": lambda sources, **_: sources[0].output.copy_temp()},
+            "found no 'copy_temp' of .*; did you mean 'copy_template'.* in out_type",
+        ),
+        (
+            {"kind": "add", "out_type": lambda **_: {"dim": 2}},
+            r"found \{'dim': 2\} from out_type, needed what copy_template of one returns",
+        ),
     ],
 )
 def test_mistakes(layer: dict[str, Any], text: str) -> None:
