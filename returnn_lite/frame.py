@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.beam import Beam
+from returnn_lite.chain import far_ends
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.infer import template_of
@@ -73,6 +74,16 @@ class Frame:
             return x
         dim = home.loop.dim
         return replace(self.run.over(x, dim).first(dim), time_dim=dim)
+
+    def compute_chain(self, node: Node) -> None:
+        """Compute what a node outside of loops comes from, where that is a long chain."""
+
+        def before(of: Node) -> Node | None:
+            found = (n for n in of.sources if n not in self.values and n.loop is None)
+            return next(found, None)
+
+        for other in far_ends(node, before) if node.loop is None else ():
+            self.value(other)
 
     def compute(self, node: Node) -> Data:
         """Compute the output of a node that belongs to this frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from returnn_lite.chain import far_ends
 from returnn_lite.data import Data, next_feature, next_time, same_template
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
@@ -32,6 +33,17 @@ def template_of(node: Node) -> Data:
                 unknown.add(node)
             raise
     return node.out
+
+
+def infer_chain(node: Node) -> None:
+    """Infer the template of a node outside of loops, however long the chain of its sources is."""
+
+    def before(of: Node) -> Node | None:
+        return next((n for n in of.sources if n.out is None and n.loop is None), None)
+
+    for other in far_ends(node, before) if node.loop is None else ():
+        template_of(other)
+    template_of(node)
 
 
 def template_for(node: Node, asker: Node) -> Data:

@@ -25,7 +25,7 @@ from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim, tell_apart
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.frame import Frame
-from returnn_lite.infer import infer_loop, template_of
+from returnn_lite.infer import infer_chain, infer_loop, template_of
 from returnn_lite.initialisers import check_initialiser, initial_value
 from returnn_lite.layers.inputs import ExternData
 from returnn_lite.layers.kept_state import keeps
@@ -78,7 +78,7 @@ class Network:
         seed: int = 1,
         stepwise: bool = False,
     ):
-        # Layers ask those before them: a chain of hundreds needs more than Python's usual frames.
+        # Layers ask those before them, see `chain`: that needs more than Python's usual frames.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
         layers.load()
         if not isinstance(network, dict) or not all(isinstance(n, str) for n in network):
@@ -116,7 +116,7 @@ class Network:
             # A layer may be added to a loop that is inferred already.
             if node.out is None and node.loop is not None and node.loop.node.out is not None:
                 infer_loop(node.loop)
-            template_of(node)
+            infer_chain(node)
         for node in self.nodes():
             initial_output.declare(node)
         for node in self.nodes():
@@ -270,6 +270,8 @@ class Network:
         """Return the loss of every layer that has one."""
         train = frame.run.mode.train
         nodes = [n for n in self.loss_nodes if not (train and n.common.only_on_eval)]
+        for node in nodes:
+            frame.compute_chain(node)
         return {n.path: losses.compute(n, frame, errors=errors) for n in nodes}
 
     def run(self, batch: Batch, fetch: Sequence[str] = (), *, gradients: bool = False) -> Outputs:

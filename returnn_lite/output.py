@@ -145,6 +145,7 @@ def output_tensors(
     """
     found: dict[str, Any] = {"layers": {}, "losses": {}, "search": {}}
     for node in wanted:
+        frame.compute_chain(node)
         x = frame.value(node)
         node.resolved["output"] = _Trace(
             x.dims, x.time_dim, x.feature_dim, x.sparse_dim, x.beam.size if x.beam else None
