@@ -141,6 +141,13 @@ EVEN_LAYERS: dict[str, Net] = {
             "from": "table",
         },
     },
+    "time_major": {
+        "lstm": {"class": "rec", "unit": "nativelstm2", "n_out": 3},
+        "merged": {"class": "merge_dims", "axes": ["B", "T"], "from": "lstm"},
+        "ordered": {"class": "merge_dims", "axes": ["B", "T"], "keep_order": True, "from": "lstm"},
+        "affine": {**PLAIN, "from": "merged"},
+        "output": {"class": "split_batch_time", "base": "lstm", "from": "affine"},
+    },
     "left_context": {
         "rows": {"class": "concat", "from": [("data", TIME), ("data", TIME)]},
         "rel": {
