@@ -23,10 +23,11 @@ class Dot(Layer):
     in: float [shared..., var1..., red1...] and [shared..., red2..., var2...], with the axes in any
     order; out: float [shared..., var1..., var2...]. reduce: axes of both that are summed over; or
     red1, red2: those of the first and of the second source, in turn. var1, var2: axes that only one
-    of them has; by default, or as "auto", all that the other lacks. What is left are axes of both:
-    the same ones, or of equal size. add_var2_if_empty: with axes in var1 and var2, whether there is
-    an axis of size 1 where var2 finds none. debug: without effect; `describe` shows all dims.
-    A Dim in reduce, red1 or red2 may be that of the classes of sparse data, which are then one-hot.
+    of them has; by default, or as "auto", all that the other lacks: before version 14, also of that
+    size. What is left are axes of both: the same ones, or of equal size. add_var2_if_empty: with
+    axes in var1 and var2, whether there is an axis of size 1 where var2 finds none. debug: without
+    effect; `describe` shows all dims. A Dim in reduce, red1 or red2 may be that of the classes of
+    sparse data, which are then one-hot.
 
     An axis in both var1 and var2 is, for the second source, another axis of the same length.
     """
@@ -102,8 +103,7 @@ class Dot(Layer):
                 continue
             free = [d for d in x.dims if d not in reduced]
             theirs = [d for d in other.dims if d not in red[0] and d not in red[1]]
-            fixed = [d for d in theirs if d.size is not None]
-            found.append([d for d in free if d not in theirs and not _among(d, fixed)])
+            found.append([d for d in free if not any(_same(site, d, t) for t in theirs)])
         if any(set(v) & set(r) for v, r in zip(found, red, strict=True)):
             raise site.error(f"found axes {found} in var1 and var2, needed others than in red")
         return found
@@ -123,9 +123,14 @@ class Dot(Layer):
         return replace(out, dims=(*x.dims, added), beam=x.beam, tensor=x.tensor[..., None])
 
 
-def _among(dim: Dim, others: list[Dim]) -> bool:
-    """Return whether a dim may be one of others of equal size."""
-    return any(d.size == dim.size and not d.differs(dim) for d in others)
+def _same(site: Site, one: Dim, two: Dim) -> bool:
+    """Whether an axis is that of another source, too.
+
+    By size alone before version 14, then where a Dim of the config means both.
+    """
+    if site.node.scope.behavior_version < 14:
+        return one is two or (one.size is not None and one.size == two.size)
+    return one is two or any(d.means(one) and d.means(two) for d in site.node.scope.named)
 
 
 def _one_hot(x: Data, word: Any, dtype: str) -> Data:

@@ -301,6 +301,15 @@ VERSIONS: dict[int, Net] = {
     }
     for version in (1, 10, 12, 17)
 }
+VERSIONS[14] = {
+    # Of dims of equal size in both sources, those of one Dim go together, and no others.
+    "x": {"class": "linear", "activation": None, "out_dim": SIZE, "from": "data"},
+    "y": {"class": "linear", "activation": "tanh", "out_dim": SIZE, "from": "data"},
+    "z": {"class": "linear", "activation": None, "n_out": 5, "from": "data"},
+    "same": {"class": "dot", "reduce": "T", "from": ["x", "y"]},
+    "other": {"class": "dot", "reduce": "T", "from": ["x", "z"]},
+    "last": {**TANH, "from": "data"},
+}
 
 
 def cases() -> dict[str, Net]:

@@ -9,6 +9,7 @@ import pytest
 from eager import Array, dense, random_parameters, run
 from reference import check, softmax
 
+from returnn_lite.dim import FeatureDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -176,6 +177,24 @@ def test_dot_is_a_sum_over_named_axes(name: str) -> None:
         needed = np.einsum(formula, x, y)[0]
         row = found.values[b][: needed.shape[0], : needed.shape[1]]
         np.testing.assert_allclose(row, needed, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("version", "dims"), [(13, ["[B,F|4]"] * 2), (14, ["[B,F|4]", "[B,4,F|4]"])]
+)
+def test_dot_of_axes_of_equal_size(version: int, dims: list[str]) -> None:
+    size = FeatureDim("size", 4)
+    named = {"class": "linear", "activation": None, "out_dim": size, "from": "data"}
+    net = {
+        "a": named,
+        "b": named,
+        "same": {"class": "dot", "reduce": "T", "from": ["a", "b"]},
+        "output": {"class": "dot", "reduce": "T", "from": ["a", "data"]},
+    }
+    config = {"behavior_version": version}
+    streams = {"data": {"dim": 4}}
+    network = Network(net, extern_data=streams, config=config, outputs=["same", "output"])
+    assert [str(network.template(n)) for n in ("same", "output")] == dims
 
 
 def test_dot_of_what_a_loop_has_none_of_has_an_axis_of_size_1() -> None:

@@ -10,11 +10,7 @@ from eager import Array, dense
 from reference import check
 from shapes import LENGTHS, fails, network
 
-<<<<<<< HEAD
 from returnn_lite import SpatialDim, single_step_dim
-=======
-from returnn_lite.dim import SpatialDim
->>>>>>> d59b44a (Relative positions of other queries than keys; windows of a Dim's size; sizes of images by the data; slices by RETURNN's names)
 from returnn_lite.network import Network
 
 WINDOW = {"class": "window", "from": "data"}
