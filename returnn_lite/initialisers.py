@@ -2,7 +2,8 @@
 
 A number; a name such as "glorot_uniform"; a call such as
 "variance_scaling_initializer(mode='fan_in', scale=2.0)" or "RandomUniform(-0.1, 0.1)"; a dict such
-as {"class": "VarianceScaling", "scale": 0.5}; or an array.
+as {"class": "VarianceScaling", "scale": 0.5}; an array, or a string that computes it with numpy,
+such as "numpy.hanning(400).reshape((400, 1, 1, 1))".
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
         return np.full(spec.shape, spec.init, dtype=spec.dtype)
     if isinstance(spec.init, tuple):
         return np.repeat(np.array(spec.init, spec.dtype), spec.shape[0] // len(spec.init))
-    if isinstance(spec.init, np.ndarray):
-        if spec.init.shape != spec.shape:
+    array = spec.init if isinstance(spec.init, np.ndarray) else _computed(spec.init, path)
+    if array is not None:
+        if array.shape != spec.shape:
             raise NetworkError(
-                f"{path}: found an initial value of shape {spec.init.shape}, needed {spec.shape}"
+                f"{path}: found an initial value of shape {array.shape}, needed {spec.shape}"
             )
-        return spec.init.astype(spec.dtype)
+        return array.astype(spec.dtype)
     name, opts = parse(spec.init, path)
     own = opts.pop("seed", None)
     key = seed if own is None else int(own)
@@ -66,8 +68,20 @@ def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
 
 def check_initialiser(path: str, init: Any) -> None:
     """Raise NetworkError for an initialiser that there is not; a layer may be one."""
-    if not isinstance(init, int | float | tuple | np.ndarray | Node):
+    known = isinstance(init, int | float | tuple | np.ndarray | Node)
+    if not known and _computed(init, path) is None:
         parse(init, path)
+
+
+def _computed(init: Any, path: str) -> Array | None:
+    """Return the array that a string computes with numpy; None for another initialiser."""
+    if not isinstance(init, str) or not re.match(r"[(\s]*numpy\.", init):
+        return None
+    try:
+        found = eval(init, {"numpy": np, "__builtins__": {}})  # noqa: S307 - networks are code
+    except Exception as error:  # an expression may raise anything
+        raise NetworkError(f"{path}: initialiser {init!r}: {error}") from None
+    return np.asarray(found)
 
 
 def parse(init: Any, path: str) -> tuple[str, dict[str, Any]]:
@@ -219,8 +233,41 @@ def _unit_scaling(rng: Rng, shape: Shape, factor: float = 1.0) -> Array:
     return rng.uniform(-limit, limit, shape)
 
 
+def _gammatone(
+    rng: Rng,
+    shape: Shape,
+    num_channels: int = 0,
+    length: float = 0.0,
+    sample_rate: int = 16000,
+    freq_max: float = 7500.0,
+    freq_min: float = 100.0,
+    normalization: bool = True,
+) -> Array:
+    """Impulse responses of gammatone filters, as Schlueter et al. (2007) have them.
+
+    length: in seconds. freq_min, freq_max: of the first and the last filter, in Hz, between which
+    they are equally far from one another on the cochlea (Greenwood, 1990); bandwidths are those of
+    Glasberg and Moore (1990). normalization: whether each has a greatest gain of 1.
+    """
+    samples = math.floor(sample_rate * length)
+    if not shape or (shape[0], math.prod(shape[1:])) != (samples, num_channels):
+        raise ValueError(f"found shape {shape}, needed ({samples}, ..., {num_channels})")
+    first, last = (math.log10(f / 165.4 + 0.88) / 2.1 for f in (freq_min, freq_max))
+    place = np.linspace(first, last, num_channels)
+    frequency = 165.4 * (10.0 ** (2.1 * place) - 0.88)
+    bandwidth = 24.7 + frequency / 9.264491981582191
+    t = np.linspace(1.0 / sample_rate, length, samples)[:, None]
+    decay = t**3 * np.exp(-2.0 * np.pi * bandwidth * t)
+    filters: Array = decay * np.cos(2.0 * np.pi * frequency * t)
+    if normalization:
+        angles = np.outer(np.arange(512) * np.pi / 512, np.arange(samples))
+        filters /= np.abs(np.exp(-1j * angles) @ filters).max(axis=0)
+    return filters.reshape(shape)
+
+
 _INITIALISERS: dict[str, Callable[..., Array]] = {
     "constant": _constant,
+    "gammatone_filterbank": _gammatone,
     "glorot_normal": lambda rng, shape: _xavier(rng, shape, False),
     "glorot_uniform": lambda rng, shape: _xavier(rng, shape),
     "identity": _identity,

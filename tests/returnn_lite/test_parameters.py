@@ -75,13 +75,32 @@ def test_other_initialisers() -> None:
     assert np.abs(value("truncated_normal(stddev=0.1)")).max() < 0.2
     array = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(value(array, (2, 3)), array)
+    window = value("numpy.hanning(4).reshape((4, 1, 1))", (4, 1, 1))
+    np.testing.assert_allclose(window[:, 0, 0], [0, 0.75, 0.75, 0], atol=1e-7)
     seeded = {"class": "RandomNormal", "seed": 3}
     np.testing.assert_array_equal(value(seeded, seed=1), value(seeded, seed=2))
+
+
+GAMMATONE = {"class": "GammatoneFilterbankInitializer", "num_channels": 5, "length": 0.004}
+
+
+def test_gammatone_filters_are_returnns() -> None:
+    x = value({**GAMMATONE, "sample_rate": 16000, "freq_max": 7500.0}, (64, 1, 5))
+    np.testing.assert_allclose(x[2, 0, :3], [2.85482319e-5, 4.01227478e-5, 2.49343266e-5], 1e-5)
+    gain = np.abs(np.fft.rfft(x[:, 0], 1024, axis=0))[:-1].max(axis=0)
+    np.testing.assert_allclose(gain, 1.0, rtol=1e-5)
+    opts = {"sample_rate": 8000, "freq_max": 3500.0, "freq_min": 200.0, "normalization": False}
+    y = value({**GAMMATONE, **opts}, (32, 5))
+    needed = [6.17917507e-9, 7.92263343e-9, 2.02987143e-9, -2.10966557e-10, 2.58842429e-12]
+    np.testing.assert_allclose(y[31], needed, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("init", "text"),
     [
+        (GAMMATONE, r"found shape \(5,\), needed \(64, ..., 5\)"),
+        ("numpy.ones(2)", r"found an initial value of shape \(2,\), needed \(5,\)"),
+        ("numpy.one(2)", r"a/W: initialiser 'numpy.one\(2\)': .* has no attribute 'one'"),
         (
             "variance_scaling(mode='fan')",
             "found mode 'fan', needed one of fan_in, fan_out",
