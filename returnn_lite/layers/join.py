@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from returnn_lite.axes import resolve
+from returnn_lite.axes import batch_major, resolve
 from returnn_lite.beam import latest
-from returnn_lite.data import Data, fitted
+from returnn_lite.data import Data, common, fitted
 from returnn_lite.dim import BATCH, Dim, product, total
 from returnn_lite.infer import Unknown
 from returnn_lite.layers.base import Layer, register
@@ -97,6 +97,44 @@ class Concat(Layer):
         index = tf.minimum(index, tf.shape(x.tensor)[1] - 1)
         tensor = tf.gather(x.tensor, index, axis=1, batch_dims=1)
         return replace(x, tensor=tensor)
+
+
+@register("stack")
+@dataclass(frozen=True, kw_only=True)
+class Stack(Layer):
+    """The sources as the entries of a new dim of their number, behind the other dims but features.
+
+    in: data with equal dims, or fewer ones. axis: the place of the new dim instead, counted with
+    the batch. out_spatial_dim: a Dim by which others may name it.
+    """
+
+    axis: int | None = None
+    out_spatial_dim: Dim | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the new dim."""
+        datas = site.sources
+        if len({d.dtype for d in datas}) != 1:
+            raise site.error(f"found sources {datas}, needed one or more of the same dtype")
+        joined, new = common(datas)[0], site.node.dim("spatial", "stack", len(datas))
+        dims = batch_major(joined)
+        place = len(dims) if self.axis is None else self.axis
+        if self.axis is None and joined.feature_dim in dims:
+            place = dims.index(joined.feature)
+        if not -len(dims) <= place <= len(dims):
+            raise site.error(f"found axis {place} for {joined}, needed one of its places")
+        dims.insert(place if place >= 0 else place + len(dims) + 1, new)
+        return replace(joined, dims=tuple(dims), tensor=None)
+
+    def call(self, site: Site) -> Data:
+        """Return the stacked sources."""
+        parts = common(site.sources)
+        new = site.node.dim("spatial", "stack", len(parts))
+        shape = tf.shape(parts[0].tensor)
+        for x in parts[1:]:
+            shape = tf.broadcast_dynamic_shape(shape, tf.shape(x.tensor))
+        tensor = tf.stack([tf.broadcast_to(x.tensor, shape) for x in parts])
+        return site.as_output(replace(parts[0], dims=(new, *parts[0].dims), tensor=tensor))
 
 
 @register("split")

@@ -1,13 +1,16 @@
-"""Normalisation of features by their own mean and variance, and gates."""
+"""Normalisation by mean and variance of the input itself, running means, and gates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
+from returnn_lite.axes import resolve
 from returnn_lite.data import Data
+from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
+from returnn_lite.layers.reduce import masked_mean
 from returnn_lite.lazy import tf
 from returnn_lite.site import Site
 
@@ -39,6 +42,71 @@ class LayerNorm(Layer):
         factor = tf.math.rsqrt(variance + self.epsilon) * site.param("scale", (), None)
         y = (x.tensor - mean) * factor + site.param("bias", (), None)
         return replace(x, tensor=y).ordered(source.dims)
+
+
+@register("norm")
+@dataclass(frozen=True, kw_only=True)
+class Norm(Layer):
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias, over the entries of some dims.
+
+    in, out: float. axes, or axis: which dims, such as "T" for each feature of a sequence; padding
+    does not count. param_shape: fixed dims that the parameters scale and bias have, by default the
+    features. scale, bias: whether there are these. Ulyanov et al. (2016); Wu and He (2018).
+    """
+
+    axes: Any = None
+    axis: Any = None
+    param_shape: Any = "F"
+    scale: bool = True
+    bias: bool = True
+    epsilon: float = 1e-6
+
+    def _dims(self, site: Site, x: Data) -> list[Dim]:
+        return site.axes_of(self.axes if self.axis is None else self.axis, x)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        x = site.source
+        if (self.axes is None) == (self.axis is None):
+            raise site.error("found both or none of axes and axis, needed one")
+        if not self._dims(site, x) or not x.dtype.startswith("float"):
+            raise site.error(f"found source {x}, needed floats with axes to normalise over")
+        found = resolve(self.param_shape, x, str(site.node)) if self.scale or self.bias else []
+        sizes = tuple(d.size for d in found if d.size is not None)
+        if len(sizes) < len(found):
+            raise site.error(f"found param_shape {found} in {x}, needed dims of fixed size")
+        site.node.resolved["shape"] = found
+        for name, first in (("scale", 1.0), ("bias", 0.0)):
+            if getattr(self, name):
+                site.param(name, sizes, first)
+        return x
+
+    def call(self, site: Site) -> Data:
+        """Return the normalised input."""
+        x = site.source
+        dims = self._dims(site, x)
+        axes = [x.axis(d) for d in dims]
+        padded = [d for d in x.dims if d.dynamic and (d in dims or BATCH in dims)]
+        padded = [d for d in padded if site.run.pads(x, d)]
+        for dim in padded:
+            x = site.run.with_lengths(x, dim)
+        y = x.tensor - masked_mean(site, x, padded, axes, keepdims=True)
+        squares = replace(x, tensor=tf.square(y))
+        variance = masked_mean(site, squares, padded, axes, keepdims=True)
+        y *= tf.math.rsqrt(variance + self.epsilon)
+        if self.scale:
+            y *= self._param(site, "scale", x)
+        if self.bias:
+            y += self._param(site, "bias", x)
+        return replace(x, tensor=y)
+
+    def _param(self, site: Site, name: str, x: Data) -> Any:
+        """Return a parameter with an axis for each dim of x."""
+        own = site.node.resolved["shape"]
+        tensor = tf.convert_to_tensor(site.param(name, (), None))
+        data = Data(name=name, dims=tuple(own), tensor=tensor)
+        data = data.ordered([d for d in x.dims if d in own])
+        return data.tensor[tuple(slice(None) if d in own else None for d in x.dims)]
 
 
 @register("gating")

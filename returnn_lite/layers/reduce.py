@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +99,7 @@ class Reduce(Layer):
         if mode in ("mean", "avg") and padded and self.use_time_mask:
             for dim in padded:
                 x = site.run.with_lengths(x, dim)
-            tensor = self._mean(site, x, padded, axes)
+            tensor = masked_mean(site, x, padded, axes)
         else:
             if self.use_time_mask:
                 for dim in padded:
@@ -111,18 +111,25 @@ class Reduce(Layer):
             kept, tensor = (*new, *kept), tensor[(None,) * len(new)]
         return site.as_output(replace(x, dims=kept, tensor=tensor))
 
-    def _mean(self, site: Site, x: Data, padded: list[Dim], axes: list[int]) -> Any:
-        """Return the mean of the entries that are no padding, 0 where there are none."""
-        valid = tf.ones([1] * len(x.dims), tf.bool)
-        for dim in padded:
-            valid = tf.logical_and(valid, site.run.mask(dim, x))
-        weight = tf.cast(valid, x.tensor.dtype)
-        # What the mask has no axis for, it counts once for every entry.
-        sizes = zip(x.sizes(), tf.unstack(tf.shape(weight)), strict=True)
-        counted = [tf.where(n == 1, m, 1) for i, (m, n) in enumerate(sizes) if i in axes]
-        count = tf.reduce_sum(weight, axis=axes) * tf.cast(tf.reduce_prod(counted), weight.dtype)
-        total = tf.reduce_sum(tf.where(valid, x.tensor, 0), axis=axes)
-        return total / tf.maximum(count, 1)
+
+def masked_mean(
+    site: Site, x: Data, padded: Sequence[Dim], axes: Sequence[int], *, keepdims: bool = False
+) -> Any:
+    """Return the mean over axes of x of the entries that are no padding, 0 where there are none.
+
+    padded: the dims of x that have padding.
+    """
+    valid = tf.ones([1] * len(x.dims), tf.bool)
+    for dim in padded:
+        valid = tf.logical_and(valid, site.run.mask(dim, x))
+    weight = tf.cast(valid, x.tensor.dtype)
+    # What the mask has no axis for, it counts once for every entry.
+    sizes = zip(x.sizes(), tf.unstack(tf.shape(weight)), strict=True)
+    counted = [tf.where(n == 1, m, 1) for i, (m, n) in enumerate(sizes) if i in axes]
+    count = tf.reduce_sum(weight, axis=axes, keepdims=keepdims)
+    count *= tf.cast(tf.reduce_prod(counted), weight.dtype)
+    total = tf.reduce_sum(tf.where(valid, x.tensor, 0), axis=axes, keepdims=keepdims)
+    return total / tf.maximum(count, 1)
 
 
 @register("reduce_out")

@@ -324,6 +324,37 @@ class MelFilterbank(Layer):
         return np.asarray(filters, np.float32)
 
 
+@register("dct")
+@dataclass(frozen=True, kw_only=True)
+class Dct(Layer):
+    """The discrete cosine transform of the features of each frame, as for cepstra.
+
+    in, out: float [..., n]. type: 1 to 4, which of the transforms; norm: "ortho" for the one that
+    keeps lengths, or None.
+    """
+
+    type: int = 2
+    norm: Literal["ortho"] | None = None
+
+    def infer(self, site: Site) -> Data:
+        """Return the template of the input."""
+        x, least = site.source, 2 if self.type == 1 else 1
+        if x.feature_dim is None or x.dtype != "float32" or x.feature_size < least:
+            raise site.error(f"found source {x}, needed float32 features, {least} or more")
+        if self.type not in (1, 2, 3, 4) or (self.type == 1 and self.norm is not None):
+            raise site.error(
+                f"found type {self.type} and norm {self.norm!r}, needed 1 to 4, 1 without norm"
+            )
+        return x
+
+    def call(self, site: Site) -> Data:
+        """Return the transformed features."""
+        x = site.source
+        last = x.last(x.feature)
+        y = tf.signal.dct(last.tensor, type=self.type, norm=self.norm)
+        return replace(last, tensor=y).ordered(x.dims)
+
+
 @register("complex_linear_projection")
 @dataclass(frozen=True, kw_only=True)
 class ComplexProjection(Layer):

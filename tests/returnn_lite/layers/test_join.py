@@ -11,6 +11,8 @@ from reference import check
 from shapes import LENGTHS, fails, network, rows, same, sequences
 
 from returnn_lite.dim import SpatialDim
+from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
 
 REPEAT = {"class": "repeat", "axis": "T", "from": "data"}
 
@@ -90,3 +92,39 @@ def test_fixed_dims_several_times() -> None:
     fails(
         {**layer, "multiples": {"T": 2}}, r"found multiples {'T': 2} of .*, needed 1 on, of fixed"
     )
+
+
+def test_stack_puts_sources_side_by_side() -> None:
+    net = {
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "data"},
+        "x": {"class": "stack", "from": ["data", "mean", "data"], "is_output_layer": True},
+        "y": {"class": "stack", "axis": 1, "from": ["mean", "mean"], "is_output_layer": True},
+        "output": {"class": "reduce", "mode": "sum", "axis": "stag:x:stack", "from": "x"},
+    }
+    network = Network(net, extern_data={"data": {"dim": 3}})
+    x, lengths = batch = dense([4, 2], 3)
+    out = run(network, {"data": batch})
+    mean = np.stack([row[:n].mean(axis=0) for row, n in zip(x, lengths, strict=True)])
+    stacked, pair = out["x"].canonical(), out["y"].canonical()
+    assert stacked.shape == (2, 4, 3, 3)  # batch, time, sources, features
+    assert pair.shape == (2, 2, 3)
+    for i, n in enumerate(lengths):
+        needed = np.stack([x[i, :n], np.broadcast_to(mean[i], (n, 3)), x[i, :n]], axis=1)
+        np.testing.assert_allclose(stacked[i, :n], needed, rtol=1e-5)
+        np.testing.assert_allclose(pair[i], np.stack([mean[i]] * 2), rtol=1e-5)
+        np.testing.assert_allclose(out["output"].values[i, :n], needed.sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("opts", "text"),
+    [
+        (
+            {"from": []},
+            r"output \(stack\): found sources \[\], needed one or more of the same dtype",
+        ),
+        ({"from": "data", "axis": 4}, r"found axis 4 for .*, needed one of its places"),
+    ],
+)
+def test_wrong_stack(opts: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        Network({"output": {"class": "stack", **opts}}, extern_data={"data": {"dim": 3}})

@@ -30,6 +30,62 @@ def test_layer_norm_is_its_formula() -> None:
     check(make({"class": "layer_norm"}), {"data": dense(LENGTHS, 4)}, formula)
 
 
+@pytest.mark.parametrize("scale", [True, False])
+def test_norm_over_time_is_its_formula_without_padding(*, scale: bool) -> None:
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            y = x[:n] - x[:n].mean(axis=0)
+            y /= np.sqrt(x[:n].var(axis=0) + 1e-6)
+            found.append(y * p.get("output/scale", 1.0) + p["output/bias"])
+        return found
+
+    check(
+        make({"class": "norm", "axes": "T", "scale": scale}), {"data": dense(LENGTHS, 4)}, formula
+    )
+
+
+def test_norm_over_time_and_features_with_parameters_of_other_dims() -> None:
+    net = {
+        "heads": {"class": "split_dims", "axis": "F", "dims": [2, 2], "from": "data"},
+        "norm": {"class": "norm", "axis": ["T", "F"], "epsilon": 0.1},
+        "output": {
+            "class": "merge_dims",
+            "axes": ["static:0", "F"],
+            "keep_order": True,
+            "from": "norm",
+        },
+    }
+    net["norm"] |= {"from": "heads", "param_shape": ["F", "static:0"]}
+    network = Network(net, extern_data=STREAMS)
+    assert network.param_shapes() == {"norm/scale": (2, 2), "norm/bias": (2, 2)}
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            y = x[:n].reshape(n, 2, 2)
+            y = y - y.mean(axis=(0, 2), keepdims=True)
+            y /= np.sqrt(np.mean(y**2, axis=(0, 2), keepdims=True) + 0.1)
+            found.append((y * p["norm/scale"].T + p["norm/bias"].T).reshape(n, 4))
+        return found
+
+    check(network, {"data": dense(LENGTHS, 4)}, formula)
+
+
+@pytest.mark.parametrize(
+    ("opts", "text"),
+    [
+        ({}, r"output \(norm\): found both or none of axes and axis, needed one"),
+        ({"axis": "F", "axes": "T"}, r"found both or none of axes and axis, needed one"),
+        ({"axes": "T", "param_shape": "T"}, r"found param_shape .*, needed dims of fixed size"),
+        ({"axes": None, "axis": []}, r"needed floats with axes to normalise over"),
+    ],
+)
+def test_wrong_axes_of_norm(opts: dict[str, Any], text: str) -> None:
+    with pytest.raises(NetworkError, match=text):
+        make({"class": "norm", **opts})
+
+
 def test_gating_is_its_formula() -> None:
     def formula(p: Any, data: Array) -> list[Array]:
         y = np.tanh(data[..., :2]) * sigmoid(data[..., 2:])

@@ -151,9 +151,27 @@ def test_complex_projection() -> None:
     check(network, {"data": dense(LENGTHS, 4)}, formula)
 
 
+@pytest.mark.parametrize("norm", [None, "ortho"])
+def test_dct_is_its_formula(norm: str | None) -> None:
+    size = 5
+    streams = {"data": {"dim": size}}
+    network = Network({"output": {"class": "dct", "norm": norm}}, extern_data=streams)
+
+    def formula(_: Any, data: Array) -> list[Array]:
+        k, n = np.arange(size)[:, None], np.arange(size)
+        cosines = 2 * np.cos(np.pi * k * (2 * n + 1) / (2 * size))
+        if norm:
+            cosines *= np.sqrt(np.where(k == 0, 0.25, 0.5) / size)
+        return [x[:n] @ cosines.T for x, n in zip(data, LENGTHS, strict=True)]
+
+    check(network, {"data": dense(LENGTHS, size)}, formula)
+
+
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
+        ({"class": "dct", "type": 5}, r"output \(dct\): found type 5 and norm None, needed 1 to 4"),
+        ({"class": "dct", "type": 1}, r"found source .*, needed float32 features, 2 or more"),
         ({**STFT, "frame_shift": 0}, r"found .*'frame_step': 0.*, needed 1 or more"),
         ({**STFT, "class": "istft"}, r"needed complex features, 4 for the fft_size"),
         (
