@@ -11,6 +11,7 @@ from returnn_lite.data import Data, next_feature, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.naming import meant
 from returnn_lite.node import Node
 from returnn_lite.site import Site
 
@@ -216,8 +217,8 @@ class SliceNd(Layer):
 
     start: a number, or a layer of whole numbers, whose dims the output has, too; floats, as of a
     position that a layer predicts, may have one feature, and are cut to whole numbers. size: a
-    number, a layer [batch], a Dim, or None for all to the end, but at least min_size.
-    out_spatial_dim: a Dim by which others may name the new dim.
+    number, a layer [batch], a Dim that is then the new one, or None for all to the end, but at
+    least min_size. out_spatial_dim: a Dim by which others may name the new dim.
     """
 
     refs = ("start", "size")
@@ -255,11 +256,11 @@ class SliceNd(Layer):
         return replace(x, dims=dims, time_dim=time, feature_dim=feature, tensor=None)
 
     def _new(self, site: Site, axis: Dim, start: Data) -> Dim:
-        """Return the dim of the slices."""
+        """Return the dim of the slices; NetworkError for a Dim that nothing makes."""
         size = self.size
         if isinstance(size, Dim):
             if not self.min_size:
-                return size
+                return self._named(site, size)
             size = size.size and max(size.size, self.min_size)
         elif size is None and axis.size is not None and not start.dims:
             size = max(axis.size - int(self.start or 0), self.min_size or 0)
@@ -268,6 +269,13 @@ class SliceNd(Layer):
         fixed = size if isinstance(size, int) else None
         new = site.node.dim("spatial", "sliced-time", fixed)
         new.makers.add(f"{new.name.rpartition(':')[2]}:{site.node.name}")  # as RETURNN calls it
+        return new
+
+    def _named(self, site: Site, size: Dim) -> Dim:
+        (new,) = meant(site, [size])
+        assert isinstance(new, Dim)
+        if new.kind == "batch" or (new.dynamic and not site.sized(new, site.source)):
+            raise site.error(f"found size {new}, needed a Dim of the source or of a stream")
         return new
 
     def _start(self, site: Site) -> Data:
@@ -282,7 +290,7 @@ class SliceNd(Layer):
         axis = site.axis_of(self.axis, x)
         beam = latest([x.beam, start.beam])
         x, start = x.in_beam(beam), start.in_beam(beam)
-        if new.dynamic and new is not self.size:
+        if new.dynamic and (self.min_size or not isinstance(self.size, Dim)):
             site.run.set_lengths(new, self._lengths(site, axis, start, beam), beam)
         place = tf.cast(start.tensor, tf.int32)[..., None] + tf.range(site.run.entries(new))
         index = replace(start, dims=(*start.dims, new), dtype="int32", tensor=place)

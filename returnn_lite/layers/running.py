@@ -41,10 +41,11 @@ class Running(Layer):
 class Window(Running):
     """For each frame, the frames around it: a dim of window_size behind the time dim.
 
+    window_dim: a Dim by which others may name that of a window, and which may say its size.
     window_left, window_right: how many of them are before and behind it; by default one half is
     behind. stride: only every so-many-th window. padding "valid": only windows within the sequence;
-    "same": zeros beyond its ends. Over the steps of a loop, window_right is 0. window_dim: a Dim by
-    which others may name the dim of a window; where window_size is absent, it has its size.
+    "same": zeros beyond its ends. Over the steps of a loop, window_right is 0. out_spatial_dim: a
+    Dim by which others may name the dim of the windows.
     """
 
     window_size: int | None = None
@@ -53,12 +54,13 @@ class Window(Running):
     stride: int = 1
     padding: Literal["same", "valid"] = "same"
     window_dim: Dim | None = None
+    out_spatial_dim: Dim | None = None
 
     @property
     def _size(self) -> int:
-        if self.window_size is None and self.window_dim is not None:
-            return self.window_dim.size or 0
-        return self.window_size or 0
+        """How many frames a window has; 0 where nothing says it."""
+        named = self.window_dim.size if self.window_dim is not None else None
+        return (named or 0) if self.window_size is None else self.window_size
 
     def _left(self) -> int:
         """Return how many frames of a window are before its own."""
@@ -96,6 +98,7 @@ class Window(Running):
         window = site.node.dim("spatial", "window", size)
         if site.over_steps(self.axis, x):
             given = self.window_left is not None or right is not None
+            given = given and self.out_spatial_dim is None
             if not given or left != size - 1 or self.stride != 1 or self.padding != "same":
                 raise site.error("found a window over the steps of a loop, needed window_right 0")
             at = int(x.has_batch)
@@ -104,6 +107,7 @@ class Window(Running):
         if axis is BATCH or (self.padding == "valid" and (self.window_left or right) is not None):
             raise site.error(f"found axis {axis} of {x}, needed no batch; no sides for 'valid'")
         at, new = x.axis(axis) + 1, self._new(axis)
+        site.node.resolved["made"] = {"window_dim": [window], "out_spatial_dim": [new]}
         out = x.with_dims([*x.dims[:at], window, *x.dims[at:]])
         return out.renamed(axis, new)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from returnn_lite.data import Data, common, next_feature, next_time
@@ -100,7 +100,8 @@ class Cast(Layer):
 class Switch(Layer):
     """Of true_from and false_from, layers or numbers, the one that a bool layer says, by entry.
 
-    condition: the layer, or True or False for one of them as a whole.
+    condition: the layer, or True or False for one of them as a whole. out_type: for the reader, as
+    in RETURNN: what comes out has the type of the choices.
     """
 
     default_from = ()
@@ -108,6 +109,7 @@ class Switch(Layer):
     condition: str | bool
     true_from: str | float | None
     false_from: str | float | None
+    out_type: dict[str, Any] = field(default_factory=dict)
 
     def _parts(self, site: Site) -> tuple[Data, Data, Data]:
         """Return condition and both choices, a number with the dtype of the other one."""

@@ -161,6 +161,31 @@ def test_slices_of_the_size_of_a_dim() -> None:
     assert next(iter(found["least"].lengths.values())).tolist() == [4, 3, 3]
 
 
+def test_slices_have_the_dim_that_a_dim_means() -> None:
+    """As where frames that a transposed convolution has more of are cut off."""
+    time, few = SpatialDim("time"), SpatialDim("few", 3)
+    streams = {"data": {"dim_tags": [BATCH, time, FeatureDim("in", 4)]}}
+    net: dict[str, Any] = {
+        "more": {"class": "repeat", "repetitions": 2, "axis": "T", "from": "data"},
+        "x": {"class": "slice_nd", "start": 1, "size": time, "from": "more"},
+        "y": {"class": "slice_nd", "start": 0, "size": few, "from": "more"},
+        "output": {"class": "combine", "kind": "add", "from": ["x", "data"]},
+    }
+    for layer in net.values():
+        layer["is_output_layer"] = True
+    lost = {**net["x"], "size": SpatialDim("lost")}
+    out = run(Network(net, extern_data=streams), {"data": dense(LENGTHS, 4)})
+    for i, x in enumerate(sequences()):
+        twice = np.repeat(x, 2, axis=0)
+        cut = twice[1:][: len(x)]
+        np.testing.assert_allclose(out["x"].values[i, : len(x)], cut)
+        np.testing.assert_allclose(out["output"].values[i, : len(x)], cut + x)
+        shown = np.pad(twice[:3], [[0, max(3 - len(twice), 0)], [0, 0]])
+        np.testing.assert_allclose(out["y"].canonical()[i], shown)
+    with pytest.raises(NetworkError, match=r"found size 'lost', needed a Dim of the source or of"):
+        Network({**net, "output": lost}, extern_data=streams)
+
+
 def test_a_slice_begins_at_every_frame() -> None:
     layer = {"class": "slice_nd", "start": "places", "size": 2, "from": "data"}
     labels, _ = sparse(LENGTHS, 5)

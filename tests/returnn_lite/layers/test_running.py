@@ -49,6 +49,24 @@ def test_a_window_may_have_the_size_of_a_dim() -> None:
         fails({**WINDOW, **wrong}, "found window_size None .*, needed one, or a window_dim")
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_dims_name_those_of_windows_and_in_a_window(stride: int) -> None:
+    frames, chunks = SpatialDim("frames", 3), SpatialDim("chunks")
+    window = {**WINDOW, "window_dim": frames, "out_spatial_dim": chunks, "window_left": 0}
+    sums = {"class": "reduce", "mode": "sum", "axis": frames, "from": "window"}
+    layer = {"class": "reduce", "mode": "max", "axis": chunks, "from": "sums"}
+    net = network(layer, window={**window, "stride": stride}, sums=sums)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        padded = [np.pad(x[:n], [[0, 2], [0, 0]]) for x, n in zip(data, LENGTHS, strict=True)]
+        return [
+            np.max([x[i : i + 3].sum(axis=0) for i in range(0, len(x) - 2, stride)], axis=0)
+            for x in padded
+        ]
+
+    check(net, {"data": dense(LENGTHS, 4)}, formula)
+
+
 def test_windows_within_each_sequence() -> None:
     layer = {**WINDOW, "window_size": 2, "padding": "valid"}
 
@@ -125,6 +143,7 @@ def test_in_a_loop_the_steps_are_the_frames(moved: bool, axis: Any) -> None:
             r"output \(window\): found window_size 3, window_left 1, window_right 0",
         ),
         ({**WINDOW, "window_size": 0}, r"found window_size 0"),
+        (WINDOW, r"found window_size 0, .*, needed window_left \+ 1"),
         (
             {**WINDOW, "window_size": 2, "padding": "valid", "window_left": 1},
             r"no sides for 'valid'",

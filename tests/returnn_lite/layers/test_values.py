@@ -59,6 +59,7 @@ def test_switch_chooses_by_entry() -> None:
     mask = {"class": "compare", "kind": "greater", "value": 1, "from": "count"}
     double = {"class": "eval", "eval": "source(0) * 2", "from": "data"}
     layer = {"class": "switch", "condition": "mask", "true_from": "double", "false_from": 0.5}
+    layer["out_type"] = {"dim": 4, "shape": (None, 4)}
     needed = [2 * x if len(x) > 1 else np.full_like(x, 0.5) for x in sequences()]
     same(rows(layer, mask=mask, double=double), needed)
     layer |= {"false_from": "data", "condition": False}

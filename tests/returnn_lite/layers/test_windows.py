@@ -54,6 +54,7 @@ def test_conv(size: int, stride: int, padding: str) -> None:
     layer = {
         "class": "conv",
         "with_bias": True,
+        "in_spatial_dims": "T",
         "filter_size": [size],
         "strides": [stride],
         "padding": padding,
