@@ -20,9 +20,9 @@ def resolve(word: Any, x: Data, where: str) -> list[Dim]:
     these such as "bt", "spatial" (s), "dynamic" (dyn, d), "static", "except_batch", "except_time"
     and "spatial_except_time" (neither has the batch), "except_feature", "all" (*). With ":<n>", one
     of a group, from 0 or, below 0, from its end. "dim:<size>": the one of that size.
-    "stag:<name>": the one spatial dim whose name or, where no name does, that of a layer which made
-    it of others, contains this; "stag-single:<n>:<name>": one of several such; "tag:<name>": of all
-    dims.
+    "stag:<name>": the one spatial dim whose name contains this; where no name does, whose name in
+    RETURNN does, such as "sliced-time:<layer>", or the name of a layer that made it of others.
+    "stag-single:<n>:<name>": one of several such; "tag:<name>": of all dims.
     "<word>+<n>": the n-th dim behind that of a word other than these, since a name may end so.
     "<word>|<word>": the first of several words that means a dim. None and the empty word mean
     nothing, a word with "?" may. A position counts the dims with the batch in front. Raises

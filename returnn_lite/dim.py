@@ -38,7 +38,8 @@ class Dim:
         that is: see `derived`. A packed dim has parts alone: see `packed`.
     made: where a config names a dim that a layer makes, such as by out_dim, the dims that it is;
         an axis word that is this dim then means those.
-    makers: of a derived dim, the names of the layers that made it, by which `stag:` finds it, too.
+    makers: names of layers that made it of others, and what RETURNN calls it for them: by these
+        `stag:` finds it, too.
     explicit: the Dim of a config that it is, or that it is made for, in networks that tell these
         apart: then it is no other one's dim of equal size, see `differs`.
     """

@@ -18,6 +18,7 @@ _SPATIAL = ("out_spatial_dims", "out_spatial_dim", "out_dims", "window_dim", "k_
 def name_dims(site: Site, out: Data) -> None:
     """Let the Dims in a layer's options mean the dims of its output, which is a template.
 
+    A layer that makes several keeps those of an option in `resolved["made"]`.
     Raises NetworkError where there is no such dim, or one of another size or with another formula.
     """
     node, common = site.node, site.node.common
@@ -29,7 +30,8 @@ def name_dims(site: Site, out: Data) -> None:
     new = [d for d in out.dims if d not in old and d.kind != "batch"]
     for option, named in given.items():
         named = named if isinstance(named, list | tuple) else [named]
-        spatial = [d for d in new if d is not out.feature_dim]
+        spatial = node.resolved.get("made", {}).get(option)
+        spatial = spatial or [d for d in new if d is not out.feature_dim]
         if len(spatial) != len(named):
             spatial = [d for d in out.dims if d.kind != "batch" and d is not out.feature_dim]
         _name(site, out, option, named, spatial)
@@ -43,16 +45,35 @@ def name_dims(site: Site, out: Data) -> None:
             raise site.error(f"found {out}, needed the dims {list(common.out_shape)} of out_shape")
 
 
+# How RETURNN names the dims of which these layers change the size.
+_WINDOWED = "{name}:conv:s{place}"
+_DESCRIBED = {
+    **dict.fromkeys(["conv", "pool", "stft"], _WINDOWED),
+    "expand_dims": "{name}_expand_dims",
+    "masked_computation": "{name}:masked:time",
+    "repeat": "repeated:{name}",
+    "shift_axis": "{name}_shift_axis",
+    "slice_nd": "sliced-time:{name}",
+    "split_dims": "{name}_split_dims{new}",
+}
+
+
 def note_maker(site: Site, out: Data) -> None:
-    """Let `stag:` find what a layer makes of other dims, as a pooled time, by the layer's name."""
-    derived = [d for d in out.dims if d.formula is not None]
-    if not derived or site.partial:
+    """Let `stag:` find what a layer makes of other dims by the layer's name, or as in RETURNN."""
+    node = site.node
+    text = _DESCRIBED.get(node.layer.layer_class)
+    if site.partial or not (text or any(d.formula is not None for d in out.dims)):
         return
-    asked = [*site.node.sources, *(n for nodes in site.node.refs.values() for n in nodes)]
+    asked = [*node.sources, *(n for nodes in node.refs.values() for n in nodes)]
     old = {d for n in asked if n.out is not None for d in n.out.dims}
-    for dim in derived:
-        if dim not in old:
-            dim.makers.add(site.node.name)
+    spatial = [d for d in out.dims if d.kind != "batch" and d is not out.feature_dim]
+    new = [d for d in out.dims if d not in old]
+    for i, dim in enumerate(new):
+        if dim.formula is not None:
+            dim.makers.add(node.name)
+        place = spatial.index(dim) if dim in spatial else None
+        if text and (place is not None or text is not _WINDOWED):
+            dim.makers.add(text.format(name=node.name, place=place, new=i))
 
 
 def _name(site: Site, out: Data, option: str, named: Sequence[Dim], made: Sequence[Dim]) -> None:

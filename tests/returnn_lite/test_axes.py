@@ -10,6 +10,7 @@ from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
+from returnn_lite.network import Network
 
 T, U = Dim("spatial", "t"), Dim("spatial", "u")
 W, F = Dim("spatial", "w", 7), Dim("feature", "f", 4)
@@ -123,3 +124,24 @@ def test_a_word_for_what_the_data_lack() -> None:
     count = Data(name="n", dims=(BATCH,), dtype="int32")
     with pytest.raises(NetworkError, match=r"found no axis 'T' in \[B\], int32; try one of all, b"):
         resolve("T", count, "layer")
+
+
+def test_dims_have_returnns_names_of_what_layers_make() -> None:
+    net: dict[str, Any] = {
+        "n": {"class": "length", "from": "data"},
+        "half": {"class": "eval", "eval": "source(0) // 2", "from": "n"},
+        "part0": {"class": "slice_nd", "start": 1, "size": "half", "from": "data"},
+        "pool1": {"class": "pool", "mode": "max", "pool_size": (2,), "from": "data"},
+        "again": {"class": "repeat", "repetitions": "n", "from": "data"},
+        "heads": {"class": "split_dims", "axis": "F", "dims": (2, -1), "from": "data"},
+        "one": {"class": "expand_dims", "axis": "spatial", "from": "data"},
+        "later": {"class": "shift_axis", "axis": "T", "amount": 1, "from": "data"},
+    }
+    words = ["sliced-time:part", "pool1:conv:s0", "repeated:again", "heads_split_dims0"]
+    words += ["one_expand_dims", "later_shift_axis"]
+    for name, word in zip(list(net)[2:], words, strict=True):
+        layer = {"class": "reduce", "mode": "max", "axis": f"stag:{word}", "from": name}
+        network = Network({**net, "output": layer}, extern_data={"data": {"dim": 4}})
+        left = network.template("output").dims
+        assert len(left) == len(network.template(name).dims) - 1
+        assert (network.template(name).time_dim in left) == (name in ("heads", "one"))
