@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,8 +25,9 @@ _IN_TENSORFLOW = {
     "stop_gradient": "stop_gradient",
     "swish": "nn.silu",
 }
-_OTHERS = ("identity", "linear", "none", "safe_log")
+_OTHERS = ("identity", "linear", "none", "safe_exp", "safe_log")
 _OPTIONS = {
+    "safe_exp": ("eps",),
     "safe_log": ("eps", "use_fake_grad"),
     "leaky_relu": ("alpha",),
     "gelu": ("approximate",),
@@ -53,6 +55,13 @@ def safe_log(x: Any, eps: float = 1e-20, use_fake_grad: bool = True) -> Any:
     return tf.math.log(largest)
 
 
+def safe_exp(x: Any, eps: float = 1e-20) -> Any:
+    """Return exp(x) within eps to 1 / eps, with the gradient as if x were at the nearer end."""
+    end = -math.log(eps)
+    inside = tf.clip_by_value(x, tf.cast(-end, x.dtype), tf.cast(end, x.dtype))
+    return tf.math.exp(tf.stop_gradient(inside) + (x - tf.stop_gradient(x)))
+
+
 _LOG_OF: dict[str, Function] = {
     "Softmax": lambda x: tf.nn.log_softmax(x),
     "Sigmoid": lambda x: tf.math.log_sigmoid(x),
@@ -63,6 +72,7 @@ _LOG_OF: dict[str, Function] = {
 def activation(name: str | None, opts: Mapping[str, Any] | None = None) -> Callable[[Any], Any]:
     """Return the function of a name, or of an expression of names and numbers with + - * /.
 
+    An expression with brackets is one of x, such as "tf.nn.softmax(x / 0.5)".
     opts: further arguments of a function, such as eps of safe_log. None is the identity. Raises
     NetworkError for a name or an argument that there is not.
     """
@@ -78,7 +88,8 @@ def activation(name: str | None, opts: Mapping[str, Any] | None = None) -> Calla
     if opts:
         raise NetworkError(f"found opts of the expression {name!r}, needed those of one function")
     try:
-        return _expression(ast.parse(name, mode="eval").body, name)
+        body = ast.parse(name, mode="eval").body
+        return _of_x(body, name) if "(" in name else _expression(body, name)
     except SyntaxError:
         raise NetworkError(f"unknown activation {name!r}{nearest(name, activations())}") from None
 
@@ -89,11 +100,20 @@ def activations() -> list[str]:
 
 
 def _named(name: str) -> Function:
-    if name == "safe_log":
-        return safe_log
+    if name in ("safe_exp", "safe_log"):
+        return safe_exp if name == "safe_exp" else safe_log
     if name in _OTHERS:
         return lambda x: x
     return lambda x, **opts: operator.attrgetter(_IN_TENSORFLOW[name])(tf)(x, **opts)
+
+
+def _of_x(body: ast.expr, text: str) -> Function:
+    """Return the function of an expression of x."""
+    for node in ast.walk(body):
+        if isinstance(node, ast.Name) and node.id not in ("tf", "x"):
+            raise NetworkError(f"found {node.id!r} in activation {text!r}, needed tf and x alone")
+    code = compile(ast.Expression(body), text, "eval")
+    return lambda x: eval(code, {"tf": tf, "x": x})  # noqa: S307 - networks are code
 
 
 def _expression(node: ast.expr, text: str) -> Function:

@@ -50,7 +50,9 @@ def test_linear_is_its_formula(name: str | None) -> None:
     check(network, {"data": dense(LENGTHS, 3)}, formula)
 
 
-@pytest.mark.parametrize("name", ["relu", "gelu", "sqrt", "log", "safe_log"])
+@pytest.mark.parametrize(
+    "name", ["relu", "gelu", "sqrt", "log", "safe_log", "safe_exp", "tf.nn.relu(2 * x) + x"]
+)
 def test_activations_of_positive_input(name: str) -> None:
     from math import erf
 
@@ -67,6 +69,8 @@ def test_activations_of_positive_input(name: str) -> None:
         "sqrt": np.sqrt,
         "log": np.log,
         "safe_log": np.log,
+        "safe_exp": np.exp,
+        "tf.nn.relu(2 * x) + x": lambda x: 3 * x,
     }
 
     def formula(p: Any, data: Array) -> list[Array]:
@@ -177,6 +181,19 @@ def test_safe_log_has_the_gradient_of_log_below_its_limit() -> None:
     np.testing.assert_allclose(tape.gradient(y, x), [1e3, 2.0], rtol=1e-5)
 
 
+def test_safe_exp_is_finite_and_has_the_gradient_of_its_ends() -> None:
+    import tensorflow as tf
+
+    from returnn_lite.layers.activations import activation
+
+    x = tf.constant([-1e3, 0.5, 1e3])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = activation("safe_exp", {"eps": 1e-3})(x)
+    np.testing.assert_allclose(y, [1e-3, np.exp(0.5), 1e3], rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(y, x), y, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "needed"), [("softmax", -100.0), ("exp", -100.0)])
 def test_safe_log_of_what_a_graph_has_just_made_is_exact(name: str, needed: float) -> None:
     net = {
@@ -196,7 +213,8 @@ def test_safe_log_of_what_a_graph_has_just_made_is_exact(name: str, needed: floa
         ({"activation": "sigmod"}, r"unknown activation 'sigmod'; did you mean 'sigmoid'\?"),
         ({"activation": "2 * sigmod"}, r"unknown activation 'sigmod'; did you mean 'sigmoid'\?"),
         ({"activation": "2 *"}, r"unknown activation '2 \*'"),
-        ({"activation": "f(1)"}, r"found 'f\(1\)' in activation 'f\(1\)', needed names, numbers"),
+        ({"activation": "f(1)"}, r"found 'f' in activation 'f\(1\)', needed tf and x alone"),
+        ({"activation": "2 % relu"}, r"found '2 % relu' in .*, needed names, numbers and"),
         (
             {"activation": "safe_log", "opts": {"epsilon": 1}},
             r"unknown option 'epsilon' of the activation 'safe_log'",
