@@ -293,6 +293,19 @@ def test_names_of_parameters_of_recurrent_layers_in_another_scope(unit: Any) -> 
     assert names == [{f"x/y/{n}" for n in own}, {f"z/{n}" for n in own}, own]
 
 
+def test_units_with_a_name_scope_have_no_other_prefix() -> None:
+    cell = {"class": "rnn_cell", "unit": "lstmblock", "n_out": 2, "name_scope": "s/rec"}
+    loop = {
+        "s": {**cell, "from": "data:source"},
+        "t": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "s", "name_scope": "t"},
+        "output": {"class": "copy", "from": "t"},
+    }
+    net = {"output": {"class": "rec", "from": "data", "unit": loop, "name_scope": "decoder"}}
+    found = Network(net, extern_data=STREAMS).param_shapes()
+    names = ["s/rec/lstm_cell/bias", "s/rec/lstm_cell/kernel", "t/W", "t/W_re", "t/b"]
+    assert sorted(found) == [f"decoder/{name}" for name in names]
+
+
 def test_layers_of_one_name_scope_share_parameters() -> None:
     linear = {**LINEAR, "n_out": 3, "name_scope": "both"}
     net = {"a": {**linear, "from": "data"}, "output": {**linear, "from": "a"}}
