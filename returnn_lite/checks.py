@@ -82,9 +82,9 @@ def check_loops(scope: Scope) -> None:
         if node in path:
             names = " -> ".join(n.path for n in [*path[path.index(node) :], node])
             raise NetworkError(f"found layers that depend on one another: {names}; try 'prev:'")
-        if node in done or node.layer.layer_class == "prev":
+        if node in done:
             return
-        for other in node.depends():
+        for other in node.depends_in_step():
             visit(other, [*path, node])
         done.add(node)
 

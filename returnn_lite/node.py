@@ -184,3 +184,14 @@ class Node:
         if self.inner is not None:
             nodes += self.inner.external()
         return nodes
+
+    def depends_in_step(self) -> list[Node]:
+        """Return what `depends` does, but for what a subnetwork needs for the next step alone.
+
+        That is what only layers look at that others see by `prev:`. `prev` itself needs nothing.
+        """
+        if self.layer.layer_class == "prev":
+            return []
+        if self.inner is None or self.layer.layer_class != "subnetwork":
+            return self.depends()
+        return [*self.layer.needs(self), *self.inner.external(in_step=True)]

@@ -308,10 +308,15 @@ class Scope:
             scope = scope.parent
         return scope is self
 
-    def external(self) -> list[Node]:
-        """Return the layers outside of this scope that layers in it need."""
+    def external(self, *, in_step: bool = False) -> list[Node]:
+        """Return the layers outside of this scope that layers in it need.
+
+        in_step: only those that its layer `output` needs in the same step of a loop.
+        """
         found: dict[Node, None] = {}
         nodes = list(self.all_nodes())
+        if in_step:
+            nodes = self._of_step()
         needed = {m for n in nodes for m in n.layer.needs(n)}
         for node in nodes:
             # In a search, a target that nothing looks at need not be in the batch.
@@ -321,6 +326,22 @@ class Scope:
                 if not self.contains(other):
                     found[other] = None
         return list(found)
+
+    def _of_step(self) -> list[Node]:
+        """Return the layers in this scope that its layer `output` needs in the same step."""
+        found: dict[Node, None] = {}
+        todo = [self.get("output")]
+        while todo:
+            node = todo.pop()
+            if node in found or not self.contains(node):
+                continue
+            found[node] = None
+            todo += node.depends_in_step()
+            if node.inner is not None:
+                own = node.layer.layer_class == "subnetwork"
+                inside = node.inner._of_step() if own else node.inner.all_nodes()
+                found |= dict.fromkeys(inside)
+        return [n for n in found if n.layer.layer_class != "prev"]
 
 
 # Letters that TensorFlow has not in the names of variables.

@@ -21,9 +21,7 @@ def ordered_choices(loop: Loop, placement: Placement) -> list[Node]:
         if node in seen or placement.place.get(node) != "in":
             return
         seen.add(node)
-        if node.layer.layer_class == "prev":
-            return
-        for other in node.depends():
+        for other in node.depends_in_step():
             visit(other, seen)
         if node.layer.chooses(loop.node.scope.mode) and node not in order:
             order.append(node)
@@ -76,7 +74,7 @@ def _beams_around(loop: Loop, placement: Placement) -> dict[Node, Beam]:
 
 def _in_step(node: Node, loop: Loop) -> set[Node]:
     """Return the layers that a layer needs of the same step, itself included."""
-    return reach([node], lambda n: [] if n.layer.layer_class == "prev" else n.depends())
+    return reach([node], lambda n: n.depends_in_step())
 
 
 def beam_around(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +382,34 @@ def test_a_mask_that_is_none() -> None:
     net["output"]["mask"] = "mask"
     with pytest.raises(NetworkError, match=r"needed bool over the time dim of"):
         Network({"mask": MASK, **net}, extern_data=labels)
+
+
+def test_in_a_step_a_subnetwork_needs_what_its_output_needs() -> None:
+    """Others of its layers may wait for a choice that depends on the output."""
+    embed = {"class": "linear", "activation": None, "with_bias": False, "n_out": 3}
+    kept = {"class": "switch", "condition": "base:new", "true_from": "e", "false_from": "prev:held"}
+    inner: dict[str, Any] = {
+        "e": {**embed, "from": "base:output", "initial_output": 0},
+        "held": {**kept, "initial_output": 0},
+        "output": {"class": "softmax", "n_out": 4, "from": ["prev:held", "base:frame"]},
+    }
+    flat = json.loads(json.dumps(inner).replace("base:", ""))
+    flat["model"] = {**flat.pop("output"), "name_scope": "output"}
+    unit = {
+        "frame": {"class": "linear", "activation": "tanh", "n_out": 2, "from": "data:source"},
+        "new": {"class": "compare", "kind": "not_equal", "value": 3, "from": "output"},
+        "output": {"class": "choice", "from": "model", "beam_size": 3, "target": "labels"},
+    }
+    unit["output"]["initial_output"] = 0
+    model = {"class": "subnetwork", "from": [], "name_scope": "", "subnetwork": inner}
+    found = []
+    for layers in ({"model": model}, flat):
+        loop = {"class": "rec", "from": "data", "target": "labels", "unit": {**layers, **unit}}
+        streams = {"data": {"dim": 2}, "labels": {"dim": 4, "sparse": True}}
+        network = Network({"output": loop}, extern_data=streams, search=True)
+        random_parameters(network)
+        found.append((network.param_shapes(), run(network, {"data": dense([5, 3], 2)})["output"]))
+    (names, out), (others, needed) = found
+    assert names == others
+    np.testing.assert_array_equal(out.values, needed.values)
+    np.testing.assert_allclose(out.scores, needed.scores, rtol=1e-5)
