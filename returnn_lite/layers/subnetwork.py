@@ -127,7 +127,8 @@ class MaskedComputation(Layer):
     The unit has the names of the network that this layer lies in, and `data` for the input. Of what
     it takes from there by other names than `data`, it gets the same frames. `<layer>/<name>` is a
     layer in the unit, where that is a subnetwork; in a loop it is held like the output.
-    out_spatial_dim: a Dim by which others may then name its frames.
+    out_spatial_dim: a Dim by which others may then name its frames; several layers with the same
+    have the same dim, so that their masks must be true as often.
     """
 
     refs = ("mask",)
@@ -171,8 +172,11 @@ class MaskedComputation(Layer):
 
     def masked_dim(self, node: Node) -> Dim:
         """Return the dim of the frames in which the mask is true."""
-        node.resolved["masked"] = node.dim("spatial", "masked")
-        dim: Dim = node.resolved["masked"]
+        dim = node.dim("spatial", "masked")
+        if self.out_spatial_dim is not None and node.loop is None:
+            made = node.scope.named.get(self.out_spatial_dim, dim)
+            dim = made if made.dynamic and made.formula is None else dim
+        node.resolved["masked"] = dim
         return dim
 
     def infer(self, site: Site) -> Data:
@@ -232,6 +236,12 @@ class MaskedComputation(Layer):
             return x.renamed(over, dim)
         x = site.over(site.over(x, BATCH), over)
         order, count = self._masked_frames(site, over, x)
+        if self.out_spatial_dim is not None and dim in site.run.lengths:
+            needed = site.run.lengths_of(dim, x.beam)
+            text = f"{site.node}: found other numbers of frames than {dim.name} has, needed a mask"
+            text += " that is true as often; try an out_spatial_dim of its own"
+            with tf.control_dependencies(_checks(count, needed, text)):
+                order = tf.identity(order)
         x = x.first(BATCH, over)
         site.run.set_lengths(dim, count, x.beam)
         site.run.set_positions(dim, over, order)
@@ -347,6 +357,12 @@ class HeldPart(Layer):
         held = where(owner.ref("mask"), site.data(inner), site.state("held"))
         site.set_state("held", held)
         return held
+
+
+def _checks(found: Any, needed: Any, text: str) -> list[Any]:
+    """Return the check that numbers are equal; none where values are there already, and checked."""
+    check = tf.debugging.assert_equal(found, needed, message=text)
+    return [] if check is None else [check]
 
 
 def where(mask: Data, new: Data, old: Data) -> Data:

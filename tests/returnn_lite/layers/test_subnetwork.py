@@ -11,6 +11,7 @@ import pytest
 from eager import Array, dense, random_parameters, run
 from reference import check
 
+from returnn_lite.dim import SpatialDim
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -413,3 +414,28 @@ def test_in_a_step_a_subnetwork_needs_what_its_output_needs() -> None:
     assert names == others
     np.testing.assert_array_equal(out.values, needed.values)
     np.testing.assert_allclose(out.scores, needed.scores, rtol=1e-5)
+
+
+def test_masked_frames_of_one_dim_go_together() -> None:
+    frames = SpatialDim("frames")
+    masked = {"class": "masked_computation", "out_spatial_dim": frames, "mask": "mask"}
+    masked |= {"unit": {"class": "copy"}, "from": "data"}
+    net = {
+        "mask": MASK,
+        "other": {**MASK, "kind": "equal"},
+        "double": {"class": "eval", "eval": "2.0 * source(0)", "from": "data"},
+        "a": masked,
+        "b": {**masked, "from": "double"},
+        "output": {"class": "dot", "reduce": "F", "var1": None, "var2": None, "from": ["a", "b"]},
+    }
+    net["output"] |= {"add_var2_if_empty": False}
+    x, _ = dense(LENGTHS, 2)
+    batch = {"data": (x, LENGTHS), "classes": (LABELS, LENGTHS)}
+    found = run(Network(net, extern_data=STREAMS), batch)["output"].canonical()
+    for row, labels, n, y in zip(x, LABELS, LENGTHS, found, strict=True):
+        needed = 2.0 * np.sum(row[:n][labels[:n] != 0] ** 2, axis=-1)
+        np.testing.assert_allclose(y[: len(needed)], needed, rtol=1e-5)
+    net["b"] = {**net["b"], "mask": "other"}
+    text = r"b \(masked_computation\): found other numbers of frames than .*, needed a mask that is"
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS).run(batch)
