@@ -7,13 +7,14 @@ import builtins
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
+from returnn_lite.beam import latest
 from returnn_lite.config import EvalSelf
 from returnn_lite.data import Data, common, in_common_beam, with_hypotheses
 from returnn_lite.dim import BATCH
-from returnn_lite.errors import nearest
+from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.activations import activation, safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.cross_entropy_over_size import softmax_cross_entropy_over_size
@@ -91,7 +92,7 @@ def _source_index(node: ast.AST) -> int | None:
 
 def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
     """Return the tensor that an expression, or a function of `source` and `self`, gives."""
-    aligned = _aligned(datas, out)
+    together = cache(lambda: _aligned(datas, out))
 
     def source(
         i: int,
@@ -99,7 +100,7 @@ def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], o
         enforce_batch_major: bool = False,
         as_data: bool = False,
     ) -> Any:
-        x = (aligned if auto_convert else datas)[i]
+        x = (together() if auto_convert else datas)[i]
         if enforce_batch_major and x.has_batch:
             x = x.first(BATCH)
         return DataView(x, site.run) if as_data else x.tensor
@@ -177,7 +178,13 @@ class _Combined(Layer):
             return typed_by(site, self.out_type)
         if not datas and self.eval is not None and "shape" in self.out_type:
             return typed(site, Data(name=site.node.path, dims=()), _from_nothing(self.out_type))
-        out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
+        try:
+            out = broadcast(datas, any_dims=self.allow_broadcast_all_sources)
+        except NetworkError:
+            if self.eval is None or "shape" not in self.out_type:
+                raise
+            # Such as a loss of outputs and labels, which looks at both as they are.
+            out = replace(datas[0].template(), beam=latest([d.beam for d in datas]))
         return typed(site, out, self.out_type)
 
     def combined(self, site: Site, datas: list[Data], out: Data) -> Any:
@@ -284,7 +291,8 @@ class Eval(_Combined):
     or a function, see `typed_by`; without a source its shape says all, and has a batch unless
     batch_dim_axis is None.
     source(i) has the dims of all sources and, of size 1, those that the shape in out_type adds;
-    source(i, auto_convert=False) its own ones. `self.network` has
+    source(i, auto_convert=False) its own ones, which need not go together with the others' if
+    out_type has a shape: then it says what differs from the first source. `self.network` has
     get_config(), cond_on_train(function, function), train_flag and global_train_step.
     """
 

@@ -238,3 +238,31 @@ def test_mistakes(layer: dict[str, Any], text: str) -> None:
     net = {**POSITIVE, "count": other, "output": {"class": "combine", "from": "a", **layer}}
     with pytest.raises(NetworkError, match=r"output \(combine\): " + text):
         Network(net, extern_data={**STREAMS, "other": {"dim": 2}})
+
+
+def _of_labels(source: Any, **_: Any) -> Any:
+    """Return for each sequence the sum of the frames' scores of its labels."""
+
+    scores, labels = (source(i, as_data=True, auto_convert=False) for i in (0, 1))
+    frames = tf.sequence_mask(scores.get_sequence_lengths(), dtype=tf.float32)
+    sums = tf.reduce_sum(scores.get_placeholder_as_batch_major() * frames[:, :, None], axis=1)
+    words = tf.sequence_mask(labels.get_sequence_lengths(), dtype=tf.float32)
+    chosen = tf.gather(sums, labels.get_placeholder_as_batch_major(), batch_dims=1)
+    return tf.reduce_sum(chosen * words, axis=1)
+
+
+def test_sources_of_a_function_need_not_go_together() -> None:
+    """As scores, labels and frames do not of which a loss by sequence is made."""
+    streams = {"data": {"dim": 4}, "labels": {"dim": 3, "sparse": True}, "more": {"dim": 2}}
+    opts = {"class": "eval", "eval": _of_labels, "from": ["data", "data:labels", "data:more"]}
+    net = {"output": {**opts, "out_type": {"shape": (), "time_dim_axis": None}}}
+    x, lengths = dense([4, 2], 4)
+    labels = np.array([[0, 2, 1], [1, 1, 0]], np.int32)
+    batch = {"data": (x, lengths), "labels": (labels, [3, 1]), "more": dense([2, 1], 2)}
+    found = run(Network(net, extern_data=streams), batch)["output"].values
+    needed = [x[0, :4, labels[0]].sum(), x[1, :2, 1].sum()]
+    np.testing.assert_allclose(found, needed, rtol=1e-5)
+    text = r"output \(eval\): found feature dims 2 and 4, needed equal ones or 1"
+    for wrong in ({"out_type": {"dim": 4}}, {"eval": "source(0) + source(2)"}):
+        with pytest.raises(NetworkError, match=text if "out_type" in wrong else "feature dims"):
+            run(Network({"output": {**net["output"], **wrong}}, extern_data=streams), batch)
