@@ -20,6 +20,7 @@ import returnn_mixed_cases
 import returnn_option_cases
 import returnn_published_cases
 import returnn_shape_cases
+import returnn_speech_cases
 import returnn_stream_cases
 import returnn_variant_cases
 from models import FEATURES, decoder_net, transducer_net, transducer_streams
@@ -308,6 +309,7 @@ PARTS |= returnn_published_cases.cases() | returnn_dim_cases.cases()
 PARTS |= returnn_meeting_cases.cases()
 PARTS |= returnn_branch_cases.cases() | returnn_extra_cases.cases()
 PARTS |= returnn_config_cases.cases() | returnn_stream_cases.cases()
+PARTS |= returnn_speech_cases.cases()
 TRAIN = {"batch_norms": False, "batch_norms_training": True}
 CASES = {
     "blstm": _blstm(),
