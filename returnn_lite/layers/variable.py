@@ -58,7 +58,7 @@ class Variable(Layer):
 
     def _out(self, site: Site) -> Data:
         dims: list[Dim] = [
-            site.node.dim("spatial", f"axis{i}", n) if isinstance(n, int) else n
+            site.node.dim("spatial", f"static:{i}", n) if isinstance(n, int) else n
             for i, n in enumerate(self.shape[:-1])
         ]
         last = self.shape[-1:]

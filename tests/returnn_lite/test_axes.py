@@ -136,9 +136,10 @@ def test_dims_have_returnns_names_of_what_layers_make() -> None:
         "heads": {"class": "split_dims", "axis": "F", "dims": (2, -1), "from": "data"},
         "one": {"class": "expand_dims", "axis": "spatial", "from": "data"},
         "later": {"class": "shift_axis", "axis": "T", "amount": 1, "from": "data"},
+        "table": {"class": "variable", "shape": (3, 4), "add_batch_axis": False},
     }
     words = ["sliced-time:part", "pool1:conv:s0", "repeated:again", "heads_split_dims0"]
-    words += ["one_expand_dims", "later_shift_axis"]
+    words += ["one_expand_dims", "later_shift_axis", "table:static:0"]
     for name, word in zip(list(net)[2:], words, strict=True):
         layer = {"class": "reduce", "mode": "max", "axis": f"stag:{word}", "from": name}
         network = Network({**net, "output": layer}, extern_data={"data": {"dim": 4}})
