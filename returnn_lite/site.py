@@ -16,6 +16,7 @@ from returnn_lite.node import Node, ParamSpec
 from returnn_lite.param_noise import noisy
 
 if TYPE_CHECKING:
+    from returnn_lite.beam import Beam
     from returnn_lite.frame import Frame, Search
 
 
@@ -143,6 +144,25 @@ class Site:
         """Return whether the size of a dim comes from those of x and of the data streams."""
         known = {leaf for d in x.dims for leaf in d.leaves()} | self.node.scope.stream_dims()
         return dim is BATCH or dim.leaves() <= known
+
+    def shared(self, named: Dim | None, own: Dim) -> Dim:
+        """Return the dim of frames that a Dim in the options means already, else the own one.
+
+        Layers outside of loops may make the same frames: of several sequences, as a Dim has it.
+        """
+        dim = own if named is None or self.node.loop else self.node.scope.named.get(named, own)
+        return dim if dim.dynamic and not dim.parts else own
+
+    def agreed(self, dim: Dim, own: Dim, lengths: Any, beam: Beam | None) -> Any:
+        """Return lengths; fails where another layer has made the dim with other ones before."""
+        if dim is own or dim not in self.run.lengths:
+            return lengths
+        text = f"{self.node}: found other numbers of frames than {dim.name} has, needed the same"
+        text += "; try a Dim of its own"
+        needed = self.run.lengths_of(dim, beam)
+        check = tf.debugging.assert_equal(lengths, needed, message=text)
+        with tf.control_dependencies([check] if check is not None else []):
+            return tf.identity(lengths)
 
     def feature(self, size: int) -> Dim:
         """Return the layer's feature dim of that size."""

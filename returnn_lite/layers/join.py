@@ -227,6 +227,7 @@ class Repeat(Layer):
     """Each entry of a dim, by default of time, several times.
 
     repetitions: how often: a number, or a layer of whole numbers [batch, time], or one of the two.
+    Several layers with one out_dim, as of states and of pitch, have the same dim.
     """
 
     refs = ("repetitions",)
@@ -250,13 +251,16 @@ class Repeat(Layer):
             count = site.ref("repetitions")
             if set(count.dims) - {BATCH, axis} or not count.dtype.startswith("int"):
                 raise site.error(f"found repetitions {count} for {x}, needed whole numbers of it")
-            new = site.node.dim("spatial", "repeated")
+            new = site.shared(site.node.common.out_dim, self._own(site))
         site.node.resolved["new"] = new
         batch = [BATCH] if x.has_batch or isinstance(self.repetitions, str) else []
         out = x.renamed(axis, new)
         rest = [d for d in out.dims if d not in (*batch, new)]
         time = out.time_dim or (new if new.dynamic else None)
         return replace(out, dims=(*batch, new, *rest), time_dim=time, tensor=None)
+
+    def _own(self, site: Site) -> Dim:
+        return site.node.dim("spatial", "repeated")
 
     def call(self, site: Site) -> Data:
         """Return the repeated entries."""
@@ -270,7 +274,8 @@ class Repeat(Layer):
         count = site.over(site.over(site.ref("repetitions").in_beam(beam), axis), BATCH)
         count = site.run.masked(count.first(BATCH, axis), axis)
         ends = tf.cumsum(tf.cast(count.tensor, tf.int32), axis=1)
-        site.run.set_lengths(new, ends[:, -1], beam)
+        lengths = site.agreed(new, self._own(site), ends[:, -1], beam)
+        site.run.set_lengths(new, lengths, beam)
         rows, entries = tf.shape(ends)[0], site.run.entries(new)
         place = tf.broadcast_to(tf.range(entries)[None, :], [rows, entries])
         index = tf.searchsorted(ends, place, side="right")

@@ -172,10 +172,7 @@ class MaskedComputation(Layer):
 
     def masked_dim(self, node: Node) -> Dim:
         """Return the dim of the frames in which the mask is true."""
-        dim = node.dim("spatial", "masked")
-        if self.out_spatial_dim is not None and node.loop is None:
-            made = node.scope.named.get(self.out_spatial_dim, dim)
-            dim = made if made.dynamic and made.formula is None else dim
+        dim = Site(node).shared(self.out_spatial_dim, node.dim("spatial", "masked"))
         node.resolved["masked"] = dim
         return dim
 
@@ -236,12 +233,7 @@ class MaskedComputation(Layer):
             return x.renamed(over, dim)
         x = site.over(site.over(x, BATCH), over)
         order, count = self._masked_frames(site, over, x)
-        if self.out_spatial_dim is not None and dim in site.run.lengths:
-            needed = site.run.lengths_of(dim, x.beam)
-            text = f"{site.node}: found other numbers of frames than {dim.name} has, needed a mask"
-            text += " that is true as often; try an out_spatial_dim of its own"
-            with tf.control_dependencies(_checks(count, needed, text)):
-                order = tf.identity(order)
+        count = site.agreed(dim, site.node.dim("spatial", "masked"), count, x.beam)
         x = x.first(BATCH, over)
         site.run.set_lengths(dim, count, x.beam)
         site.run.set_positions(dim, over, order)
@@ -357,12 +349,6 @@ class HeldPart(Layer):
         held = where(owner.ref("mask"), site.data(inner), site.state("held"))
         site.set_state("held", held)
         return held
-
-
-def _checks(found: Any, needed: Any, text: str) -> list[Any]:
-    """Return the check that numbers are equal; none where values are there already, and checked."""
-    check = tf.debugging.assert_equal(found, needed, message=text)
-    return [] if check is None else [check]
 
 
 def where(mask: Data, new: Data, old: Data) -> Data:

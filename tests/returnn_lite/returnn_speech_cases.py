@@ -84,6 +84,21 @@ def _contrast() -> Net:
     return net
 
 
+def _lengthened(phones: Any) -> Net:
+    """Return states and pitch of phones for all frames of these, which are one dim."""
+    often = {"out_type": {"sparse": False, "dim": None, "dtype": "int32"}}
+    again = {"class": "repeat", "axis": phones, "out_dim": SpatialDim("frames")}
+    return {
+        "often": _evaluated("source(0) % 3 + 1", "data", **often),
+        "embed": {**PLAIN, "n_out": 4, "from": "data"},
+        "states": {**LSTM, "from": "embed"},
+        "pitch": {**PLAIN, "n_out": 1, "from": "states"},
+        "x": {**again, "repetitions": "often", "from": "states"},
+        "y": {**again, "repetitions": "often", "from": "pitch"},
+        "output": {**LSTM, "from": ["x", "y"], "loss": "as_is"},
+    }
+
+
 def _upsampled(time: Any) -> Net:
     """Return states for stacked frames, from which those of all frames are made again."""
     return {
@@ -277,6 +292,10 @@ def cases() -> dict[str, Net]:
     tags["left"]["sparse"] = True
     found["upsampled"] = {"net": _upsampled(time), "streams": tags}
     found["upsampled"] |= {"lengths": {"data": [8, 8], "left": [8, 8]}}
+    phones = SpatialDim("phones")
+    words = {"dim_tags": [BATCH, phones], "sparse_dim": FeatureDim("v", 6), "dim": 6}
+    found["lengthened"] = {"net": _lengthened(phones), "lengths": {"data": [4, 3]}}
+    found["lengthened"]["streams"] = {"data": {**words, "sparse": True}}
     streams = {"data": {"dim": 4}, "labels": labels}
     chunks = {"streams": streams, "lengths": {"data": [7, 7], "labels": [5, 4]}}
     found["chunks"] = {**chunks, "net": _chunks(search=False)}

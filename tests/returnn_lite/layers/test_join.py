@@ -128,3 +128,28 @@ def test_stack_puts_sources_side_by_side() -> None:
 def test_wrong_stack(opts: dict[str, Any], text: str) -> None:
     with pytest.raises(NetworkError, match=text):
         Network({"output": {"class": "stack", **opts}}, extern_data={"data": {"dim": 3}})
+
+
+def test_entries_that_are_repeated_as_often_may_have_one_dim() -> None:
+    frames = SpatialDim("frames")
+    often = {"class": "eval", "eval": "source(0) % 3 + 1", "from": "data:classes"}
+    often["out_type"] = {"sparse": False, "dim": None}
+    again = {"class": "repeat", "out_dim": frames, "from": "data", "repetitions": "often"}
+    double = {"class": "eval", "eval": "2.0 * source(0)", "from": "data"}
+    net = {"often": often, "double": double, "a": again, "b": {**again, "from": "double"}}
+    net["output"] = {"class": "combine", "kind": "add", "from": ["a", "b"]}
+    streams = {"data": {"dim": 4}, "classes": {"dim": 5, "sparse": True}}
+    streams["classes"]["same_dim_tags_as"] = {"t": "data"}
+    batch = {"data": dense(LENGTHS, 4), "classes": sparse(LENGTHS, 5)}
+    found = run(Network(net, extern_data=streams), batch)["output"].canonical()
+    labels = batch["classes"][0]
+    for i, (x, n) in enumerate(zip(sequences(), LENGTHS, strict=True)):
+        needed = 3.0 * np.repeat(x, labels[i, :n] % 3 + 1, axis=0)
+        np.testing.assert_allclose(found[i, : len(needed)], needed, rtol=1e-6)
+    net["once"] = {**often, "eval": "source(0) % 2 + 3"}
+    net["b"] = {**net["b"], "repetitions": "once"}
+    text = (
+        r"\(repeat\): found other numbers of frames than .*, needed the same; try a Dim of its own"
+    )
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=streams).run(batch)
