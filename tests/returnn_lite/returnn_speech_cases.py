@@ -169,11 +169,8 @@ def _kept(condition: str, name: str, **more: Any) -> Net:
     return {"class": "switch", "condition": f"base:{condition}", **choices, **more}
 
 
-def _triggered() -> Net:
-    """Return attention that goes on where CTC has a new label, and its scores in the same search.
-
-    The attention is a subnetwork, of which some layers wait for the choice that it leads to.
-    """
+def _attention_of_labels() -> Net:
+    """Return attention whose states stay where there is no new label."""
     typed = {"out_type": {"dim": 1, "shape": (None, 1)}}
     accumulated = "source(0) + source(1) * source(2) * 0.5"
     inner: Net = {
@@ -193,6 +190,15 @@ def _triggered() -> Net:
         "output": {"class": "softmax", "n_out": WORDS, "from": ["s", "prev:embed", "context"]},
     }
     inner["new_s"]["from"] = ["prev:embed", "prev:context"]
+    return inner
+
+
+def _triggered() -> Net:
+    """Return attention that goes on where CTC has a new label, and its scores in the same search.
+
+    The attention is a subnetwork, of which some layers wait for the choice that it leads to.
+    """
+    inner = _attention_of_labels()
     model = {
         "class": "subnetwork",
         "from": [],
