@@ -246,8 +246,8 @@ class Scope:
         sized = node.layer.sized_by_target and getattr(node.layer, "n_out", None) is None
         if node.criterion is None and node.layer.layer_class != "choice" and not sized:
             return False
-        root = self.root()
-        return not self.mode.search or target in root.inputs or target in root.registered
+        root, stream = self.root(), target.removeprefix("data:")
+        return not self.mode.search or stream in root.inputs or stream in root.registered
 
     def target_by_default(self) -> str | None:
         """Return the target of a loss whose layer names none, if there is such a stream."""
@@ -256,9 +256,10 @@ class Scope:
         return root.default_target if known else None
 
     def target(self, name: str, asker: str) -> Node:
-        """Return the layer `layer:<name>`, a layer of that name, or else the data stream."""
-        is_layer = name in self.layers or name.startswith("layer:")
-        return self.get(name.removeprefix("layer:") if is_layer else f"data:{name}", asker)
+        """Return the layer `layer:<name>` or of that name, or else the stream `data:<name>`."""
+        if name in self.layers or name.startswith("layer:"):
+            return self.get(name.removeprefix("layer:"), asker)
+        return self.get(f"data:{name.removeprefix('data:')}", asker)
 
     def stream_dims(self) -> set[Dim]:
         """Return the dims of the data streams."""

@@ -129,12 +129,18 @@ def _criterion(node: Node) -> Criterion:
 
 def objective(losses: Mapping[str, Loss]) -> Any:
     """Return the scalar that training minimises: the sum of the losses, each per label."""
-    return _total(losses, lambda x: tf.maximum(tf.reduce_sum(x.weight), 1.0))
+    return _total(losses, _labels)
 
 
 def summed(losses: Mapping[str, Loss]) -> Any:
     """Return the scalar sum of the losses of all sequences, each times its scale."""
-    return _total(losses, lambda x: tf.reduce_sum(x.weight) if x.normalized else 1.0)
+    return _total(losses, lambda x: _labels(x) if x.normalized else 1.0)
+
+
+def _labels(loss: Loss) -> Any:
+    """Return what a loss of all sequences is divided by; 1 where there is no label."""
+    weight = tf.reduce_sum(loss.weight)
+    return tf.where(weight > 0.0, weight, 1.0)
 
 
 def _total(losses: Mapping[str, Loss], divisor: Callable[[Loss], Any]) -> Any:

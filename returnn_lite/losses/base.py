@@ -91,8 +91,10 @@ class Criterion:
     """Base of all losses; the fields of a subclass are what `loss_opts` may have.
 
     scale: factor in the objective. custom_inv_norm_factor: a layer; its sum, in place of the number
-    of labels, is what the loss is divided by. use_normalized_loss: in the summed
+    of labels, is what the loss is divided by. custom_norm_factor: a number that the loss is
+    multiplied by instead. use_normalized_loss: in the summed
     objective, of which there are gradients, it is so divided, too; that of a training always is.
+    use_flatten_frames: without effect, since padding never counts.
 
     needs_target, needs_search: without which there is no loss. in_search: whether it is computed in
     a search that is no training and, in one that is, in a loop. by_frame: whether its parts are by
@@ -109,7 +111,9 @@ class Criterion:
 
     scale: float = 1.0
     custom_inv_norm_factor: str | None = None
+    custom_norm_factor: float | None = None
     use_normalized_loss: bool = False
+    use_flatten_frames: bool = True
 
     def check(self) -> None:
         """Raise NetworkError for options that do not fit."""
@@ -126,6 +130,9 @@ class Criterion:
         if self.custom_inv_norm_factor is not None:
             return sequence_sums(given.run, given.frame.value(given.refs["custom_inv_norm_factor"]))
         out, run = given.out, given.run
+        if self.custom_norm_factor is not None:
+            count = tf.cast(run.batch, tf.float32)
+            return tf.fill([run.batch], 1.0 / (self.custom_norm_factor * count))
         of = out
         if given.to is not None and out.time_dim is not None and given.target.time_dim is not None:
             of = given.target
@@ -194,6 +201,11 @@ def find(name: str, opts: Mapping[str, Any]) -> Criterion:
     except TypeError as error:
         missing = str(error).partition("argument")[2].lstrip("s: ")
         raise NetworkError(f"missing option {missing} of the loss {name!r}") from None
+    if criterion.custom_norm_factor is not None and criterion.custom_inv_norm_factor is not None:
+        raise NetworkError(
+            f"found custom_norm_factor and custom_inv_norm_factor of the loss {name!r}, "
+            "needed one of them"
+        )
     criterion.check()
     return criterion
 

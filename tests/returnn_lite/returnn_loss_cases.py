@@ -41,6 +41,28 @@ def _frames() -> Net:
     return {"net": net, "streams": STREAMS, "lengths": LENGTHS, "outputs": names}
 
 
+def _options() -> Net:
+    """Return losses of frames with options that few have, and of one number for each frame."""
+    smooth: Net = {"label_smoothing": 0.2, "label_smoothing_gaussian": True}
+    net = {
+        "density": _linear("softmax", "ce", "classes", **smooth),
+        "density_of_log": _linear("sigmoid", "ce", "classes", **smooth),
+        "logits": _linear(None, "ce", "data:classes", input_type="logits", label_smoothing=0.1),
+        "dense_logits": _linear(None, "ce", "dense", input_type="logits"),
+        "limited": _linear("sigmoid", "ce", "classes", safe_log_opts={"eps": 0.4}),
+        "unfused": _linear("softmax", "ce", "classes", use_fused=False, safe_log_opts={"eps": 0.2}),
+        "norm": _linear("tanh", "mse", "dense", custom_norm_factor=3.0, use_normalized_loss=True),
+        "l1": _linear(None, "l1", "dense", use_flatten_frames=False),
+        "one": {**_linear(None, "as_is", None), "n_out": 1},
+        "binary": {"class": "squeeze", "axis": "F", "from": "one", "loss": "bin_ce"},
+    }
+    net["binary"]["target"] = "curve"
+    curve = {"shape": (None,), "dim": None, "same_dim_tags_as": {"t": "data"}}
+    streams = {**{k: STREAMS[k] for k in ("data", "dense", "classes")}, "curve": curve}
+    lengths = dict.fromkeys(streams, LENGTHS["data"])
+    return {"net": net, "streams": streams, "lengths": lengths, "outputs": tuple(net)}
+
+
 def _ctc() -> Net:
     log_probs: Net = {**_linear("log_softmax", "ctc", "labels"), "n_out": 5}
     lstm: Net = {"class": "rec", "unit": "nativelstm2", "n_out": 3, "from": "data"}
@@ -149,6 +171,7 @@ def _search(*, train: bool) -> Net:
 
 LOSS_CASES: dict[str, Net] = {
     "losses": _frames(),
+    "losses_with_options": _options(),
     "losses_ctc": _ctc(),
     "losses_as_layers": _layers(),
     "losses_as_parts": _parts(),

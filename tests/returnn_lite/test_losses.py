@@ -212,6 +212,14 @@ def test_lengths_of_output_and_target_must_agree() -> None:
             {**CE, "loss": "ctc", "class": "linear", "activation": "tanh"},
             r"output \(linear\): found activation 'tanh', needed 'softmax' for the loss 'ctc'",
         ),
+        (
+            {**CE, "loss_opts": {"custom_norm_factor": 0.5, "custom_inv_norm_factor": "data"}},
+            "found custom_norm_factor and custom_inv_norm_factor of the loss 'ce', needed one",
+        ),
+        (
+            {**CE, "loss_opts": {"safe_log_opts": {"epsilon": 0.1}}},
+            "unknown option 'epsilon' in safe_log_opts; did you mean 'eps'",
+        ),
     ],
 )
 def test_mistakes(layer: dict[str, Any], text: str) -> None:
@@ -285,3 +293,41 @@ def test_losses_that_are_only_for_some_modes() -> None:
     network = Network(net, extern_data=STREAMS, search=True)
     assert [n.name for n in network.outputs] == ["output"]
     assert network.loss_nodes == []
+
+
+def test_a_loss_is_multiplied_by_its_own_norm_factor() -> None:
+    network = Network(
+        {"output": {**CE, "loss_opts": {"custom_norm_factor": 2.0}}}, extern_data=STREAMS
+    )
+    random_parameters(network)
+    value = run(network, batch()).losses["output"]
+    assert value.norm_factor == pytest.approx(2.0)
+    total, _ = gradients(network, batch())
+    assert total == pytest.approx(2.0 * value.summed, rel=1e-5)
+
+
+def test_binary_cross_entropy_of_one_number_for_each_frame_takes_labels() -> None:
+    net: dict[str, Any] = {
+        "one": {"class": "linear", "activation": None, "n_out": 1, "from": "data"},
+        "output": {"class": "squeeze", "axis": "F", "from": "one", "loss": "bin_ce"},
+    }
+    streams = {**STREAMS, "classes": {"dim": 2, "sparse": True}}
+    network = Network(net, extern_data=streams)
+    random_parameters(network)
+    labels = sparse(LENGTHS, 2)
+    out = run(network, {"data": dense(LENGTHS, 3), "classes": labels}, ["output"])
+    x = out["output"].canonical()
+    terms = np.where(labels[0], np.log1p(np.exp(-x)), np.log1p(np.exp(x)))
+    needed = [row[:n].sum() for row, n in zip(terms, LENGTHS, strict=True)]
+    np.testing.assert_allclose(out.losses["output"].value, needed, rtol=1e-5)
+
+
+def test_a_target_may_have_the_first_word_of_streams() -> None:
+    found = []
+    for target in ("classes", "data:classes"):
+        network = Network({"output": {**CE, "target": target}}, extern_data=STREAMS)
+        random_parameters(network)
+        found.append(run(network, batch()).losses["output"].summed)
+    assert found[0] == found[1]
+    net = {"output": {**CE, "target": "data:classes", "n_out": 4}}
+    assert Network(net, extern_data=STREAMS, search=True).loss_nodes == []
