@@ -204,11 +204,11 @@ def _check_values(key: str, values: Any, rows: Any, template: Data) -> None:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn what our checks during a run find into NetworkError."""
+    """Turn what our checks during a run find, and those of the kernels, into NetworkError."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"assertion failed: \[(.*?)\]", str(error))
+        found = re.search(r"assertion failed: \[(.*?)\]|check\.ArgumentError: (.*)", str(error))
         if found is None:
             raise
-        raise NetworkError(found[1]) from None
+        raise NetworkError(found[1] or found[2]) from None

@@ -130,7 +130,8 @@ class CtcLoss(Layer):
 
     logits: a layer [batch, time, labels]; logits_normalized: whether they are log-probabilities
     already. targets: a sparse layer. blank_index: an index, from the end where it is negative.
-    label_loop: False for RNA's topology, in which a label takes one frame.
+    label_loop: False for RNA's topology, in which a label takes one frame. max_approx: of the best
+    path alone.
     """
 
     refs = ("logits", "targets")
@@ -140,6 +141,7 @@ class CtcLoss(Layer):
     logits_normalized: bool = False
     blank_index: int = -1
     label_loop: bool = True
+    max_approx: bool = False
 
     def stays(self, node: Node) -> bool:
         """Return True: it is over a sequence."""
@@ -164,6 +166,7 @@ class CtcLoss(Layer):
             repetition=self.label_loop,
             normalise=not self.logits_normalized,
             softmax_gradient=False,
+            best=self.max_approx,
         )
         return _of_batch(site, value, logits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from returnn_lite import native
@@ -15,7 +15,7 @@ from returnn_lite.losses.base import Criterion, Given, Parts, register, sequence
 
 _CTC_OPTIONS = (
     *("ignore_longer_outputs_than_inputs", "ctc_merge_repeated", "label_loop", "blank_index"),
-    *("logits_normalize", "grad_wrt_softmax_in", "zero_infinity"),
+    *("logits_normalize", "grad_wrt_softmax_in", "zero_infinity", "preprocess_collapse_repeated"),
 )
 
 
@@ -33,25 +33,34 @@ class Ctc(Criterion):
     The output is probabilities, or with output_in_log_space what the softmax is still applied to.
     beam_width: hypotheses of the search that errors are counted of, in evaluation; 1, and training,
     for the best label of each frame. (RETURNN's default of 100 takes minutes for a batch and 1000
-    labels.) use_native: sequences with too many labels are left out. ctc_opts:
-    ignore_longer_outputs_than_inputs, zero_infinity: the same. ctc_merge_repeated, label_loop:
+    labels.) use_native: sequences with too many labels are left out. use_viterbi: the best path
+    alone, rather than the sum of all. auto_clip_target_len: of no more labels than one less than
+    there are frames; target_collapse_repeated: of several equal ones in a row, only the first; as
+    in RETURNN, with use_native and use_viterbi both are so for the errors alone. ctc_opts:
+    ignore_longer_outputs_than_inputs, zero_infinity: as use_native. ctc_merge_repeated, label_loop:
     False for RNA's topology, in which a label takes one frame. blank_index: another blank.
     logits_normalize: False for no softmax; grad_wrt_softmax_in: the gradient is then still that of
-    what a softmax was applied to.
+    what a softmax was applied to. preprocess_collapse_repeated: target_collapse_repeated, but not
+    for the errors.
     """
 
     by_frame = False
     output_in_log_space: bool = False
     beam_width: int = 1
     use_native: bool = False
-    ctc_opts: dict[str, Any] = field(default_factory=dict)
+    use_viterbi: bool = False
+    auto_clip_target_len: bool = False
+    target_collapse_repeated: bool = False
+    ctc_opts: dict[str, Any] | None = None
 
     def check(self) -> None:
         """Check the names in ctc_opts, and what goes together."""
-        for key in self.ctc_opts:
+        for key in self.ctc_opts or {}:
             if key not in _CTC_OPTIONS:
                 other = nearest(key, _CTC_OPTIONS)
                 raise NetworkError(f"unknown option {key!r} in ctc_opts{other}")
+        if self.use_viterbi and self.ctc_opts:
+            raise NetworkError("found ctc_opts with use_viterbi, needed none")
 
     def check_target(self, out: Data, target: Data) -> None:
         """Check that there are labels, and a further output for the blank."""
@@ -59,12 +68,17 @@ class Ctc(Criterion):
 
     def parts(self, given: Given) -> Parts:
         """Return the value of every sequence, and its error where it is asked for."""
-        out, target, opts = given.out, given.target, self.ctc_opts
+        out, target, opts = given.out, given.target, self.ctc_opts or {}
         logits = self._logits(given)
+        whole = self.use_native or self.use_viterbi
+        collapse = self.target_collapse_repeated or opts.get("preprocess_collapse_repeated")
         value = ctc(
             given,
             logits,
             target,
+            clip=self.auto_clip_target_len and not whole,
+            collapse=bool(collapse) and not whole,
+            best=self.use_viterbi,
             blank=int(opts.get("blank_index", -1)),
             repetition=bool(opts.get("label_loop", opts.get("ctc_merge_repeated", True))),
             normalise=bool(opts.get("logits_normalize", True)),
@@ -90,13 +104,12 @@ class Ctc(Criterion):
 
     def _errors(self, given: Given, logits: Data, target: Data) -> Any:
         """Return the edit distance of what is recognised to the labels."""
-        assert logits.time_dim is not None and target.time_dim is not None
-        run, time, labels = given.run, logits.time_dim, target.time_dim
-        x = logits.ordered([time, BATCH, logits.feature]).tensor
-        frames, counts = run.lengths_of(time, None), run.lengths_of(labels, None)
-        y = target.ordered([BATCH, labels]).tensor
+        run = given.run
+        clip, collapse = self.auto_clip_target_len, self.target_collapse_repeated
+        x, frames, y, counts = _sequences(given, logits, target, clip=clip, collapse=collapse)
+        x, opts = x.tensor, self.ctc_opts or {}
         if self.beam_width == 1 or run.mode.train:
-            blank = _index(logits, int(self.ctc_opts.get("blank_index", -1)))
+            blank = _index(logits, int(opts.get("blank_index", -1)))
             return native.ctc_errors(x, frames, y, counts, blank=blank)
         (found,), _ = tf.nn.ctc_beam_search_decoder(x, frames, beam_width=self.beam_width)
         hypotheses = tf.sparse.to_dense(tf.cast(found, tf.int32))
@@ -136,21 +149,26 @@ def ctc(
     repetition: bool = True,
     normalise: bool = True,
     softmax_gradient: bool = True,
+    best: bool = False,
+    clip: bool = False,
+    collapse: bool = False,
 ) -> Any:
     """Return float32 [batch], the CTC loss, or inf.
 
     given: has the run. blank: an index, from the end where it is negative. normalise: False where
     logits are log-probabilities already; softmax_gradient: the gradient is then e^logits minus the
     posteriors, that of what a softmax was applied to, rather than minus the posteriors alone.
+    best: of the best path alone. clip, collapse: which labels, see `_sequences`.
     """
-    time, labels = logits.time_dim, target.time_dim
-    assert time is not None and labels is not None
-    x = logits.ordered([time, BATCH, logits.feature])
-    frames, counts = given.run.lengths_of(time, None), given.run.lengths_of(labels, None)
-    y = target.ordered([BATCH, labels]).tensor
-    value = native.ctc_loss(
-        x.tensor, frames, y, counts, blank=_index(logits, blank), label_repetition=repetition
-    )
+    x, frames, y, counts = _sequences(given, logits, target, clip=clip, collapse=collapse)
+    options: dict[str, Any] = {"blank": _index(logits, blank), "label_repetition": repetition}
+    if best:
+        scores = tf.nn.log_softmax(x.tensor) if normalise else x.tensor
+        path, score = native.ctc_best_path(tf.stop_gradient(scores), frames, y, counts, **options)
+        # Behind the ends, and without a path, it may have no labels.
+        picked = tf.gather(scores, tf.maximum(tf.transpose(path), 0), batch_dims=2)
+        return tf.where(tf.math.is_inf(score), float("inf"), -_sum_of_frames(given, x, picked))
+    value = native.ctc_loss(x.tensor, frames, y, counts, **options)
     if normalise:
         return value
     # The sum over paths of e^logits is that of probabilities times all normalisations.
@@ -161,6 +179,28 @@ def ctc(
     return value + mass - tf.stop_gradient(mass)
 
 
+def _sequences(
+    given: Any, logits: Data, target: Data, *, clip: bool, collapse: bool
+) -> tuple[Data, Any, Any, Any]:
+    """Return the logits [time, batch, labels], the labels [batch, label], and their lengths.
+
+    clip: whether there are fewer labels than frames. collapse: whether no label is that before it.
+    """
+    time, dim, run = logits.time_dim, target.time_dim, given.run
+    assert time is not None and dim is not None
+    frames, counts = run.lengths_of(time, None), run.lengths_of(dim, None)
+    labels = target.ordered([BATCH, dim]).tensor
+    if clip:
+        counts = tf.minimum(counts, tf.maximum(frames - 1, 0))
+    if collapse:
+        other = tf.pad(labels[:, 1:] != labels[:, :-1], [[0, 0], [1, 0]], constant_values=True)
+        kept = other & tf.sequence_mask(counts, tf.shape(labels)[1])
+        order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)
+        labels = tf.gather(labels, order, batch_dims=1)
+        counts = tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+    return logits.ordered([time, BATCH, logits.feature]), frames, labels, counts
+
+
 def _sum_of_frames(given: Any, x: Data, values: Any) -> Any:
     """Return float32 [batch]: the sum of values [time, batch] over the frames of each sequence."""
     return sequence_sums(given.run, replace(x, dims=x.dims[:2], feature_dim=None, tensor=values))
@@ -169,10 +209,14 @@ def _sum_of_frames(given: Any, x: Data, values: Any) -> Any:
 @register("edit_distance")
 @dataclass(frozen=True, kw_only=True)
 class EditDistance(Criterion):
-    """Errors alone: the least number of insertions, deletions and substitutions of labels."""
+    """Errors alone: the least number of insertions, deletions and substitutions of labels.
+
+    debug_print: without effect: it prints.
+    """
 
     in_search = True
     by_frame = False
+    debug_print: bool = False
 
     def check_target(self, out: Data, target: Data) -> None:
         """Check that both are labels."""

@@ -86,6 +86,26 @@ def _ctc() -> Net:
     return {"net": net, "streams": STREAMS, "lengths": lengths, "outputs": outputs}
 
 
+def _ctc_options() -> Net:
+    """Return CTC of the best path, and of labels that are changed first."""
+    plain: Net = {**_linear("softmax", "ctc", "labels", beam_width=1), "n_out": 5}
+    best: Net = {"class": "ctc_loss", "targets": "data:labels", "max_approx": True, "loss": "as_is"}
+    net: Net = {
+        "best": {**plain, "loss_opts": {"beam_width": 1, "use_viterbi": True}},
+        "clipped": {**plain, "loss_opts": {"beam_width": 1, "auto_clip_target_len": True}},
+        "unlike": {**plain, "loss_opts": {"beam_width": 1, "target_collapse_repeated": True}},
+        "other": {**plain, "loss_opts": {"beam_width": 1}},
+        "scores": {"class": "linear", "activation": "log_softmax", "n_out": 5, "from": "data"},
+        "layer": {**best, "logits": "scores", "logits_normalized": True},
+        "rna": {**best, "logits": "scores", "label_loop": False},
+    }
+    net["other"]["loss_opts"]["ctc_opts"] = {"preprocess_collapse_repeated": True}
+    net["clipped"]["target"] = "many"
+    streams = {**{k: STREAMS[k] for k in ("data", "labels")}, "many": STREAMS["labels"]}
+    lengths = {"data": [9, 7, 8], "labels": [3, 4, 2], "many": [2, 7, 3]}
+    return {"net": net, "streams": streams, "lengths": lengths, "outputs": tuple(net)}
+
+
 def _layers() -> Net:
     """Return losses as layers, and a loss by Baum-Welch."""
     as_is: Net = {"loss": "as_is"}
@@ -173,6 +193,7 @@ LOSS_CASES: dict[str, Net] = {
     "losses": _frames(),
     "losses_with_options": _options(),
     "losses_ctc": _ctc(),
+    "losses_ctc_options": _ctc_options(),
     "losses_as_layers": _layers(),
     "losses_as_parts": _parts(),
     "losses_of_search": _search(train=False),

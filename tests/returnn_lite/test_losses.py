@@ -217,6 +217,18 @@ def test_lengths_of_output_and_target_must_agree() -> None:
             "found custom_norm_factor and custom_inv_norm_factor of the loss 'ce', needed one",
         ),
         (
+            {**CE, "loss": "ctc", "loss_opts": {"use_viterbi": True, "ctc_opts": {"a": 1}}},
+            "unknown option 'a' in ctc_opts",
+        ),
+        (
+            {
+                **CE,
+                "loss": "ctc",
+                "loss_opts": {"use_viterbi": True, "ctc_opts": {"blank_index": 0}},
+            },
+            "found ctc_opts with use_viterbi, needed none",
+        ),
+        (
             {**CE, "loss_opts": {"safe_log_opts": {"epsilon": 0.1}}},
             "unknown option 'epsilon' in safe_log_opts; did you mean 'eps'",
         ),
@@ -331,3 +343,11 @@ def test_a_target_may_have_the_first_word_of_streams() -> None:
     assert found[0] == found[1]
     net = {"output": {**CE, "target": "data:classes", "n_out": 4}}
     assert Network(net, extern_data=STREAMS, search=True).loss_nodes == []
+
+
+def test_a_label_that_is_the_blank_is_an_error_of_ours() -> None:
+    opts = {"ctc_opts": {"blank_index": 0}}
+    net = {"output": {**CE, "loss": "ctc", "loss_opts": opts}}
+    found = {"data": dense(LENGTHS, 3), "classes": (np.array([[2, 0]] * 3), [1, 2, 1])}
+    with pytest.raises(NetworkError, match=r"labels\[1, 1\]\): found 0, needed 0 to 4 without the"):
+        Network(net, extern_data=STREAMS).run(found)
