@@ -18,7 +18,7 @@ from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.activations import activation, safe_log
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.cross_entropy_over_size import softmax_cross_entropy_over_size
-from returnn_lite.layers.elementwise import broadcast
+from returnn_lite.layers.elementwise import broadcast, check_one_dtype
 from returnn_lite.layers.feedforward import activated
 from returnn_lite.layers.out_type import typed, typed_by
 from returnn_lite.lazy import tf
@@ -193,6 +193,8 @@ class _Combined(Layer):
             tensor = evaluated(site, self.eval, self.eval_locals, datas, out)
         except Exception as error:
             raise site.error(f"found {error!s} in {self.eval!r}") from error
+        if not tf.is_tensor(tensor):
+            raise site.error(f"found {type(tensor)} from {self.eval!r}, needed a tensor")
         found, needed = (tensor.shape.rank, tensor.dtype.name), (len(out.dims), out.dtype)
         if found != needed:
             raise site.error(
@@ -247,6 +249,21 @@ class Combine(_Combined):
 
         if self.eval_for_output_loss:
             self._check_losses(node)
+
+    def infer(self, site: Site) -> Data:
+        """Return the template with the dims of all sources, changed by out_type."""
+        if self.kind != "eval":
+            self._check_dtypes(site)
+        return super().infer(site)
+
+    def _check_dtypes(self, site: Site) -> None:
+        """Raise NetworkError where the sources are not what the operation is one of."""
+        check_one_dtype(site, self.kind)
+        logical = self._name.startswith("logical")
+        for x in site.sources if len(site.sources) > 1 else []:
+            if (x.dtype == "bool") != logical and (logical or self._name != "mul"):
+                needed = "bool; try the layer 'compare'" if logical else "numbers; try 'cast'"
+                raise site.error(f"found source {x} for the kind {self.kind!r}, needed {needed}")
 
     def _check_losses(self, node: Any) -> None:
         """Raise NetworkError where there are not the losses of all sources, and an expression."""

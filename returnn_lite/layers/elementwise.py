@@ -33,6 +33,16 @@ def broadcast(datas: list[Data], *, any_dims: bool = True) -> Data:
     return replace(dense, tensor=None)
 
 
+def check_one_dtype(site: Site, kind: str) -> None:
+    """Raise NetworkError where the sources have several dtypes, which no operation takes."""
+    found = dict.fromkeys(x.dtype for x in site.sources)
+    if len(found) > 1:
+        raise site.error(
+            f"found sources of {' and '.join(found)} for the kind {kind!r}, needed one dtype; "
+            "try the layer 'cast'"
+        )
+
+
 @register("copy")
 @dataclass(frozen=True, kw_only=True)
 class Copy(Layer):
@@ -104,6 +114,7 @@ class Compare(Layer):
             raise site.error(f"unknown kind {self.kind!r}{nearest(self.kind, _COMPARISONS)}")
         if len(site.node.sources) + (self.value is not None) < 2:
             raise site.error("needed two sources, or one and the option 'value'")
+        check_one_dtype(site, self.kind)
         return self._out(site.sources)
 
     def _out(self, datas: list[Data]) -> Data:

@@ -136,6 +136,8 @@ class Switch(Layer):
         except Unknown:
             return self._known(site)
         if isinstance(self.condition, bool):
+            if (self.true_from if self.condition else self.false_from) is None:
+                raise site.error(f"found None for condition {self.condition}, needed a choice")
             return yes.template() if self.condition else no.template()
         if None in (self.true_from, self.false_from) or condition.dtype != "bool":
             raise site.error(f"found condition {condition}, needed bool, and both choices")

@@ -22,10 +22,10 @@ class Spatial(Layer):
     """A layer over spatial dims, by default all dims but batch and feature.
 
     What other dims there are is done for each of their entries. in_spatial_dims: axis words, or
-    one word. out_spatial_dims: Dims by which others may name those of the output.
+    one of them. out_spatial_dims: Dims by which others may name those of the output.
     """
 
-    in_spatial_dims: tuple[Any, ...] | str | None = None
+    in_spatial_dims: str | Dim | tuple[Any, ...] | None = None
     out_spatial_dims: tuple[Dim, ...] | None = None
 
     def stays(self, node: Node) -> bool:
@@ -44,7 +44,9 @@ class Spatial(Layer):
         if self.in_spatial_dims is None:
             dims = [d for d in x.dims if d not in (batch, x.feature_dim)]
         else:
-            dims = resolve(self.in_spatial_dims, x, str(site.node))
+            given = self.in_spatial_dims
+            words = given if isinstance(given, list | tuple) else (given,)
+            dims = [d for w in words for d in resolve(w, x, str(site.node))]
         if len(dims) != number:
             raise site.error(
                 f"found {len(dims)} spatial dims in {x}, needed {number}; try in_spatial_dims"

@@ -190,6 +190,25 @@ def make(**layer: Any) -> dict[str, Any]:
             make(**{"class": "copy", "from": ["data", "data:classes"]}),
             r"output \(copy\): found source 'data:classes' .*, needed one with a feature dim",
         ),
+        (
+            make(**{"class": "combine", "kind": "add", "from": ["data", "data:classes"]}),
+            r"found sources of float32 and int32 for the kind 'add', needed one dtype; try the",
+        ),
+        (
+            make(**{"class": "compare", "from": ["data", "data:classes"]}),
+            r"found sources of float32 and int32 for the kind 'equal', needed one dtype",
+        ),
+        (
+            make(**{"class": "combine", "kind": "logical_and", "from": ["data", "data"]}),
+            r"output \(combine\): found source .* for the kind 'logical_and', needed bool; try the",
+        ),
+        (
+            {
+                "mask": {"class": "compare", "value": 0, "from": "data"},
+                **make(**{"class": "combine", "kind": "sub", "from": ["mask", "mask"]}),
+            },
+            r"found source .*, bool,? .*for the kind 'sub', needed numbers; try 'cast'",
+        ),
         (make(**{"class": "copy", "from": []}), r"output \(copy\): found no source, needed one"),
         (
             make(**{"class": "combine", "kind": "add", "from": []}),
@@ -209,6 +228,7 @@ def test_mistakes_seen_without_data(net: dict[str, Any], text: str) -> None:
         ("sauce(0)", r"found the name 'sauce' in 'eval'; did you mean 'source'\?"),
         ("source(0) > 0", r"found 3 axes of bool from .*, needed 3 of float32; try out_type"),
         ("tf.reduce_sum(source(0))", r"found 0 axes of float32 from .*, needed 3 of float32"),
+        ("[source(0)]", r"found <class 'list'> from '\[source\(0\)\]', needed a tensor"),
         (
             "self.network.get_config().typed_value('scales')",
             r"config: no value 'scales'; did you mean 'scale'\?",

@@ -90,6 +90,10 @@ def test_print_gives_its_input_and_prints_it(capfd: pytest.CaptureFixture[str]) 
             {"class": "switch", "condition": "data", "true_from": "data", "false_from": 0.0},
             r"found condition .*, needed bool, and both choices",
         ),
+        (
+            {"class": "switch", "condition": False, "true_from": "data", "false_from": None},
+            r"found None for condition False, needed a choice",
+        ),
     ],
 )
 def test_mistakes(layer: dict[str, Any], text: str) -> None:

@@ -140,6 +140,14 @@ def test_wrong_options(net: dict[str, Any], text: str) -> None:
         Network(net, extern_data=STREAMS)
 
 
+def test_a_spatial_dim_may_be_named_without_a_list() -> None:
+    found = [
+        Network(pool(in_spatial_dims=dims), extern_data={"data": {"dim": 2}}).template("output")
+        for dims in ("T", ["T"], None)
+    ]
+    assert str(found[0]) == str(found[1]) == str(found[2])
+
+
 def test_a_batch_without_any_window() -> None:
     steps = {"output": {"class": "linear", "n_out": 2, "from": ["data:source", "prev:output"]}}
     net = {
