@@ -313,7 +313,8 @@ class Network:
     def _computation(self, batch: Batch, wanted: list[Node], *, gradients: bool) -> Computation:
         """Return the function of a batch's tensors; the same for all sizes of a batch."""
         keys = list(batch)
-        absent = [n for n in self.loss_nodes if n.target is not None and not _given(n.target, keys)]
+        targets = [(n, n.target) for n in self.loss_nodes if n.target is not None]
+        absent = [n for n, target in targets if not _given(target, keys, self.mode)]
         if gradients and (absent or not self.loss_nodes):
             needed = f"the target of {absent[0]}" if absent else "a layer with a loss"
             raise NetworkError(f"gradients: found no loss of the batch, needed {needed}")
@@ -388,11 +389,12 @@ def _others(names: Sequence[str]) -> str:
     return f" and {len(names) - 1} others" if len(names) > 1 else ""
 
 
-def _given(node: Node, keys: list[str]) -> bool:
+def _given(target: Node, keys: list[str], mode: Mode) -> bool:
     """Whether a target can be computed from the given streams."""
-    if node.layer.layer_class == "extern_data":
-        return node.name in keys
-    return all(_given(n, keys) for n in node.sources)
+    needed = [target]
+    for node in needed:  # which grows: a layer of a loop may need itself, of the step before
+        needed += [n for n in node.depends(mode) if n not in needed]
+    return all(n.name in keys for n in needed if n.layer.layer_class == "extern_data")
 
 
 __all__ = ["Batch", "Network"]

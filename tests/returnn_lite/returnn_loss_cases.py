@@ -172,6 +172,7 @@ def _search(*, train: bool) -> Net:
         "score": {"class": "copy", "from": "output", "loss": "search_score", "loss_scale": 0.2},
     }
     net["decision"] |= {"loss": "edit_distance", "only_on_search": True}
+    net["decision"]["loss_opts"] = {"debug_print": True}
     net["sum"]["loss_opts"] = {**risk, "subtract_average_loss": False, "divide_beam_size": False}
     streams = {k: STREAMS[k] for k in ("data", "labels")}
     lengths = {"data": [6, 6, 6], "labels": [3, 1, 4]}
@@ -189,6 +190,29 @@ def _search(*, train: bool) -> Net:
     }
 
 
+def _layers_as_targets() -> Net:
+    """Return a decoder of which a loss has a layer of the loop as its target."""
+    plain: Net = {"class": "linear", "activation": "tanh", "n_out": 3}
+    unit: Net = {
+        "e": {**plain, "from": "prev:output"},
+        "s": {**plain, "from": ["e", "base:mean", "prev:s"]},
+        "p": {"class": "softmax", "from": "s", "target": "labels", "loss": "ce"},
+        "output": {"class": "choice", "from": "p", "target": "labels", "beam_size": 1},
+        "end": {"class": "compare", "from": "output", "value": 0},
+        "same": {"class": "copy", "from": "output"},
+        "q": {"class": "softmax", "n_out": 4, "from": "s", "target": "layer:same", "loss": "ce"},
+    }
+    unit["output"]["initial_output"] = 0
+    net: Net = {
+        "mean": {"class": "reduce", "mode": "mean", "axis": "T", "from": "data"},
+        "output": {"class": "rec", "from": [], "target": "labels", "unit": unit},
+    }
+    net["output"]["max_seq_len"] = 9
+    streams = {k: STREAMS[k] for k in ("data", "labels")}
+    lengths = {k: LENGTHS[k] for k in streams}
+    return {"net": net, "streams": streams, "lengths": lengths, "outputs": ("output",)}
+
+
 LOSS_CASES: dict[str, Net] = {
     "losses": _frames(),
     "losses_with_options": _options(),
@@ -196,6 +220,7 @@ LOSS_CASES: dict[str, Net] = {
     "losses_ctc_options": _ctc_options(),
     "losses_as_layers": _layers(),
     "losses_as_parts": _parts(),
+    "losses_of_layers_in_a_loop": _layers_as_targets(),
     "losses_of_search": _search(train=False),
     "losses_of_beam": _search(train=True),
 }

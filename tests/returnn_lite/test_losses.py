@@ -351,3 +351,20 @@ def test_a_label_that_is_the_blank_is_an_error_of_ours() -> None:
     found = {"data": dense(LENGTHS, 3), "classes": (np.array([[2, 0]] * 3), [1, 2, 1])}
     with pytest.raises(NetworkError, match=r"labels\[1, 1\]\): found 0, needed 0 to 4 without the"):
         Network(net, extern_data=STREAMS).run(found)
+
+
+def test_a_target_in_a_loop_may_depend_on_the_step_before() -> None:
+    unit: dict[str, Any] = {
+        "s": {"class": "linear", "n_out": 4, "from": ["prev:s", "data:source"]},
+        "mean": {"class": "eval", "eval": "0.5 * source(0)", "from": "prev:s"},
+        "output": {"class": "copy", "from": "s", "loss": "mse", "target": "layer:mean"},
+    }
+    net = {"output": {"class": "rec", "from": "data", "unit": unit}}
+    network = Network(net, extern_data=STREAMS)
+    random_parameters(network)
+    out = network.run({"data": dense(LENGTHS, 3)})
+    y = out["output"].canonical()
+    before = np.pad(y[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    terms = np.mean(np.square(y - 0.5 * before), axis=-1)
+    needed = [row[:n].sum() for row, n in zip(terms, LENGTHS, strict=True)]
+    np.testing.assert_allclose(out.losses["output/output"].value, needed, rtol=1e-5)
