@@ -48,6 +48,11 @@ def initial_value(path: str, spec: ParamSpec, seed: int) -> Array:
     if isinstance(spec.init, int | float):
         return np.full(spec.shape, spec.init, dtype=spec.dtype)
     if isinstance(spec.init, tuple):
+        if len(spec.shape) != 1 or not spec.init or spec.shape[0] % len(spec.init):
+            raise NetworkError(
+                f"{path}: found {len(spec.init)} values {spec.init} for shape {spec.shape}, "
+                "needed a number for each of the equal parts of a vector"
+            )
         return np.repeat(np.array(spec.init, spec.dtype), spec.shape[0] // len(spec.init))
     array = spec.init if isinstance(spec.init, np.ndarray) else _computed(spec.init, path)
     if array is not None:

@@ -43,6 +43,10 @@ def registered_layers(layers: dict[str, Any], mode: Mode) -> dict[str, str]:
         key = opts.get("register_as_extern_data") if isinstance(opts, dict) else None
         if key is None or left_out(opts, mode):
             continue
+        if not isinstance(key, str):
+            raise NetworkError(
+                f"{name}: option 'register_as_extern_data': found {key!r}, needed a string"
+            )
         if key in found:
             raise NetworkError(
                 f"{name}: found register_as_extern_data {key!r}, which {found[key]} has, too"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from typing import Any
 
+from returnn_lite import losses
 from returnn_lite.beam import latest
 from returnn_lite.config import EvalSelf
 from returnn_lite.data import Data, common, in_common_beam, with_hypotheses
@@ -270,8 +271,7 @@ class Combine(_Combined):
         if self.kind != "eval":
             raise Site(node).error(f"found eval_for_output_loss for kind {self.kind!r}, not 'eval'")
         for source in node.sources:
-            given = getattr(source.layer, "eval_for_output_loss", False)
-            if source.layer.layer_class != "fast_bw" and not given:
+            if not losses.computes_loss(source):
                 raise Site(node).error(
                     f"found eval_for_output_loss for {source}, which has no loss, needed fast_bw"
                 )
@@ -281,9 +281,9 @@ class Combine(_Combined):
         if self.eval_for_output_loss:
             frame, sources = site.frame, site.node.sources
             assert frame is not None
-            losses = [frame.hidden(n, n, "loss") for n in sources]
-            tensor = evaluated(site, self.eval, self.eval_locals, losses, losses[0])
-            site.set_state("loss", replace(losses[0], tensor=tensor))
+            found = [frame.hidden(n, n, "loss") for n in sources]
+            tensor = evaluated(site, self.eval, self.eval_locals, found, found[0])
+            site.set_state("loss", replace(found[0], tensor=tensor))
         return super().call(site)
 
     def combined(self, site: Site, datas: list[Data], out: Data) -> Any:

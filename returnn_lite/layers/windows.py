@@ -51,6 +51,11 @@ class Spatial(Layer):
             raise site.error(
                 f"found {len(dims)} spatial dims in {x}, needed {number}; try in_spatial_dims"
             )
+        if batch in dims or x.feature_dim in dims:
+            raise site.error(
+                f"found in_spatial_dims {self.in_spatial_dims!r} in {x}, needed neither batch nor "
+                "features"
+            )
         site.node.resolved["spatial"] = dims
         return dims
 
@@ -125,6 +130,10 @@ class Windows(Spatial):
         padding = self.padding.lower() if isinstance(self.padding, str) else self.padding
         if isinstance(padding, str) and padding not in _PADDINGS:
             raise site.error(f"unknown padding {self.padding!r}{nearest(padding, _PADDINGS)}")
+        if not isinstance(padding, str):
+            numbers = self.each(padding)
+            if len(numbers) != len(sizes) or min(numbers) < 0:
+                raise site.error(f"found padding {padding}, needed 0 or more for each of {sizes}")
         return self.find_spatial(site, x, len(sizes))
 
     def spans(self) -> tuple[int, ...]:

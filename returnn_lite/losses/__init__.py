@@ -12,7 +12,7 @@ from returnn_lite.losses.attach import (
     target_of,
     wanted,
 )
-from returnn_lite.losses.base import Criterion, Given, Loss, find
+from returnn_lite.losses.base import Criterion, Given, Loss, computes_loss, find
 
 __all__ = [
     "Criterion",
@@ -21,6 +21,7 @@ __all__ = [
     "applies",
     "check",
     "compute",
+    "computes_loss",
     "find",
     "keep",
     "objective",

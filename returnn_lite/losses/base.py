@@ -210,6 +210,12 @@ def find(name: str, opts: Mapping[str, Any]) -> Criterion:
     return criterion
 
 
+def computes_loss(node: Node) -> bool:
+    """Whether a layer computes a loss besides its output, for the loss via_layer."""
+    given = getattr(node.layer, "eval_for_output_loss", False)
+    return node.layer.layer_class == "fast_bw" or bool(given)
+
+
 def hypothesis_sums(run: Run, x: Data) -> Any:
     """Return float32 [batch * beam]: the sum over all valid entries of each hypothesis."""
     tensor = tf.cast(x.tensor, tf.float32)

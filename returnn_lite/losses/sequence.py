@@ -11,7 +11,14 @@ from returnn_lite.dim import BATCH
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.activations import safe_log
 from returnn_lite.lazy import tf
-from returnn_lite.losses.base import Criterion, Given, Parts, register, sequence_sums
+from returnn_lite.losses.base import (
+    Criterion,
+    Given,
+    Parts,
+    computes_loss,
+    register,
+    sequence_sums,
+)
 
 _CTC_OPTIONS = (
     *("ignore_longer_outputs_than_inputs", "ctc_merge_repeated", "label_loop", "blank_index"),
@@ -267,6 +274,8 @@ class ViaLayer(Criterion):
         """Return the value of every sequence; no error."""
         key = "align_layer" if self.error_signal_layer is None else "error_signal_layer"
         node = given.refs[key]
+        if not computes_loss(node):
+            raise given.error(f"found {key} {node}, which has no loss, needed fast_bw")
         out, signal = common([given.out, given.frame.value(node)])
         gradient = out.tensor - signal.tensor if key == "align_layer" else signal.tensor
         name, before = given.before

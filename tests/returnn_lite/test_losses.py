@@ -207,6 +207,14 @@ def test_lengths_of_output_and_target_must_agree() -> None:
             {**CE, "loss": "via_layer"},
             r"needed one of the options error_signal_layer and align_layer",
         ),
+        (
+            {**CE, "loss": "via_layer", "loss_opts": {"align_layer": "data"}},
+            r"output \(softmax\): found align_layer data:data .*, which has no loss, needed fast",
+        ),
+        (
+            {**CE, "register_as_extern_data": ["x"]},
+            r"output: option 'register_as_extern_data': found \['x'\], needed a string",
+        ),
         ({**CE, "target": "clases"}, r"output \(softmax\): no data stream 'clases'; did you mean"),
         (
             {**CE, "loss": "ctc", "class": "linear", "activation": "tanh"},

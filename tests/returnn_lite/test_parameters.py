@@ -108,6 +108,10 @@ def test_gammatone_filters_are_returnns() -> None:
         ("variance_scaling(distribution='gamma')", "found distribution 'gamma', needed uniform"),
         ("variance_scaling(mode=3)", "found mode 3, needed a name"),
         ("orthogonal", r"found shape \(5,\), needed two axes or more"),
+        (
+            (0.1, 0.2),
+            r"found 2 values \(0.1, 0.2\) for shape \(5,\), needed a number for each",
+        ),
         (np.zeros(3), r"found an initial value of shape \(3,\), needed \(5,\)"),
         (
             {"class": "VarianceScalng"},

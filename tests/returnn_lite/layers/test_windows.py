@@ -129,6 +129,12 @@ def pool(**more: Any) -> dict[str, Any]:
     ("net", "text"),
     [
         (pool(mode="min"), r"output \(pool\): option 'mode': found 'min', needed 'max' or 'avg'"),
+        (pool(padding=-1), r"found padding -1, needed 0 or more for each of \(2,\)"),
+        (pool(padding=[]), r"found padding .*, needed 0 or more for each of \(2,\)"),
+        (
+            pool(in_spatial_dims="F"),
+            r"found in_spatial_dims 'F' in .*, needed neither batch nor features",
+        ),
         (pool(padding="full"), r"unknown padding 'full'; there are: same, same_static, valid"),
         (pool(pool_size=2), r"option 'pool_size': found 2, needed a list, each a whole number"),
         (pool(strides=0), r"found windows of \(2,\) every \(0,\), needed 1 or more"),
