@@ -35,7 +35,8 @@ class Slice(Layer):
         """Return the template with another dim."""
         x = site.source
         axis = site.axis_of(self.axis, x)
-        start, end, step = self.slice_start or 0, self.slice_end, self.slice_step or 1
+        start, end = self.slice_start or 0, self.slice_end
+        step = 1 if self.slice_step is None else self.slice_step
         back = step == -1 and axis.size is not None and start == 0 and end is None
         fits = axis.size is None or (start < axis.size and (end or 0) <= axis.size)
         if axis is BATCH or start < 0 or (step < 1 and not back) or not fits:
@@ -92,7 +93,7 @@ class Pad(Layer):
     """
 
     axes: Any
-    padding: Any
+    padding: int | tuple[Any, ...]
     value: float = 0
     mode: str = "constant"
     handle_dynamic_dims: bool | None = None
@@ -100,7 +101,7 @@ class Pad(Layer):
     out_type: dict[str, Any] = field(default_factory=dict)
 
     def _pairs(self, site: Site, dims: list[Dim]) -> list[tuple[int, int]]:
-        padding = self.padding
+        padding: Any = self.padding
         if isinstance(padding, int):
             padding = (padding, padding)
         if all(isinstance(n, int) for n in padding):

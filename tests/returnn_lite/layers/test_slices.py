@@ -163,6 +163,11 @@ def test_a_class_behind_the_end() -> None:
             r"found padding \[1, 2, 3\] for .*, needed \(left",
         ),
         ({**PAD, "padding": -1}, r"found padding -1"),
+        ({**PAD, "padding": 1.5}, r"option 'padding': found 1.5, needed a whole number or a list"),
+        (
+            {"class": "slice", "axis": "T", "slice_step": 0, "from": "data"},
+            r"found slice None:None:0 of axis 'T' in .*, needed a start within it and a step",
+        ),
         ({**PAD, "padding": 1, "mode": "same"}, r"unknown mode 'same'; there are: constant, "),
         (
             {"class": "prefix_in_time", "repeat": "data", "from": "data"},
