@@ -393,7 +393,7 @@ def _given(target: Node, keys: list[str], mode: Mode) -> bool:
     """Whether a target can be computed from the given streams."""
     needed = [target]
     for node in needed:  # which grows: a layer of a loop may need itself, of the step before
-        needed += [n for n in node.depends(mode) if n not in needed]
+        needed += [n for n in node.depends() if n not in needed]
     return all(n.name in keys for n in needed if n.layer.layer_class == "extern_data")
 
 

@@ -204,6 +204,21 @@ class TransposedConv(Spatial):
             return frames * stride + (0 if same else max(size - stride, 0))
         return (frames - 1) * stride + size - 2 * (size // 2 if same else 0) + more[i]
 
+    def _check_output_padding(self, site: Site) -> None:
+        """Raise NetworkError where a convolution would not have made the input of the output."""
+        for i, more in enumerate(self._each(self.output_padding)):
+            size, stride = self.filter_size[i], self._stride()[i]
+            # Of one frame, whose output is at most the stride, or the filter, and what it lacks.
+            one = self._full(i, 1)
+            least, most = 1, stride
+            if self.padding.lower() == "valid":
+                least, most = size, size + stride - 1
+            if more is not None and not least <= one <= most:
+                raise site.error(
+                    f"found output_padding {more} for filter_size {size} and stride {stride}, "
+                    f"needed {more + least - one} to {more + most - one}"
+                )
+
     def count(self, i: int, frames: Any) -> Any:
         """Return the length that dim i gets."""
         most = max if isinstance(frames, int) else tf.maximum
@@ -232,6 +247,7 @@ class TransposedConv(Spatial):
                 f"found filter_size {self.filter_size} and strides {self._stride()}, "
                 "needed one or two dims, and as many numbers in every option"
             )
+        self._check_output_padding(site)
         x = self.input(site)
         spatial = self.find_spatial(site, x, number)
         sizes = (*self.filter_size, 1)[:2]

@@ -238,6 +238,9 @@ class SliceNd(Layer):
         axis = site.axis_of(self.axis, x)
         if not start.dtype.startswith("int") or axis is BATCH:
             raise site.error(f"found start {start} in {x}, needed whole numbers of a dim")
+        if isinstance(self.size, int) and self.size < 0:
+            text = f"found size {self.size}, needed 0 or more; try None for all to the end"
+            raise site.error(text)
         new = site.node.resolved["new"] = self._new(site, axis, start)
         shared = [d for d in x.dims if d in start.dims and d is not axis]
         own = [d for d in x.dims if d not in shared and d is not axis]

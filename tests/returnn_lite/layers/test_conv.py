@@ -230,6 +230,14 @@ def test_transposed_undoes_the_lengths_of_a_convolution() -> None:
         (layer(padding="sames"), r"unknown padding 'sames'; did you mean 'same'\?"),
         (layer(strides=[1, 2]), r"needed a number for each dim"),
         (transposed(strides=[1, 2]), r"needed one or two dims, and as many numbers in every"),
+        (
+            transposed(output_padding=2),
+            r"found output_padding 2 for filter_size 3 and stride 2, needed 0 to 1",
+        ),
+        (
+            transposed(output_padding=-1, padding="valid"),
+            r"found output_padding -1 for filter_size 3 and stride 2, needed 0 to 1",
+        ),
         (transposed(padding="full"), r"option 'padding': found 'full', needed 'same' or 'valid'"),
     ],
 )

@@ -230,6 +230,10 @@ def test_search_in_a_sorted_sequence(side: str) -> None:
             r"found axis 'B' of .*, needed one of a sequence",
         ),
         (
+            {"class": "slice_nd", "from": "data", "start": 0, "size": -1},
+            r"found size -1, needed 0 or more; try None for all to the end",
+        ),
+        (
             {"class": "slice_nd", "from": "data", "start": "data:classes", "size": None},
             r"found start .*, needed \[batch\] where the size is not a number",
         ),
