@@ -261,8 +261,7 @@ class ReinterpretData(Layer):
         """Return the dims that "T" and "F" mean from here on."""
         roles: dict[str, Dim | None] = {"T": x.time_dim, "F": x.feature_dim}
         if self.switch_axes is not None:
-            a, b = (s.upper() for s in self.switch_axes)
-            if {a, b} != {"T", "F"}:
+            if sorted(s.upper() for s in self.switch_axes) != ["F", "T"]:
                 raise site.error(f"found switch_axes {self.switch_axes!r}, needed 'tf'")
             roles = {"T": x.feature_dim, "F": x.time_dim}
         for key, word in sorted((self.set_axes or {}).items()):

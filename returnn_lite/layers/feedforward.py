@@ -129,7 +129,11 @@ class Activation(Layer):
 
 def activated(site: Site, x: Data, name: str | None, opts: Mapping[str, Any] | None = None) -> Data:
     """Return f(x), and remember x, from which some losses are computed with less error."""
-    if name is not None and "softmax" in name and x.feature_dim is not None:
+    if name is not None and "softmax" in name:
+        if x.feature_dim is None:
+            raise site.error(
+                f"found activation {name!r} of {x}, needed a feature dim; try softmax_over_spatial"
+            )
         x = x.last(x.feature_dim)
     if name is not None and site.frame is not None:
         site.frame.before_activation[site.node] = (name, x)

@@ -133,6 +133,7 @@ def test_lengths_that_are_too_short_are_told_in_one_line() -> None:
         ),
         ({"set_axes": {"B": "T"}}, r"found 'B': 'T' in set_axes, needed 'T' or 'F'"),
         ({"set_axes": {"F": "s:3"}}, r"found no axis 's:3'"),
+        ({"switch_axes": "t"}, r"found switch_axes 't', needed 'tf'"),
         ({"switch_axes": "bt"}, r"found switch_axes 'bt', needed 'tf'"),
         ({"set_sparse": True, "from": "half"}, r"found source .*, needed set_sparse_dim"),
         ({"increase_sparse_dim": 1, "from": "half"}, r"needed sparse data for increase_sparse_dim"),

@@ -263,3 +263,13 @@ def test_dropout_is_only_in_training() -> None:
     plain = run(network, batch)["output"].values
     np.testing.assert_array_equal(plain, run(network, batch, train=False)["output"].values)
     assert np.abs(plain - run(network, batch, train=True)["output"].values).max() > 0.1
+
+
+def test_a_softmax_needs_features() -> None:
+    net = {
+        "mean": {"class": "reduce", "mode": "mean", "axis": "F", "from": "data"},
+        "output": {"class": "activation", "activation": "log_softmax", "from": "mean"},
+    }
+    text = r"found activation 'log_softmax' of .*, needed a feature dim; try softmax_over_spatial"
+    with pytest.raises(NetworkError, match=text):
+        Network(net, extern_data=STREAMS).run({"data": dense(LENGTHS, 3)})
