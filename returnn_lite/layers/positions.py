@@ -68,6 +68,8 @@ class PositionalEncoding(_Positions):
         """Return the template [..., n_out]."""
         x = site.source
         self.counted(site, x)
+        if self.offset is not None and not site.ref("offset").dtype.startswith("int"):
+            raise site.error(f"found offset {site.ref('offset')}, needed whole numbers; try 'cast'")
         size = x.feature_dim.size if x.feature_dim is not None else None
         if self.n_out is None and size is None:
             raise site.error(f"found neither n_out nor a feature dim of {x}, needed one of them")

@@ -358,6 +358,10 @@ def test_relative_positions_of_selected_steps() -> None:
             "found n_out 3 to add to",
         ),
         (
+            {"class": "positional_encoding", "n_out": 4, "offset": "data"},
+            r"found offset \[B,.*, needed whole numbers; try 'cast'",
+        ),
+        (
             {"class": "positional_encoding", "from": "n"},
             r"found source \[B\], int32, needed a",
         ),
