@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from returnn_lite.beam import Beam
-from returnn_lite.chain import far_ends
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.infer import template_of
 from returnn_lite.lazy import tf
+from returnn_lite.long_chain import far_ends
 from returnn_lite.naming import as_named
 from returnn_lite.node import Node
 from returnn_lite.run import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from returnn_lite.chain import far_ends
 from returnn_lite.data import Data, next_feature, next_time, same_template
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import NetworkError
+from returnn_lite.long_chain import far_ends
 
 if TYPE_CHECKING:
     from returnn_lite.layers.batch_norm import BatchNorm

@@ -314,7 +314,7 @@ class Network:
         """Return the function of a batch's tensors; the same for all sizes of a batch."""
         keys = list(batch)
         targets = [(n, n.target) for n in self.loss_nodes if n.target is not None]
-        absent = [n for n, target in targets if not _given(target, keys, self.mode)]
+        absent = [n for n, target in targets if not _given(target, keys)]
         if gradients and (absent or not self.loss_nodes):
             needed = f"the target of {absent[0]}" if absent else "a layer with a loss"
             raise NetworkError(f"gradients: found no loss of the batch, needed {needed}")
@@ -389,7 +389,7 @@ def _others(names: Sequence[str]) -> str:
     return f" and {len(names) - 1} others" if len(names) > 1 else ""
 
 
-def _given(target: Node, keys: list[str], mode: Mode) -> bool:
+def _given(target: Node, keys: list[str]) -> bool:
     """Whether a target can be computed from the given streams."""
     needed = [target]
     for node in needed:  # which grows: a layer of a loop may need itself, of the step before

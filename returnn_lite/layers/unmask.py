@@ -10,7 +10,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.initial_output import initial_output
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.gather import take
-from returnn_lite.layers.subnetwork import where
+from returnn_lite.layers.masked_computation import where
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site

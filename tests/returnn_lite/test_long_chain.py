@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from returnn_lite.chain import far_ends
+from returnn_lite.long_chain import far_ends
 
 
 def test_the_far_ends_of_a_long_chain_come_first() -> None:
