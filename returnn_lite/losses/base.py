@@ -92,9 +92,9 @@ class Criterion:
 
     scale: factor in the objective. custom_inv_norm_factor: a layer; its sum, in place of the number
     of labels, is what the loss is divided by. custom_norm_factor: a number that the loss is
-    multiplied by instead. use_normalized_loss: in the summed
-    objective, of which there are gradients, it is so divided, too; that of a training always is.
-    use_flatten_frames: without effect, since padding never counts.
+    multiplied by instead. use_normalized_loss: in the summed objective, of which there are
+    gradients, it is so divided, too; that of a training always is. use_flatten_frames: without
+    effect, since padding never counts.
 
     needs_target, needs_search: without which there is no loss. in_search: whether it is computed in
     a search that is no training and, in one that is, in a loop. by_frame: whether its parts are by
