@@ -9,6 +9,7 @@ from typing import Any, Literal
 from returnn_lite.data import Data, with_hypotheses
 from returnn_lite.dim import BATCH, HYPOTHESES, Dim
 from returnn_lite.frame import Frame
+from returnn_lite.infer import template_of
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
@@ -60,8 +61,7 @@ class Decide(Layer):
 def decided(site: Site, x: Data, index: Any) -> Data:
     """Return one hypothesis of each beam, by its place in it, int32 [batch]."""
     index += tf.range(site.run.batch) * (x.beam.size if x.beam is not None else 1)
-    assert site.node.out is not None
-    dim = site.node.out.time_dim
+    dim = template_of(site.node).time_dim
     if x.time_dim is None or dim is None or dim is x.time_dim:
         return replace(x, beam=None, tensor=tf.gather(x.tensor, index, axis=x.axis(BATCH)))
     site.run.set_lengths(dim, tf.gather(site.run.lengths_of(x.time_dim, x.beam), index))
