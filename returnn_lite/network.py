@@ -78,7 +78,7 @@ class Network:
         seed: int = 1,
         stepwise: bool = False,
     ):
-        # Layers ask those before them, see `long_chain`: that needs more than Python's usual frames.
+        # Layers ask those before them: more than Python's usual frames, see also `long_chain`.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 30_000))
         layers.load()
         if not isinstance(network, dict) or not all(isinstance(n, str) for n in network):
