@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from returnn_lite.data import Data, next_time
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
 from returnn_lite.site import Site
-from returnn_lite.view import DataView
+from returnn_lite.view import DataView, LayerView
 
 _AXES = ("batch_dim_axis", "time_dim_axis", "feature_dim_axis")
 _KEYS = ("dtype", "dim", "sparse", "shape", *_AXES)
@@ -47,20 +47,13 @@ def typed(site: Site, x: Data, opts: Mapping[str, Any]) -> Data:
     return x
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a function in out_type sees of a source."""
-
-    output: DataView
-
-
 def typed_by(site: Site, function: Callable[..., Any]) -> Data:
     """Return the template that a function in out_type makes of the sources.
 
     It is called with name and sources, each with an `output` that has `copy_template` and the like.
     Raises NetworkError for what it raises, or returns otherwise.
     """
-    sources = [_Source(DataView(d.template(), None)) for d in site.sources]
+    sources = [LayerView(d.name, DataView(d.template(), None)) for d in site.sources]
     try:
         found = function(name=site.node.name, sources=sources)
     except Exception as error:

@@ -50,7 +50,9 @@ class LabelIds:
 
     def keep(self, beam: Beam, labels: Any, ended: Any) -> None:
         """Set the states after the step; labels: int32 [batch], those chosen."""
-        count = self.site.run.entries(self.site.node.out.sparse_dim)  # type: ignore
+        out = self.site.node.out
+        assert out is not None and out.sparse_dim is not None
+        count = self.site.run.entries(out.sparse_dim)
         parent = beam.parent
         assert parent is not None
         over = Data(name="ended", dims=(BATCH,), dtype="bool", beam=parent, tensor=ended)
