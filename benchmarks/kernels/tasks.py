@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-FILES = ("chunk", "ctc", "edit", "energies", "fsa", "lstm", "lstm2d", "training_step", "transducer")
+FILES = ("chunk", "conv", "ctc", "edit", "energies", "fsa", "lstm", "lstm2d", "training_step")
+FILES += ("transducer",)
 NOT_CONTESTANTS = ("arrays", "weights")
 
 

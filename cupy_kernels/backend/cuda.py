@@ -13,8 +13,8 @@ from cupy_kernels.backend.host import HEADERS
 
 
 def options(source: Path) -> tuple[str, ...]:
-    """The arguments with which NVRTC compiles a source."""
-    return "-std=c++17", f"-I{HEADERS}", f"-I{source.parent}"
+    """The arguments with which NVRTC compiles a source; all functions of it are the device's."""
+    return "-std=c++17", "-default-device", f"-I{HEADERS}", f"-I{source.parent}"
 
 
 def function(source: Path, name: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+from returnn_lite import native
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim, derived
 from returnn_lite.layers.activations import activation
@@ -119,6 +120,8 @@ class Conv(Windows):
         # TensorFlow has no windows that are both dilated and apart.
         both = max(strides) > 1 and max(rates) > 1
         steps = (1,) * len(strides) if both else strides
+        if self._moves_by_pixels() and frames.dtype == tf.float32 == weights.dtype:
+            return native.conv3x3(frames, weights, padding)
         parts = [
             tf.nn.convolution(x, w, strides=steps, padding=padding, dilations=rates)
             for x, w in zip(
@@ -129,6 +132,11 @@ class Conv(Windows):
         ]
         y = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
         return y[(slice(None), *(slice(None, None, s) for s in strides))] if both else y
+
+    def _moves_by_pixels(self) -> bool:
+        """Return whether filters of 3 x 3 pixels move by one, which is an operation of its own."""
+        apart = max(*self.stride(), *self.each(self.dilation_rate), self.groups)
+        return tuple(self.filter_size) == (3, 3) and apart == 1
 
 
 def _depthwise(

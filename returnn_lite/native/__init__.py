@@ -3,6 +3,7 @@
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
+from returnn_lite.native.conv import conv3x3
 from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
 from returnn_lite.native.edit import (
     alignment_counts,
@@ -31,6 +32,7 @@ __all__ = [
     "additive_energies",
     "alignment_counts",
     "chunk",
+    "conv3x3",
     "ctc_align",
     "ctc_automaton",
     "ctc_best_path",

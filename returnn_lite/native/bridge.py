@@ -35,7 +35,7 @@ def serves(source: Path) -> bool:
     """Return whether the kernel of a source can be used; else TensorFlow's form of it is."""
     from cupy_kernels.backend import host
 
-    return not only_tensorflow() and (_on_gpu() or host.library(source) is not None)
+    return not only_tensorflow() and (on_gpu() or host.library(source) is not None)
 
 
 def call(kernel: Callable[..., Any], arguments: Sequence[Any], dtypes: Sequence[Any]) -> list[Any]:
@@ -43,7 +43,7 @@ def call(kernel: Callable[..., Any], arguments: Sequence[Any], dtypes: Sequence[
 
     On the host both share their memory; on a GPU they do through DLPack.
     """
-    if not _on_gpu():
+    if not on_gpu():
 
         def on_arrays(*arrays: Any) -> Any:
             return kernel(*(np.asarray(array, order="C") for array in arrays))
@@ -75,5 +75,6 @@ def _array(tensor: Any, xp: ModuleType) -> Any:
     return xp.asarray(tensor.numpy()) if host and xp is not np else xp.from_dlpack(tensor)
 
 
-def _on_gpu() -> bool:
+def on_gpu() -> bool:
+    """Return whether kernels run on a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cupy_kernels
-from cupy_kernels import align, chunk, ctc, edit, energies, fsa, lstm, lstm2d, transducer
+from cupy_kernels import align, chunk, conv, ctc, edit, energies, fsa, lstm, lstm2d, transducer
 from cupy_kernels.check import ArgumentError
 
 
@@ -41,6 +41,8 @@ RNNT = {"blank": 4, "topology": "rnnt"}
 CTC = fsa.ctc_automaton(LABELS, COUNTS, blank=4)
 STEPS = [_floats(2, 6, 4), _floats(2, 6, 3)]
 ENERGIES = [_floats(2, 6, 4), _floats(2, 3, 4), _floats(4), FRAMES]
+IMAGES, FILTERS = [_floats(2, 4, 6, 3), _floats(2, 4, 6, 5)], _floats(3, 3, 3, 5)
+WINDOWS = {"before": (1, 1), "size": (4, 6)}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
 NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
@@ -64,6 +66,9 @@ CALLS = {
     "additive_energies_backward": Call(
         energies.additive_energies_backward, [_floats(2, 3, 6), *ENERGIES]
     ),
+    "conv3x3": Call(conv.conv3x3, [IMAGES[0], FILTERS], WINDOWS),
+    "conv3x3_input_gradient": Call(conv.conv3x3_input_gradient, [IMAGES[1], FILTERS], WINDOWS),
+    "conv3x3_filter_gradient": Call(conv.conv3x3_filter_gradient, IMAGES, {"before": (1, 1)}),
     "edit_distance": Call(edit.edit_distance, PAIRS),
     "edit_distance_row": Call(edit.edit_distance_row, PAIRS),
     "alignment_counts": Call(edit.alignment_counts, PAIRS),
@@ -138,7 +143,7 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (align, chunk, ctc, edit, energies, fsa, lstm, lstm2d, transducer)
+    packages = (align, chunk, conv, ctc, edit, energies, fsa, lstm, lstm2d, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}

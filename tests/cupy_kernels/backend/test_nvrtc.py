@@ -41,6 +41,7 @@ def compile_source() -> Callable[[Path, str], str]:
 def test_there_are_sources() -> None:
     assert {source.name for source in SOURCES} >= {
         "align.cu",
+        "conv.cu",
         "ctc.cu",
         "edit.cu",
         "energies.cu",

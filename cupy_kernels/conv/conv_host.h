@@ -1,0 +1,125 @@
+// Convolution by tiles on the host: some tiles at a time go through all of it within the cache.
+#pragma once
+#ifndef __CUDACC__
+
+#include <vector>
+
+#include "product.h"
+#include "tiles.h"
+
+typedef Float32 P;
+
+#define CACHE 65536  // numbers of the input's tiles that go through all products at once
+#define DEPTH 256    // tiles that a sum of the filters' gradient is made of at once
+
+// Element e of the transformed filters, their outputs from p * WIDTH on.
+DEVICE Panel<P> panel_of(float* packed, index_t depth, index_t p, int e) {
+  return {packed + (p * ELEMENTS + e) * depth * WIDTH, depth};
+}
+
+// LANES of the outputs of a filter's pixel, which lie `stride` apart; zero from `valid` on.
+DEVICE Lanes outputs_of(const float* from, index_t stride, int valid) {
+  float line[LANES] = {};
+  for (int i = 0; i < valid; ++i) line[i] = from[i * stride];
+  return *(const Lanes*)line;
+}
+
+// packed: panels of filters [TAPS, TAPS, in, out]. turned: of each by half a turn, from outputs to
+// inputs, as the gradient of the input needs them.
+KERNEL conv_filters(const float* filters, float* packed, index_t in, index_t out, index_t turned,
+                    index_t workers) {
+  index_t depth = turned ? out : in, results = turned ? in : out;
+  BLOCKS(block, ceil_div(results, WIDTH) * 4) {
+    index_t p = block / 4, first = p * WIDTH + block % 4 * LANES, left = results - first;
+    int valid = (int)(left < 0 ? 0 : left < LANES ? left : LANES);
+    for (index_t k = 0; k < depth; ++k) {
+      Lanes g[TAPS * TAPS], u[ELEMENTS];
+      for (int tap = 0; tap < TAPS * TAPS; ++tap)
+        g[tap] = turned ? outputs_of(filters + (TAPS * TAPS - 1 - tap) * in * out + first * out + k,
+                                     out, valid)
+                        : outputs_of(filters + tap * in * out + k * out + first, 1, valid);
+      filter_tile(g, u);
+      for (int e = 0; e < ELEMENTS; ++e)
+        put(u[e], panel_of(packed, depth, p, e).at(k, (int)(block % 4)));
+    }
+  }
+}
+
+// zeros [in].
+KERNEL conv_forward(const float* x, const float* zeros, float* packed, float* y, index_t tiles,
+                    index_t height, index_t width, index_t in, index_t out_height,
+                    index_t out_width, index_t out, index_t rows, index_t columns, index_t top,
+                    index_t left, index_t workers) {
+  Images input = {height, width, in, rows, columns, top, left};
+  Images output = {out_height, out_width, out, rows, columns, 0, 0};
+  index_t most = CACHE / (ELEMENTS * in) / P::ROWS * P::ROWS;
+  index_t count = most < 2 * P::ROWS ? 2 * P::ROWS : most;
+  BLOCKS(block, ceil_div(tiles, count)) {
+    index_t first = block * count, n = tiles - first < count ? tiles - first : count;
+    Space<float> space(ELEMENTS * n * (in + WIDTH));
+    float *v = space.data(), *m = v + ELEMENTS * n * in, *nowhere = nullptr;
+    std::vector<const float*> lines(ELEMENTS * n);
+    for (index_t t = 0; t < n; ++t) {
+      const float* at[ELEMENTS];
+      pixels_of<TILE>(input, x, first + t, zeros, at);
+      write_input(at, in, v + t * in, n * in);
+    }
+    for (index_t i = 0; i < ELEMENTS * n; ++i) lines[i] = v + i * in;
+    for (index_t p = 0; p < ceil_div(out, WIDTH); ++p) {
+      index_t column = p * WIDTH, valid = out - column < WIDTH ? out - column : WIDTH;
+      for (int e = 0; e < ELEMENTS; ++e)
+        panel_product<P>(&lines[e * n], n, panel_of(packed, in, p, e), false, m + e * n * WIDTH);
+      for (index_t t = 0; t < n; ++t) {
+        float* at[STEP * STEP];
+        pixels_of<STEP>(output, y + column, first + t, nowhere, at);
+        write_output(m + t * WIDTH, n * WIDTH, valid, at);
+      }
+    }
+  }
+}
+
+// sum [in, out] += v^T m for rows v [n, in] and m [n, out].
+static void add_products(const float* v, const float* m, index_t n, index_t in, index_t out,
+                         float* sum) {
+  std::vector<const float*> of_v(n), of_m(n);
+  for (index_t t = 0; t < n; ++t) {
+    of_v[t] = v + t * in;
+    of_m[t] = m + t * out;
+  }
+  Space<float> packed(Factor<P>::space(in)), columns(n * WIDTH);
+  Factor<P> a = {in, of_v.data(), packed.data(), sum};
+  Panel<P> panel = {columns.data(), n};
+  a.pack({0, a.tiles()}, 0, n);
+  for (index_t column = 0; column < out; column += WIDTH) {
+    int valid = (int)(out - column < WIDTH ? out - column : WIDTH);
+    gather_panel<P>({of_m.data(), n}, column, valid, panel);
+    a.add_panel(panel, out, column, valid);
+  }
+}
+
+// zeros [in or out, whichever are more]; sums [ELEMENTS, in, out], zero at first.
+KERNEL conv_filter_gradient(const float* x, const float* dy, const float* zeros, float* sums,
+                            float* dfilters, index_t tiles, index_t height, index_t width,
+                            index_t in, index_t out_height, index_t out_width, index_t out,
+                            index_t rows, index_t columns, index_t top, index_t left,
+                            index_t workers) {
+  Images input = {height, width, in, rows, columns, top, left};
+  Images output = {out_height, out_width, out, rows, columns, 0, 0};
+  Space<float> space(ELEMENTS * DEPTH * (in + out));
+  float *v = space.data(), *m = v + ELEMENTS * DEPTH * in;
+  for (index_t first = 0; first < tiles; first += DEPTH) {
+    index_t n = tiles - first < DEPTH ? tiles - first : DEPTH;
+    BLOCKS(t, n) {
+      const float *at[ELEMENTS], *of[STEP * STEP];
+      pixels_of<TILE>(input, x, first + t, zeros, at);
+      write_input(at, in, v + t * in, n * in);
+      pixels_of<STEP>(output, dy, first + t, zeros, of);
+      write_gradient(of, out, m + t * out, n * out);
+    }
+    BLOCKS(e, ELEMENTS)
+      add_products(v + e * n * in, m + e * n * out, n, in, out, sums + e * in * out);
+  }
+  BLOCKS(input, in) write_filter_gradient(sums, input, in, out, dfilters);
+}
+
+#endif

@@ -1,0 +1,75 @@
+"""Convolution with 3 x 3 filters: the kernel and TensorFlow's own operation give the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from both_forms import assert_equal
+
+import cupy_kernels.conv
+from returnn_lite import native
+from returnn_lite.native import conv
+
+
+def _normal(*shape: int) -> Any:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
+
+
+def _count_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    called = []
+    for name in cupy_kernels.conv.__all__:
+        kernel = getattr(cupy_kernels.conv, name)
+
+        def count(*arguments: Any, kernel: Any = kernel, name: str = name) -> Any:
+            called.append(name)
+            return kernel(*arguments)
+
+        monkeypatch.setattr(cupy_kernels.conv, name, count)
+    return called
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [(5, 4), (8, 7), (3, 3)])
+def test_both_forms(padding: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "WORTH", 0)
+    called = _count_calls(monkeypatch)
+    inputs = [_normal(2, *size, 16), _normal(3, 3, 16, 17)]
+    y = assert_equal(lambda *a: native.conv3x3(*a, padding), inputs)[0]
+    assert y.shape[1:3] == (size if padding == "SAME" else (size[0] - 2, size[1] - 2))
+    assert sorted(called) == cupy_kernels.conv.__all__
+    assert_equal(lambda *a: native.conv3x3(*a, padding), inputs, compiled=True)
+
+
+def test_sizes_that_a_graph_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "WORTH", 0)
+    filters = tf.constant(_normal(3, 3, 16, 16))
+    spec = tf.TensorSpec([None, None, None, 16])
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def compute(x: Any) -> Any:
+        y = native.conv3x3(x, filters, "SAME")
+        assert y.shape.as_list() == [None, None, None, 16]
+        return y, tf.gradients(y, x)[0]
+
+    for size in ((2, 5, 4), (1, 1, 3), (0, 4, 4), (2, 0, 3)):
+        x = _normal(*size, 16)
+        y, dx = compute(x)
+        assert dx.shape == x.shape
+        np.testing.assert_allclose(y, tf.nn.conv2d(x, filters, 1, "SAME"), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "used"),
+    [((4, 80, 40, 32), 32, True), ((2, 4, 4, 32), 32, False), ((4, 80, 40, 8), 64, False)],
+)
+def test_the_kernel_serves_where_it_is_worth_a_call(
+    shape: tuple[int, ...], outputs: int, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = _count_calls(monkeypatch)
+    x, filters = _normal(*shape), _normal(3, 3, shape[3], outputs)
+    y = native.conv3x3(tf.constant(x), tf.constant(filters), "SAME")
+    np.testing.assert_allclose(y, tf.nn.conv2d(x, filters, 1, "SAME"), atol=1e-4)
+    assert called == (["conv3x3"] if used else [])
