@@ -8,7 +8,6 @@ from returnn_lite.lazy import tf
 from returnn_lite.native import bridge
 
 CHANNELS = 16  # of input and output: of fewer, the products are too thin to gain from
-WORTH = 2**21  # pixels times inputs times outputs: of fewer, a call takes longer than it saves
 
 
 def conv3x3(x: Any, filters: Any, padding: str) -> Any:
@@ -17,23 +16,11 @@ def conv3x3(x: Any, filters: Any, padding: str) -> Any:
     x: float32 [batch, height, width, in]. filters: float32 [3, 3, in, out]. padding: "SAME" or
     "VALID", as of TensorFlow. On a GPU it is TensorFlow's, cuDNN's. See `cupy_kernels.conv`.
     """
+    from cupy_kernels import conv
     from cupy_kernels.conv.source import SOURCE
 
-    def convolution() -> Any:
+    if min(filters.shape[2:]) < CHANNELS or not bridge.pays(SOURCE, x):
         return tf.nn.conv2d(x, filters, 1, padding)
-
-    inputs, outputs = filters.shape[2:]
-    if min(inputs, outputs) < CHANNELS or bridge.on_gpu() or not bridge.serves(SOURCE):
-        return convolution()
-    pixels = tf.reduce_prod(tf.shape(x, tf.int64)[:3])
-    return tf.cond(
-        pixels * inputs * outputs >= WORTH, lambda: _kernel(x, filters, padding), convolution
-    )
-
-
-def _kernel(x: Any, filters: Any, padding: str) -> Any:
-    from cupy_kernels import conv
-
     same = padding == "SAME"
     before = (1, 1) if same else (0, 0)
 
@@ -63,4 +50,4 @@ def _kernel(x: Any, filters: Any, padding: str) -> Any:
 
 
 def _size(x: Any, more: int) -> tuple[int, int]:
-    return x.shape[1] + more, x.shape[2] + more
+    return max(x.shape[1] + more, 0), max(x.shape[2] + more, 0)

@@ -11,7 +11,6 @@ from both_forms import assert_equal
 
 import cupy_kernels.conv
 from returnn_lite import native
-from returnn_lite.native import conv
 
 
 def _normal(*shape: int) -> Any:
@@ -34,7 +33,6 @@ def _count_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("size", [(5, 4), (8, 7), (3, 3)])
 def test_both_forms(padding: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conv, "WORTH", 0)
     called = _count_calls(monkeypatch)
     inputs = [_normal(2, *size, 16), _normal(3, 3, 16, 17)]
     y = assert_equal(lambda *a: native.conv3x3(*a, padding), inputs)[0]
@@ -43,8 +41,7 @@ def test_both_forms(padding: str, size: tuple[int, int], monkeypatch: pytest.Mon
     assert_equal(lambda *a: native.conv3x3(*a, padding), inputs, compiled=True)
 
 
-def test_sizes_that_a_graph_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conv, "WORTH", 0)
+def test_sizes_that_a_graph_does_not_know() -> None:
     filters = tf.constant(_normal(3, 3, 16, 16))
     spec = tf.TensorSpec([None, None, None, 16])
 
@@ -61,15 +58,21 @@ def test_sizes_that_a_graph_does_not_know(monkeypatch: pytest.MonkeyPatch) -> No
         np.testing.assert_allclose(y, tf.nn.conv2d(x, filters, 1, "SAME"), atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    ("shape", "outputs", "used"),
-    [((4, 80, 40, 32), 32, True), ((2, 4, 4, 32), 32, False), ((4, 80, 40, 8), 64, False)],
-)
-def test_the_kernel_serves_where_it_is_worth_a_call(
-    shape: tuple[int, ...], outputs: int, used: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gradient_that_nothing_needs_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     called = _count_calls(monkeypatch)
-    x, filters = _normal(*shape), _normal(3, 3, shape[3], outputs)
+    x, filters = tf.constant(_normal(2, 5, 4, 16)), tf.constant(_normal(3, 3, 16, 16))
+
+    @tf.function(autograph=False)
+    def compute() -> Any:
+        return tf.gradients(native.conv3x3(x, filters, "SAME"), filters)[0]
+
+    assert compute().shape == (3, 3, 16, 16)
+    assert called == ["conv3x3_filter_gradient"]
+
+
+def test_few_channels_are_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = _count_calls(monkeypatch)
+    x, filters = _normal(2, 9, 8, 3), _normal(3, 3, 3, 32)
     y = native.conv3x3(tf.constant(x), tf.constant(filters), "SAME")
-    np.testing.assert_allclose(y, tf.nn.conv2d(x, filters, 1, "SAME"), atol=1e-4)
-    assert called == (["conv3x3"] if used else [])
+    np.testing.assert_array_equal(y, tf.nn.conv2d(x, filters, 1, "SAME"))
+    assert not called
