@@ -117,8 +117,6 @@ _registry: dict[str, list[tuple[Condition | None, type[Layer]]]] = {}
 L = TypeVar("L", bound=type[Layer])
 # Layers of RETURNN that need what is not there, such as libraries of others, and what to do.
 _MISSING = {
-    "kenlm": "the library KenLM, needed a layer of this project; try a language model in a "
-    "subnetwork with load_on_init",
     "decide_keep_beam": "hypotheses as they were in each step, needed those of the end; try the "
     "layer itself for them, or decide for the best",
     "fast_bw_factored": "the decoder RASR, needed a layer of this project; try fast_bw with "

@@ -77,9 +77,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "key",
-        {"class": "kenlm"},
-        "key (kenlm): found class 'kenlm', which needs the library KenLM, needed a layer of this "
-        "project; try a language model in a subnetwork with load_on_init",
+        {"class": "fast_bw_factored"},
+        "key (fast_bw_factored): found class 'fast_bw_factored', which needs the decoder RASR, "
+        "needed a layer of this project; try fast_bw with align_target 'hmm'",
     ),
     ("key", {"class": 3}, "key (3): found class 3, needed the name of a layer class"),
     (

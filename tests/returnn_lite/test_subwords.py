@@ -74,7 +74,7 @@ def cut(word: str, at: list[bool]) -> list[str]:
     return labels if all(x in LABELS for x in labels) else [word]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     words=st.lists(st.sampled_from([*WORDS, "ä"]), max_size=5),
     at=st.lists(st.booleans(), min_size=1),
@@ -87,7 +87,7 @@ def test_the_score_of_a_sentence_does_not_depend_on_how_words_are_cut(
     assert sum(found) == pytest.approx(subwords.model.score_words([*words, "</s>"]), abs=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(labels=st.lists(st.sampled_from(LABELS), max_size=8))
 def test_what_may_follow_has_the_scores_of_the_words_with_it(
     subwords: Subwords, labels: list[str]

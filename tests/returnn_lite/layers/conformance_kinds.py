@@ -32,7 +32,7 @@ OF_A_STEP = (
     *("rec_norm", "rec_highway", "rnn_cell", "rnn_cell_sparse", "gather_fixed", "split_dims"),
     *("merge_dims", "combine_dims", "squeeze", "expand_dims", "swap_axes", "transpose", "slice"),
     *("pad", "window", "cumsum", "cumsum_features", "reduce_arg", "reduce_keep", "top_k"),
-    *("tile", "reshape"),
+    *("tile", "reshape", "kenlm", "kenlm_dense"),
     *("concat", "constant", "cast", "switch", "train_flag", "print", "range", "random", "rand_int"),
 )
 STAYING = (

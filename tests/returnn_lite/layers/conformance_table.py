@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 Net = dict[str, Any]
@@ -65,6 +66,14 @@ TABLE: Net = {
     "t": {"class": "edit_distance_table", "from": "data:classes", "target": LABELS},
     "output": {"class": "optimal_completions", "from": "prev:t", "target": LABELS},
 }
+HERE = Path(__file__).parent
+WORDS: Net = {
+    "class": "kenlm",
+    "lm_file": str(HERE / "words.arpa"),
+    "vocab_file": str(HERE / "words.txt"),
+    "bpe_merge_symbol": "@@",
+    "from": "data:classes",
+}
 PAST = "stag:rec-history"
 SO_FAR: Net = {
     "other": {"class": "rec_unstack", "from": "base:column"},
@@ -104,6 +113,8 @@ CASES: dict[str, Net] = {
     "rec_norm": {**LSTM, "unit": "LayerNormVariantsLSTM", "unit_opts": NORM, "n_out": 8},
     "rec_zoneout": {**LSTM, "unit": "zoneoutlstm", "unit_opts": ZONEOUT, "direction": -1},
     "rec_highway": {**LSTM, "unit": "rhn", "unit_opts": {"depth": 2, "dropout": 0.3}},
+    "kenlm": WORDS,
+    "kenlm_dense": {**WORDS, "dense_output": True, "input_step_offset": 1},
     "rnn_cell": {"class": "rnn_cell", "unit": "gru", "n_out": 3, "from": "in"},
     "rnn_cell_sparse": {**LSTM, "class": "rnn_cell", "unit": "LSTMBlock", "from": "data:classes"},
     "hidden": {"class": "get_last_hidden_state", "from": ["rec", "rec_zoneout"], "n_out": 12},
