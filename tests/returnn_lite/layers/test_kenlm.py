@@ -220,3 +220,15 @@ def test_mistakes(files: Net, opts: Net, text: str) -> None:
     layer = {**files, "from": "data:classes", **opts}
     with pytest.raises(NetworkError, match=rf"output \(kenlm\): {text}"):
         Network({"output": layer}, extern_data=STREAMS)
+
+
+def test_the_scores_of_the_step_before(files: Net) -> None:
+    unit = {
+        "lm": {**files, "from": "data:source"},
+        "output": {"class": "copy", "from": "prev:lm"},
+    }
+    net = {"output": {"class": "rec", "from": "data:classes", "unit": unit}}
+    found = run(Network(net, extern_data=STREAMS), batch())["output"].canonical()
+    for row, labels in zip(found, ROWS, strict=True):
+        needed = [0.0, *sparse_scores(labels)[:-1]]
+        np.testing.assert_allclose(row[: len(labels)], needed, atol=1e-5)
