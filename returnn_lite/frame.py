@@ -16,6 +16,7 @@ from returnn_lite.long_chain import far_ends
 from returnn_lite.naming import as_named
 from returnn_lite.node import Node
 from returnn_lite.run import Run
+from returnn_lite.seen import once_checked
 from returnn_lite.site import Site
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Frame:
             # Asked for by a step, it is still computed once, before the loop.
             with nullcontext() if home is self else home.inside_graph():
                 home.values[node] = home.compute(node)
+                if node.common.control_dependencies_on_output is not None:
+                    home.values[node] = once_checked(Site(node, home))
         x = home.values[node]
         if home.loop is None or home.loop.encloses(self.loop):
             return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,9 @@ class Common:
     the output must have, and no others. only_on_search: in no other mode it is an output of the
     network; only_on_eval: in training it has no loss. size_target: of which target a dynamic dim of
     out_type is; else without effect, since the lengths are those of the dims. need_last: without
-    effect, since rec_last_output finds the last step anyway.
+    effect, since rec_last_output finds the last step anyway. control_dependencies_on_output: a
+    function of the layer that returns operations, or one, such as assertions: they run before
+    anything uses the output.
     """
 
     loss: str | None = None
@@ -104,6 +107,7 @@ class Common:
     only_on_search: bool = False
     only_on_eval: bool = False
     need_last: bool = False
+    control_dependencies_on_output: Callable[[Any], Any] | None = None
     size_target: str | None = None
 
 

@@ -23,9 +23,9 @@ from returnn_lite.layers.elementwise import broadcast, check_one_dtype
 from returnn_lite.layers.feedforward import activated
 from returnn_lite.layers.out_type import typed, typed_by
 from returnn_lite.lazy import tf
-from returnn_lite.node import Node
+from returnn_lite.seen import seen
 from returnn_lite.site import Site
-from returnn_lite.view import DataView, LayerView, SearchChoices
+from returnn_lite.view import DataView
 
 _KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "add": operator.add,
@@ -106,20 +106,13 @@ def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], o
             x = x.first(BATCH)
         return DataView(x, site.run) if as_data else x.tensor
 
-    seen = [_seen(site, node, x) for node, x in zip(site.node.sources, datas, strict=False)]
-    view = EvalSelf(site.run.config, site.run.mode.train, site.run.step, seen)
+    views = [seen(site, node, x) for node, x in zip(site.node.sources, datas, strict=False)]
+    view = EvalSelf(site.run.config, site.run.mode.train, site.run.step, views)
     names = {**names, "source": source, "self": view}
     if callable(text):
         return text(**names)
     shown = {**{k: activation(k) for k in _SHOWN}, **_FUNCTIONS, "tf": tf}
     return eval(text.strip(), {**shown, **names})  # noqa: S307 - networks are code, as the docs say
-
-
-def _seen(site: Site, node: Node, x: Data) -> LayerView:
-    assert site.frame is not None
-    scores = node.layer.scores_found(node, site.frame)
-    choices = None if scores is None else SearchChoices(scores)
-    return LayerView(node.path, DataView(x, site.run), choices)
 
 
 @dataclass(frozen=True, kw_only=True)
