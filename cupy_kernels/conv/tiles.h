@@ -1,5 +1,5 @@
-// Tiles of Winograd's minimal filtering F(2 x 2, 3 x 3), in the words of A. Lavin and S. Gray, "Fast
-// algorithms for convolutional neural networks", 2016, eq. 11:
+// Tiles of Winograd's minimal filtering F(2 x 2, 3 x 3), in the words of A. Lavin and S. Gray,
+// "Fast algorithms for convolutional neural networks", 2016, eq. 11:
 //
 //   Y = A^T [ (G g G^T) * (B^T d B) ] A
 //
