@@ -17,18 +17,18 @@ LABELS = ("</s>", "ä@@", "it's")
 NUMBERS = {"it's": 2, "</s>": 0, "ä@@": 1}
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("lines", "</s>\nä@@\nit's\n".encode()),
-        ("lines.gz", gzip.compress("</s>\nä@@\nit's".encode())),
-        ("dict", repr(NUMBERS).encode()),
-        ("dict.gz", gzip.compress(repr(NUMBERS).encode())),
-        ("dict.pkl", pickle.dumps(NUMBERS)),
-    ],
-)
-def test_forms(tmp_path: Path, name: str, data: bytes) -> None:
-    (tmp_path / name).write_bytes(data)
+FORMS = {
+    "lines": "</s>\nä@@\nit's\n".encode(),
+    "lines.gz": gzip.compress("</s>\nä@@\nit's".encode()),
+    "dict": repr(NUMBERS).encode(),
+    "dict.gz": gzip.compress(repr(NUMBERS).encode()),
+    "dict.pkl": pickle.dumps(NUMBERS),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMS[name])
     assert vocab.read(tmp_path / name) == LABELS
 
 
