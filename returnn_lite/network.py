@@ -23,7 +23,7 @@ from returnn_lite.checks import (
 from returnn_lite.config import Config
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim, tell_apart
-from returnn_lite.errors import NetworkError, nearest
+from returnn_lite.errors import NetworkError
 from returnn_lite.frame import Frame
 from returnn_lite.infer import infer_chain, infer_loop, template_of
 from returnn_lite.initialisers import check_initialiser, initial_value
@@ -38,6 +38,9 @@ from returnn_lite.param_noise import check_noise
 from returnn_lite.parameters import (
     STEP_COUNTER,
     Array,
+    check_missing,
+    check_more,
+    fitting,
     load_checkpoint,
     save_checkpoint,
 )
@@ -126,7 +129,7 @@ class Network:
         for path, spec in self.param_specs().items():
             check_initialiser(path, spec.init)
         if self._variables is not None:
-            self._add_variables(self._variables)
+            self._add_variables(self._variables, {})
         return found
 
     def nodes(self) -> list[Node]:
@@ -164,15 +167,15 @@ class Network:
         """The parameters as tf.Variable, made when they are first needed."""
         if self._variables is None:
             self._variables = {}
-            self._add_variables(self._variables)
+            self._add_variables(self._variables, {})
         return self._variables
 
-    def _add_variables(self, known: dict[str, Any]) -> None:
-        """Make the parameters that there are not yet."""
+    def _add_variables(self, known: dict[str, Any], given: Mapping[str, Array]) -> None:
+        """Make the parameters that there are not yet, of given values or of their first ones."""
         specs = {n: s for n, s in self.param_specs().items() if n not in known}
-        loaded: dict[str, Array] = {}
+        loaded = dict(given)
         for node in self.nodes():
-            loaded.update(loaded_on_init(node, specs))
+            loaded.update(loaded_on_init(node, {n: specs[n] for n in specs if n not in given}))
         # One after the other, so that not all of the values are held at once.
         for name, spec in specs.items():
             value = loaded.pop(name) if name in loaded else self._first_value(name, spec)
@@ -197,14 +200,13 @@ class Network:
 
     def set_params(self, values: Mapping[str, Any]) -> None:
         """Set parameters. Raises NetworkError for an unknown name or another shape."""
-        for name, value in values.items():
-            if name not in self.variables:
-                raise NetworkError(f"no parameter {name!r}{nearest(name, self.variables)}")
-            found, needed = tuple(np.shape(value)), tuple(self.variables[name].shape)
-            if found != needed:
-                raise NetworkError(f"parameter {name}: found shape {found}, needed {needed}")
-            dtype = self.variables[name].dtype.as_numpy_dtype
-            self.variables[name].assign(np.asarray(value, dtype=dtype))
+        given = fitting(values, self.param_specs())
+        if self._variables is None:  # no random numbers are made for what is given
+            self._variables = {}
+            self._add_variables(self._variables, given)
+            return
+        for name, value in given.items():
+            self._variables[name].assign(value)
 
     def save(self, path: str | Path) -> None:
         """Write all parameters to a checkpoint; `path` is the prefix of its files."""
@@ -216,23 +218,14 @@ class Network:
         It may have those of layers of the dict that nothing needs; subset: and others, too. Raises
         NetworkError where one is missing, unknown, or of another shape.
         """
-        found = load_checkpoint(path)
+        found, specs = load_checkpoint(path), self.param_specs()
         own = {n for node in self.nodes() for n in loaded_names(node)}
-        missing = [n for n in self.variables if n not in found and n not in own]
-        if missing:
-            raise NetworkError(
-                f"{path}: found no parameter {missing[0]!r}{_others(missing)} of the network"
-                f"{nearest(missing[0], found)}"
-            )
-        unused = self.scope.unused_params()
-        more = [] if subset else [n for n in found if n not in self.variables and not unused(n)]
-        if more:
-            raise NetworkError(
-                f"{path}: found the parameter {more[0]!r}{_others(more)}, needed those of the "
-                "network; try load(..., subset=True)"
-            )
+        check_missing(path, found, [n for n in specs if n not in own])
+        if not subset:
+            unused = self.scope.unused_params()
+            check_more(path, [n for n in found if n not in specs and not unused(n)])
         try:
-            self.set_params({n: found[n] for n in self.variables if n in found})
+            self.set_params({n: found[n] for n in specs if n in found})
         except NetworkError as error:
             raise NetworkError(f"{path}: {error}") from None
 
@@ -383,10 +376,6 @@ def _tensors(batch: Batch, templates: Mapping[str, Data]) -> list[Any]:
 
 def _count(batch: Batch, templates: Mapping[str, Data]) -> int:
     return int(streams.batch_size(batch, templates))
-
-
-def _others(names: Sequence[str]) -> str:
-    return f" and {len(names) - 1} others" if len(names) > 1 else ""
 
 
 def _given(target: Node, keys: list[str]) -> bool:

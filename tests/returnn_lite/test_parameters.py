@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from models import FEATURES, transducer_net, transducer_streams
 
+from returnn_lite import network
 from returnn_lite.errors import NetworkError
 from returnn_lite.initialisers import initial_value
 from returnn_lite.network import Network
@@ -201,6 +202,26 @@ def test_a_saved_network_has_the_step_counter_that_returnn_asks_for(tmp_path: Pa
 
 
 LINEAR = {"class": "linear", "n_out": 2, "from": "data"}
+
+
+def test_no_first_value_is_made_of_what_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be for nothing: a large network has hundreds of millions of numbers."""
+    net = {"output": {"class": "linear", "n_out": 3, "from": "data"}}
+    first = Network(net, extern_data=STREAMS)
+    first.save(tmp_path / "model")
+    made = []
+    monkeypatch.setattr(network, "initial_value", lambda *a: made.append(a[0]) or initial_value(*a))
+    loaded = Network(net, extern_data=STREAMS)
+    loaded.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.get_params()["output/W"], first.get_params()["output/W"])
+    assert not made
+    part = Network(net, extern_data=STREAMS)
+    given = np.ones(3, np.float32)
+    part.set_params({"output/b": given})
+    given += 1
+    assert made == ["output/W"] and part.get_params()["output/b"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
