@@ -137,6 +137,26 @@ def test_two_dims(strides: tuple[int, int], padding: str) -> None:
     check(network, {"data": dense(LENGTHS, 6)}, formula)
 
 
+@pytest.mark.parametrize("padding", ["same", "valid", 1, 2])
+def test_many_channels(padding: Any) -> None:
+    """Filters of 3 x 3 pixels that move by single ones are an operation of its own."""
+    options = {"input_split_feature_dim": 16, "filter_size": [3, 3], "n_out": 18}
+    network = Network(layer(**options, padding=padding), extern_data={"data": {"dim": 80}})
+    assert network.param_shapes()["output/W"] == (3, 3, 16, 18)
+    around = {"same": 1, "valid": 0}.get(padding, padding)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            windows = max(n + 2 * around - 2, 0), 5 + 2 * around - 2
+            sizes = {"strides": (1, 1), "before": (around, around), "windows": windows}
+            pixels = x[:n].reshape(n, 5, 16)
+            found.append(convolved(pixels, p["output/W"], **sizes) + p["output/bias"])
+        return found
+
+    check(network, {"data": dense(LENGTHS, 80)}, formula)
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
