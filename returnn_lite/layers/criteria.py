@@ -221,7 +221,8 @@ class FastBaumWelch(Layer):
     in: scores [batch, time, labels], as log-probabilities or, with input_type "prob", as
     probabilities; out: the same dims, without gradient. align_target: "ctc", CTC's paths, where the
     blank is a label more; or "hmm", an own addition in the place of RASR's automata, the paths of a
-    hidden Markov model with hmm_opts, see `losses.hmm.Topology`; tdp_scale: of its costs.
+    hidden Markov model with hmm_opts, see `losses.hmm.Topology`; tdp_scale: of its costs, of which
+    CTC has none.
     align_target_key: the data stream of the labels, else the option target. ctc_opts: blank_idx,
     the last by default; label_loop or ctc_merge_repeated. am_scale: factor of the scores. min_prob:
     the least probability. sprint_opts: for RASR, an error here. The loss via_layer makes a loss of
@@ -249,8 +250,8 @@ class FastBaumWelch(Layer):
         unknown = set(self.ctc_opts) - {"blank_idx", "label_loop", "ctc_merge_repeated"}
         if unknown:
             raise Site(node).error(f"unknown option {unknown.pop()!r} in ctc_opts")
-        if self.align_target == "ctc" and (self.hmm_opts is not None or self.tdp_scale != 1.0):
-            raise Site(node).error("found hmm_opts or tdp_scale, needed them for 'hmm' alone")
+        if self.align_target == "ctc" and self.hmm_opts is not None:
+            raise Site(node).error("found hmm_opts, needed them for 'hmm' alone")
 
     def stays(self, node: Node) -> bool:
         """Return True: it is over a sequence."""

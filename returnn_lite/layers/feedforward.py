@@ -10,6 +10,7 @@ from returnn_lite.data import Data
 from returnn_lite.layers.activations import activation
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.energies import additive_energies
+from returnn_lite.layers.gradient import filtered
 from returnn_lite.layers.out_type import typed
 from returnn_lite.lazy import tf
 from returnn_lite.rec.masked_rows import affine_of_rows
@@ -23,7 +24,9 @@ class Linear(Layer):
     """f(x W + b) over the feature dim; sparse input is an embedding lookup.
 
     in: float [..., in] or sparse int32 [...]; out: float [..., n_out]. Parameters W [in, n_out], or
-    [n_out, in] with use_transposed_weights, and b [n_out]. out_type: see `typed`.
+    [n_out, in] with use_transposed_weights, and b [n_out]. grad_filter: the gradient of a sequence
+    before f is zero where the square of one of its numbers reaches this; None, 0 for no such bound.
+    out_type: see `typed`.
     """
 
     sized_by_target = True
@@ -33,6 +36,7 @@ class Linear(Layer):
     forward_weights_init: Any = "glorot_uniform"
     bias_init: Any = 0.0
     use_transposed_weights: bool = False
+    grad_filter: float | None = None
     out_type: dict[str, Any] = field(default_factory=dict)
 
     def size(self, site: Site) -> int:
@@ -83,6 +87,8 @@ class Linear(Layer):
             y = replace(out, tensor=affine_of_rows(site, x, self._weights(site), bias))
         elif bias is not None:
             y = replace(y, tensor=y.tensor + bias)
+        if self.grad_filter:
+            y = filtered(site.run, y, self.grad_filter)
         out = activated(site, y, self.activation)
         return replace(typed(site, out, self.out_type), tensor=out.tensor)
 

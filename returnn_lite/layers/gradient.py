@@ -79,3 +79,21 @@ class ScaledGrad(Layer):
         axis = site.axis_of(getattr(self, option), x, option)
         sizes = site.run.masked(replace(x, tensor=abs(g)), axis)
         return reduce(sizes.tensor, axis=x.axis(axis), keepdims=True)
+
+
+def filtered(run: Any, x: Data, bound: float) -> Data:
+    """Return x, whose gradient is zero for sequences with one whose square is not below a bound."""
+    axes = [i for i, dim in enumerate(x.dims) if dim is not BATCH]
+
+    def gradient(g: Any) -> Any:
+        squares = replace(x, tensor=g * g)
+        for dim in x.dims:
+            squares = run.masked(squares, dim)
+        most = tf.reduce_max(squares.tensor, axis=axes, keepdims=True)
+        return tf.where(most < bound, g, tf.zeros_like(g))
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def identity(values: Any) -> tuple[Any, Any]:
+        return tf.identity(values), gradient
+
+    return replace(x, tensor=identity(x.tensor))

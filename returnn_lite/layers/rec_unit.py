@@ -324,6 +324,7 @@ class RecUnit(Recurrent):
     time; single_step_dim: the loop or, out of any, none, with one step from initial_state for each
     entry. forward_weights_init, recurrent_weights_init: of what enters a step, and of what recurs;
     one of them alone is for both. bias_init: of the bias, where the unit has no value for it.
+    unroll, max_seq_len: without effect: how steps are made, and for how many there is room then.
     Parameters: see the cells; those of the LSTM are rec/W [in, 4 n_out], rec/W_re [n_out, 4 n_out],
     rec/b [4 n_out].
     """
@@ -333,6 +334,8 @@ class RecUnit(Recurrent):
     forward_weights_init: Any = None
     recurrent_weights_init: Any = None
     bias_init: Any = 0.0
+    unroll: bool = False
+    max_seq_len: int | str | None = None
 
     def once(self, node: Node) -> bool:
         """Return whether it makes one step from a state that is none of its own."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eager import Array, dense, gradients, random_parameters, run
+from eager import Array, dense, gradients, random_parameters, run, sparse
 
 from returnn_lite import native
 from returnn_lite.errors import NetworkError
@@ -156,8 +156,17 @@ def test_wrong_options(opts: dict[str, Any], text: str) -> None:
 
 def test_options_of_models_are_not_those_of_ctc() -> None:
     layer = {"class": "fast_bw", "align_target": "ctc", "align_target_key": "labels"}
-    with pytest.raises(NetworkError, match="found hmm_opts or tdp_scale, needed them for 'hmm'"):
-        Network({"output": {**layer, "tdp_scale": 0.5, "from": "data"}}, extern_data=STREAMS)
+    with pytest.raises(NetworkError, match="found hmm_opts, needed them for 'hmm' alone"):
+        Network({"output": {**layer, "hmm_opts": {}, "from": "data"}}, extern_data=STREAMS)
+
+
+def test_paths_of_ctc_have_no_costs_to_scale() -> None:
+    layer = {"class": "fast_bw", "align_target": "ctc", "align_target_key": "labels"}
+    data = {"data": dense([6, 5], 6), "labels": sparse([2, 1], 5)}
+    streams = {"data": {"dim": 6}, "labels": {"dim": 5, "sparse": True}}
+    nets = [{"output": {**layer, "tdp_scale": x, "from": "data"}} for x in (1.0, 0.5)]
+    found = [run(Network(net, extern_data=streams), data)["output"].canonical() for net in nets]
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("words", [False, True])

@@ -41,6 +41,25 @@ def test_scale_by_a_layer() -> None:
     same(found, [x * w for x, w in zip(sequences(), g, strict=True)])
 
 
+def test_linear_filters_gradients_of_whole_sequences() -> None:
+    layer = {"class": "linear", "activation": "tanh", "n_out": 4, "from": "data"}
+    options: dict[str, Any] = {"forward_weights_init": "glorot_uniform"}
+    found = {}
+    for bound in (None, 0.0, 1e9, 0.9):
+        net = network({**layer, **options, "grad_filter": bound})
+        net.set_params({"output/W": np.eye(4, dtype=np.float32), "output/b": np.zeros(4, "f")})
+        weights = np.zeros((3, 4, 4), np.float32)
+        weights[0], weights[1, 0, 0], weights[2] = 0.5, 2.0, 0.7
+        values, _, found[bound] = weighted_gradients(net, batch(), "output", weights)
+        grows = weights * (1.0 - values**2)
+    most = [(grows[i, :n] ** 2).max() for i, n in enumerate(LENGTHS)]
+    kept = np.array([m < 0.9 for m in most])
+    assert kept.any() and not kept.all()
+    np.testing.assert_array_equal(found[0.0], found[None])
+    np.testing.assert_array_equal(found[1e9], found[None])
+    np.testing.assert_array_equal(found[0.9], found[None] * kept[:, None, None])
+
+
 def test_mistakes() -> None:
     fails({**LAYER, "scale": "heads"}, "found scale .*, needed dims of the input alone")
     fails({**LAYER, "scale": 1.0, "clip_max_axis": "B"}, "found axis 'B' .* needed one of the seq")

@@ -158,6 +158,7 @@ def layer(**more: Any) -> dict[str, Any]:
     return {"output": {"class": "rec", "unit": "lstm", "n_out": 2, "from": "data", **more}}
 
 
+UNROLLED = {"unroll": True, "max_seq_len": 100}
 GRID_STREAMS = {**STREAMS, "other": {"dim": 2}}
 
 
@@ -307,3 +308,13 @@ def test_the_unit_cumsum_adds_its_input_up() -> None:
         np.testing.assert_allclose(y[:n], np.cumsum(x[:n], axis=0), rtol=1e-5)
     with pytest.raises(NetworkError, match="found n_out 3 for the unit cumsum, needed 2"):
         Network({"output": {**layer, "n_out": 3}}, extern_data=STREAMS)
+
+
+def test_unrolled_steps_are_the_same() -> None:
+    nets = [layer(unit="BasicLSTM", **{"from": "data"}, **more) for more in ({}, UNROLLED)]
+    networks = [Network(net, extern_data=STREAMS) for net in nets]
+    data = {"data": dense(LENGTHS, 2)}
+    for network in networks:
+        random_parameters(network)
+    found = [run(network, data)["output"].canonical() for network in networks]
+    np.testing.assert_array_equal(*found)
