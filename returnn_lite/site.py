@@ -136,7 +136,8 @@ class Site:
         classes = self.target.classes
         if classes is None or classes.size is None:
             raise self.error(f"found target {self.target}, needed one with a fixed dim; give n_out")
-        return classes.size + (self.node.common.loss == "ctc")
+        loss, opts = self.node.common.loss, self.node.common.loss_opts
+        return classes.size + (loss == "ctc" or bool(opts.get("ctc_decode")))
 
     # -- templates
 

@@ -76,7 +76,7 @@ class Ctc(Criterion):
     def parts(self, given: Given) -> Parts:
         """Return the value of every sequence, and its error where it is asked for."""
         out, target, opts = given.out, given.target, self.ctc_opts or {}
-        logits = self._logits(given)
+        logits = _logits(given, log_space=self.output_in_log_space)
         whole = self.use_native or self.use_viterbi
         collapse = self.target_collapse_repeated or opts.get("preprocess_collapse_repeated")
         value = ctc(
@@ -97,18 +97,6 @@ class Ctc(Criterion):
         error = by_sequence(out, self._errors(given, logits, target)) if given.errors else None
         return Parts(by_sequence(out, value), error)
 
-    def _logits(self, given: Given) -> Data:
-        """Return what the softmax is applied to."""
-        out = given.out
-        if self.output_in_log_space:
-            return out
-        name, before = given.before
-        if name in ("softmax", "log_softmax"):
-            return before
-        if name is not None:
-            raise given.error(f"found activation {name!r}, needed 'softmax' for the loss 'ctc'")
-        return replace(out, tensor=safe_log(out.tensor))
-
     def _errors(self, given: Given, logits: Data, target: Data) -> Any:
         """Return the edit distance of what is recognised to the labels."""
         run = given.run
@@ -118,12 +106,33 @@ class Ctc(Criterion):
         if self.beam_width == 1 or run.mode.train:
             blank = _index(logits, int(opts.get("blank_index", -1)))
             return native.ctc_errors(x, frames, y, counts, blank=blank)
-        (found,), _ = tf.nn.ctc_beam_search_decoder(x, frames, beam_width=self.beam_width)
-        hypotheses = tf.sparse.to_dense(tf.cast(found, tf.int32))
-        lengths = tf.math.bincount(
-            tf.cast(found.indices[:, 0], tf.int32), minlength=run.batch, dtype=tf.int32
-        )
+        hypotheses, lengths = _decoded(run, x, frames, self.beam_width)
         return native.edit_distance(hypotheses, lengths, y, counts)
+
+
+def _decoded(run: Any, x: Any, frames: Any, beam: int) -> tuple[Any, Any]:
+    """Return int32 [batch, label] and [batch]: the best labels in a beam, and how many they are.
+
+    x: float [time, batch, labels], with the blank last; frames: int32 [batch].
+    """
+    (found,), _ = tf.nn.ctc_beam_search_decoder(x, frames, beam_width=beam)
+    rows = tf.cast(found.indices[:, 0], tf.int32)
+    lengths = tf.math.bincount(rows, minlength=run.batch, dtype=tf.int32)
+    return tf.sparse.to_dense(tf.cast(found, tf.int32)), lengths
+
+
+def _logits(given: Given, *, log_space: bool) -> Data:
+    """Return what the softmax is applied to: the output itself, or, of probabilities, their log."""
+    out = given.out
+    if log_space:
+        return out
+    name, before = given.before
+    if name in ("softmax", "log_softmax"):
+        return before
+    if name is not None:
+        loss = given.node.common.loss
+        raise given.error(f"found activation {name!r}, needed 'softmax' for the loss {loss!r}")
+    return replace(out, tensor=safe_log(out.tensor))
 
 
 def check_ctc(out: Data, target: Data, *, blank: bool) -> None:
@@ -218,15 +227,33 @@ def _sum_of_frames(given: Any, x: Data, values: Any) -> Any:
 class EditDistance(Criterion):
     """Errors alone: the least number of insertions, deletions and substitutions of labels.
 
-    debug_print: without effect: it prints.
+    ctc_decode: the output is scores of labels and, last, of the blank, in which CTC searches for
+    labels first, with a beam of 100; they are probabilities, or with output_in_log_space what a
+    softmax is still applied to. label_map: {label: label}, applied to both; None for none, which
+    leaves a label out. debug_print: without effect: it prints.
     """
 
     in_search = True
     by_frame = False
     debug_print: bool = False
+    ctc_decode: bool = False
+    output_in_log_space: bool = False
+    label_map: dict[int, int | None] | None = None
+
+    def check(self) -> None:
+        """Check that labels are mapped to labels."""
+        numbers = (self.label_map or {}).values()
+        if any(n is not None and (not isinstance(n, int) or n < 0) for n in numbers):
+            raise NetworkError(f"found label_map {self.label_map!r}, needed labels or None in it")
 
     def check_target(self, out: Data, target: Data) -> None:
-        """Check that both are labels."""
+        """Check that both are labels, or the output their scores."""
+        labels = target.sparse_dim.size if target.sparse_dim is not None else None
+        if self.label_map and set(self.label_map) != set(range(labels or 0)):
+            raise NetworkError(f"found label_map {self.label_map!r}, needed all labels of {target}")
+        if self.ctc_decode:
+            check_ctc(out, target, blank=True)
+            return
         if out.sparse_dim is None or target.sparse_dim is None:
             raise NetworkError(f"found {out} for target {target}, needed sparse data; try 'decide'")
         if out.time_dim is None or target.time_dim is None:
@@ -237,15 +264,35 @@ class EditDistance(Criterion):
 
     def parts(self, given: Given) -> Parts:
         """Return the errors of every hypothesis."""
-        out, target = given.out, given.target
-        assert out.time_dim is not None and target.time_dim is not None
-        error = native.edit_distance(
-            out.ordered([BATCH, out.time_dim]).tensor,
-            given.run.lengths_of(out.time_dim, out.beam),
-            target.ordered([BATCH, target.time_dim]).tensor,
-            given.run.lengths_of(target.time_dim, target.beam),
-        )
-        return Parts(error=by_sequence(out, error))
+        out = given.out
+        found = self._searched(given) if self.ctc_decode else _labels(given.run, out)
+        pairs = [self._mapped(*x) for x in (found, _labels(given.run, given.target))]
+        return Parts(error=by_sequence(out, native.edit_distance(*pairs[0], *pairs[1])))
+
+    def _searched(self, given: Given) -> tuple[Any, Any]:
+        x = _logits(given, log_space=self.output_in_log_space)
+        assert x.time_dim is not None
+        frames = given.run.lengths_of(x.time_dim, None)
+        return _decoded(given.run, x.ordered([x.time_dim, BATCH, x.feature]).tensor, frames, 100)
+
+    def _mapped(self, labels: Any, counts: Any) -> tuple[Any, Any]:
+        """Return labels [batch, label] and how many they are, by label_map."""
+        if not self.label_map:
+            return labels, counts
+        numbers = [self.label_map[i] for i in range(len(self.label_map))]
+        # Behind the ends there may be other numbers.
+        place = tf.clip_by_value(labels, 0, len(numbers) - 1)
+        mapped = tf.gather(tf.constant([-1 if n is None else n for n in numbers]), place)
+        kept = (mapped >= 0) & tf.sequence_mask(counts, tf.shape(labels)[1])
+        order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)
+        counts = tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+        return tf.gather(mapped, order, batch_dims=1), counts
+
+
+def _labels(run: Any, x: Data) -> tuple[Any, Any]:
+    """Return int32 [batch, label], and how many they are."""
+    assert x.time_dim is not None
+    return x.ordered([BATCH, x.time_dim]).tensor, run.lengths_of(x.time_dim, x.beam)
 
 
 @register("via_layer")
