@@ -20,7 +20,7 @@ from returnn_lite.loop import Loop
 from returnn_lite.naming import let_mean
 from returnn_lite.network_dict import is_output
 from returnn_lite.node import Common, Node
-from returnn_lite.rec.placement import Placement, place_nodes
+from returnn_lite.rec.placement import Placement, check_outside, place_nodes
 from returnn_lite.rec.steps import run_steps
 from returnn_lite.scope import Scope
 from returnn_lite.site import Site
@@ -248,6 +248,7 @@ class Rec(Layer):
             for n in [*loop.scope.nodes.values(), *node.wanted]
             if n.name in named or n in node.wanted or n.common.is_output_layer or losses.applies(n)
         ]
+        check_outside(loop, {loop.scope.get("output"), *node.wanted})
         return place_nodes(loop, outputs, optimise=self.optimises(node))
 
     def call(self, site: Site) -> Data:

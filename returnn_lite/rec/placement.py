@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from returnn_lite.dim import Dim
+from returnn_lite.errors import NetworkError
 from returnn_lite.infer import template_for, template_of
 from returnn_lite.loop import Loop
 from returnn_lite.node import Node
@@ -70,14 +71,31 @@ def _of_dims_of_steps(loop: Loop) -> set[Node]:
     dim that is derived from others are, if theirs are.
     """
     found = {n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)}
-    made = {d for n in found for d in template_of(n).dims if d.dynamic and not d.parts} - {
-        d for n in found for m in n.depends() for d in template_for(m, n).dims
-    }
+    made = _made(found)
     for node in loop.nodes:
         seen = [template_of(node), *(template_for(n, node) for n in node.depends())]
         if any(_rests_on(d, made) for x in seen for d in x.dims):
             found.add(node)
     return {n for m in found if (n := top(loop, m)) is not None}
+
+
+def _made(nodes: set[Node]) -> set[Dim]:
+    """Return the dims whose lengths layers that stay in a loop find, in every step anew."""
+    dims = {d for n in nodes for d in template_of(n).dims if d.dynamic and not d.parts}
+    return dims - {d for n in nodes for m in n.depends() for d in template_for(m, n).dims}
+
+
+def check_outside(loop: Loop, nodes: Iterable[Node]) -> None:
+    """Raise NetworkError for a layer that is used outside of its loop, with a dim of its steps."""
+    made = _made({n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)})
+    for node in nodes:
+        for dim in template_of(node).dims:
+            if _rests_on(dim, made):
+                raise NetworkError(
+                    f"{node}: found {dim} in {template_of(node)}, of other lengths in every step, "
+                    f"needed no such dim outside of {loop.node}; try what is made of it in the "
+                    "loop, such as its sum over that dim"
+                )
 
 
 def _rests_on(dim: Dim, dims: set[Dim]) -> bool:
