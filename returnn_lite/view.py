@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
+from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
 from returnn_lite.errors import nearest
@@ -129,6 +130,19 @@ class DataView:
     def get_dynamic_size(self, axis: int) -> Any:
         """Return the lengths of an axis, int32 [batch * beam]."""
         return self.run.lengths_in(self.data, self.data.dims[axis])
+
+    def get_axes_from_description(self, axes: Any) -> list[int]:
+        """Return the axes that axis words or Dims mean, see `axes.resolve`; numbers count all."""
+        if isinstance(axes, int):
+            return [range(self.batch_ndim)[axes]]
+        return [self.data.axis(d) for d in resolve(axes, self.data, self.data.name)]
+
+    def get_axis_from_description(self, axis: Any) -> int:
+        """Return the one axis that an axis word or a Dim means."""
+        found = self.get_axes_from_description(axis)
+        if len(found) != 1:
+            raise ValueError(f"axes {found} for {axis!r} in {self.data}, needed one")
+        return found[0]
 
     def time_dimension(self) -> Any:
         """Return the size of the time axis, int32."""

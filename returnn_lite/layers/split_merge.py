@@ -223,7 +223,8 @@ class MergeDims(Layer):
         if BATCH in merged and len(merged) > 2:
             raise site.error(f"found axes {self.axes!r} in {x}, needed the batch and one more")
         out = self._out(x, merged)
-        site.check_size(out, self.n_out)
+        # An out_dim, of which n_out is else the size, may be another one than that of the features.
+        site.check_size(out, self.n_out if site.node.common.out_dim is None else None)
         return out
 
     def _out(self, x: Data, merged: list[Dim]) -> Data:

@@ -20,7 +20,8 @@ MATRIX = {"class": "variable", "add_batch_axis": False}
 SUM = {"class": "reduce", "mode": "sum"}
 REPEAT = {"class": "repeat", "repetitions": 2, "axis": "T", "from": "h"}
 LONG, ANY = SpatialDim("long"), SpatialDim("any")
-TOP, STEPS = SpatialDim("top", 2), SpatialDim("steps", 4)
+TOP, STEPS, STATES = SpatialDim("top", 2), SpatialDim("steps", 4), SpatialDim("states", 6)
+FLAT = {"class": "merge_dims", "keep_order": True}
 HIDDEN_NET: dict[str, Any] = {"h": {**LINEAR, "n_out": 6}}
 NAMED_NET: dict[str, Any] = {"h": {**LINEAR, "in_dim": IN, "out_dim": HIDDEN}}
 
@@ -102,6 +103,18 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "s": {**SPLIT, "axis": HIDDEN, "from": "h"},
             "m": {"class": "merge_dims", "axes": "static", "from": "s", "out_dim": HIDDEN},
             "output": {**SUM, "axis": HIDDEN, "from": "m"},
+        },
+    ),
+    "merged dims that are none of features": (
+        {
+            "s": {**SPLIT, "dims": (2, 3, -1), "from": "h"},
+            "m": {**FLAT, "axes": ["static:0", "static:1"], "from": "s"},
+            "output": {**SUM, "axis": "static:0", "from": "m"},
+        },
+        {
+            "s": {**SPLIT, "dims": (2, 3, -1), "from": "h"},
+            "m": {**FLAT, "axes": ["static:0", "static:1"], "from": "s", "out_dim": STATES},
+            "output": {**SUM, "axis": STATES, "from": "m"},
         },
     ),
     "a Dim without a size for features": (

@@ -117,6 +117,11 @@ def test_a_function_asks_for_axes_sizes_and_masks() -> None:
         x = source(0, as_data=True)
         (time,) = x.get_dynamic_axes()
         np.testing.assert_array_equal(x.get_dynamic_size(time), LENGTHS)
+        assert x.get_axis_from_description("T") == time
+        assert x.get_axes_from_description(["F", "B"]) == [2, 0]
+        assert [x.get_axis_from_description(i) for i in (1, -1)] == [1, 2]
+        with pytest.raises(ValueError, match=r"axes \[0, 1, 2\] for '\*' in .*, needed one"):
+            x.get_axis_from_description("*")
         assert (int(x.get_batch_dim()), int(x.time_dimension())) == (2, 3)
         mask = x.get_sequence_mask()
         np.testing.assert_array_equal(mask, [[True] * 3, [True, False, False]])
