@@ -36,11 +36,11 @@ class Rec(Layer):
     `data` and `data:<key>` are entries of streams, which must be as long as there are steps; where
     no stream is `data`, that is the frame, too. Without a source, there is a step for each entry of
     that axis, which a rec_unstack in the unit takes apart. Without an axis, or with a layer `end`
-    in a search or beside a target, there is a step for each label of size_target or, in training,
-    of the target, or of a rec_unstack with declare_rec_time, or of the target of the first choice
-    or loss; else, in a search, and where axis is a Dim that nothing else has, the loop goes on
-    until the bool layer `end` is true, max_seq_len steps are made, or the frames end, if it has
-    `data:source`.
+    in a search or beside a target, there is a step for each label of size_target or, in a search,
+    of the target of a cheating choice or, in training, of the target, or of a rec_unstack with
+    declare_rec_time, or of the target of the first choice or loss; else, in a search, and where
+    axis is a Dim that nothing else has, the loop goes on until the bool layer `end` is true,
+    max_seq_len steps are made, or the frames end, if it has `data:source`.
     max_seq_len: number of steps, or an expression with max_len_from('base:<layer>'), int32 [batch],
     of the network around, and tf. In RETURNN it is the longest of a batch; for that write
     tf.reduce_max(max_len_from(...)): here what is found does not depend on the rest of a batch.
@@ -112,10 +112,24 @@ class Rec(Layer):
             self._find_unstacked(node)
         elif self.size_target is not None:
             node.refs["length"] = [node.scope.target(self.size_target, str(node))]
+        elif (key := self._cheated(node)) is not None:
+            node.refs["length"] = [node.scope.target(key, str(node))]
         elif node.common.target is not None and not node.scope.mode.search:
             node.refs["length"] = [node.scope.target(node.common.target, str(node))]
         else:
             self._find_declared(node)
+
+    def _cheated(self, node: Node) -> str | None:
+        """Return the stream that a choice looks at in a search, where one does."""
+        if not node.scope.mode.search:
+            return None
+        for opts in self.unit.values():
+            if isinstance(opts, dict) and opts.get("class") == "choice" and opts.get("cheating"):
+                target = opts.get("target")
+                target = target[0] if isinstance(target, list | tuple) and target else target
+                if isinstance(target, str) and not target.startswith("layer:"):
+                    return target
+        return None
 
     def _find_declared(self, node: Node) -> None:
         """Find the sequence outside of the loop that says how many steps there are, if one does."""

@@ -92,7 +92,7 @@ def applies(node: Node) -> bool:
 def check(node: Node) -> None:
     """Raise NetworkError where a layer's loss lacks a target, or has one that does not fit."""
     criterion, name = _criterion(node), node.common.loss
-    if criterion.needs_search and not node.scope.mode.search:
+    if criterion.needs_search and not _searched(node):
         raise NetworkError(f"{node}: found the loss {name!r} without a search, needed one")
     if node.target is None and criterion.needs_target:
         raise NetworkError(f"{node}: found no target for the loss {name!r}, needed one")
@@ -105,6 +105,18 @@ def check(node: Node) -> None:
             criterion.check_target(out, template_for(target, node))
         except NetworkError as error:
             raise NetworkError(f"{node}: {error}") from None
+
+
+def _searched(node: Node) -> bool:
+    """Whether a layer is in a search, or made of layers of an extra network that is in one."""
+    todo, seen = [node], {node}
+    while todo:
+        found = todo.pop()
+        if found.scope.mode.search:
+            return True
+        todo += [n for n in found.sources if n not in seen]
+        seen.update(found.sources)
+    return False
 
 
 def compute(node: Node, frame: Frame, *, errors: bool) -> Loss:

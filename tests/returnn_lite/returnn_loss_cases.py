@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 Net = dict[str, Any]
@@ -190,6 +191,18 @@ def _search(*, train: bool) -> Net:
     }
 
 
+def _extra_search() -> Net:
+    """Return a decoder that is trained on labels, and on hypotheses beside their truth."""
+    case = _search(train=True)
+    net = {k: case["net"][k] for k in ("fw", "last", "output")}
+    net["extra.search:output"] = copy.deepcopy(net["output"])
+    net["extra.search:output"]["unit"]["output"]["cheating"] = "exclusive"
+    net["output"]["unit"]["p"] |= {"target": "labels", "loss": "ce", "loss_scale": 0.3}
+    net["risk"] = {**case["net"]["risk"], "from": "extra.search:output"}
+    lengths = {**case["lengths"], "labels": [3, 3, 3]}
+    return {**case, "net": net, "lengths": lengths, "outputs": ("output", "risk"), "search": False}
+
+
 def _layers_as_targets() -> Net:
     """Return a decoder of which a loss has a layer of the loop as its target."""
     plain: Net = {"class": "linear", "activation": "tanh", "n_out": 3}
@@ -223,4 +236,5 @@ LOSS_CASES: dict[str, Net] = {
     "losses_of_layers_in_a_loop": _layers_as_targets(),
     "losses_of_search": _search(train=False),
     "losses_of_beam": _search(train=True),
+    "losses_of_an_extra_search": _extra_search(),
 }
