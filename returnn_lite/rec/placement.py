@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from returnn_lite.dim import Dim
@@ -87,7 +88,8 @@ def _made(nodes: set[Node]) -> set[Dim]:
 
 def check_outside(loop: Loop, nodes: Iterable[Node]) -> None:
     """Raise NetworkError for a layer that is used outside of its loop, with a dim of its steps."""
-    made = _made({n for n in loop.nodes if n.layer.stays(n) and loop.varies(n)})
+    counted = [n for n in loop.nodes if any(map(loop.varies, chain(*n.refs.values())))]
+    made = _made({n for n in counted if n.layer.stays(n)})
     for node in nodes:
         for dim in template_of(node).dims:
             if _rests_on(dim, made):

@@ -362,3 +362,26 @@ def test_data_in_a_loop_is_the_source_where_no_stream_has_that_name() -> None:
     data = dense([2, 2], 2)
     found = run(network, {"audio": data})["output"].canonical()
     np.testing.assert_array_equal(found, data[0])
+
+
+def test_what_has_a_dim_of_the_steps_is_no_output_of_them() -> None:
+    unit: Net = {
+        "one": {"class": "constant", "value": 1},
+        "length": {"class": "combine", "kind": "add", "from": [":i", "one"]},
+        "part": {"class": "slice_nd", "from": "base:data", "start": 0, "size": "length"},
+        "sum": {"class": "reduce", "mode": "sum", "axis": "stag:slice", "from": "part"},
+        "output": {"class": "combine", "kind": "add", "from": ["sum", "prev:output"]},
+    }
+    net: Net = {
+        "loop": {"class": "rec", "from": "data", "unit": unit},
+        "output": {"class": "copy", "from": "loop/sum"},
+        "part": {"class": "copy", "from": "loop/part"},
+    }
+    data = {"data": dense(LENGTHS, 2)}
+    network = Network(net, extern_data=STREAMS)
+    found = run(network, data)["output"].canonical()
+    for x, y, n in zip(data["data"][0], found, LENGTHS, strict=True):
+        np.testing.assert_allclose(y[:n], np.cumsum(x[:n], axis=0), rtol=1e-5, atol=1e-6)
+    text = r"loop/part \(slice_nd\): found .*, of other lengths in every step, needed no such dim "
+    with pytest.raises(NetworkError, match=text + r"outside of loop \(rec\); try what is made of"):
+        Network(net, extern_data=STREAMS, outputs=["part"]).run(data, ["part"])

@@ -348,29 +348,6 @@ EXPLICIT_LSTM: Net = {
 }
 
 
-def test_what_has_a_dim_of_the_steps_is_no_output_of_them() -> None:
-    unit: Net = {
-        "one": {"class": "constant", "value": 1},
-        "length": {"class": "combine", "kind": "add", "from": [":i", "one"]},
-        "part": {"class": "slice_nd", "from": "base:data", "start": 0, "size": "length"},
-        "sum": {"class": "reduce", "mode": "sum", "axis": "stag:slice", "from": "part"},
-        "output": {"class": "combine", "kind": "add", "from": ["sum", "prev:output"]},
-    }
-    net: Net = {
-        "loop": {"class": "rec", "from": "data", "unit": unit},
-        "output": {"class": "copy", "from": "loop/sum"},
-        "part": {"class": "copy", "from": "loop/part"},
-    }
-    data = {"data": dense(LENGTHS, SIZE)}
-    network = Network(net, extern_data=STREAMS)
-    found = run(network, data)["output"].canonical()
-    for x, y, n in zip(data["data"][0], found, LENGTHS, strict=True):
-        np.testing.assert_allclose(y[:n], np.cumsum(x[:n], axis=0), rtol=1e-5, atol=1e-6)
-    text = r"loop/part \(slice_nd\): found .*, of other lengths in every step, needed no such dim "
-    with pytest.raises(NetworkError, match=text + r"outside of loop \(rec\); try what is made of"):
-        Network(net, extern_data=STREAMS, outputs=["part"]).run(data, ["part"])
-
-
 def test_the_tutorials_lstm_is_a_loop_in_numpy() -> None:
     network = Network(
         {"output": {"class": "rec", "from": "data", "unit": EXPLICIT_LSTM}},
