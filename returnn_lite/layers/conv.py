@@ -120,7 +120,7 @@ class Conv(Windows):
         # TensorFlow has no windows that are both dilated and apart.
         both = max(strides) > 1 and max(rates) > 1
         steps = (1,) * len(strides) if both else strides
-        if self._moves_by_pixels() and frames.dtype == tf.float32 == weights.dtype:
+        if self._moves_by_pixels():
             return native.conv3x3(frames, weights, padding)
         parts = [
             tf.nn.convolution(x, w, strides=steps, padding=padding, dilations=rates)

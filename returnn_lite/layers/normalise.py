@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from returnn_lite import native
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -39,8 +38,9 @@ class LayerNorm(Layer):
         """Return the normalised input."""
         source = site.source
         x = source.last(source.feature)
-        scale, bias = (site.param(name, (), None) for name in ("scale", "bias"))
-        y = native.layer_norm(x.tensor, scale, bias, self.epsilon)
+        mean, variance = tf.nn.moments(x.tensor, axes=[-1], keepdims=True)
+        factor = tf.math.rsqrt(variance + self.epsilon) * site.param("scale", (), None)
+        y = (x.tensor - mean) * factor + site.param("bias", (), None)
         return replace(x, tensor=y).ordered(source.dims)
 
 

@@ -38,15 +38,6 @@ def serves(source: Path) -> bool:
     return not only_tensorflow() and (on_gpu() or host.library(source) is not None)
 
 
-def pays(source: Path, x: Any) -> bool:
-    """Return whether a kernel that TensorFlow has, too, only slower, is worth its call.
-
-    x: what it works on. Not on a GPU, where both streams would have to wait for each other; not for
-    a step of a loop, whose tensors have no frames: a call takes 0.1 ms.
-    """
-    return x.dtype == tf.float32 and len(x.shape) >= 3 and not on_gpu() and serves(source)
-
-
 def call(kernel: Callable[..., Any], arguments: Sequence[Any], dtypes: Sequence[Any]) -> list[Any]:
     """Return what a kernel, which takes and gives arrays, makes of tensors.
 

@@ -19,7 +19,8 @@ def conv3x3(x: Any, filters: Any, padding: str) -> Any:
     from cupy_kernels import conv
     from cupy_kernels.conv.source import SOURCE
 
-    if min(filters.shape[2:]) < CHANNELS or not bridge.pays(SOURCE, x):
+    few = min(filters.shape[2:]) < CHANNELS
+    if few or x.dtype != tf.float32 or bridge.on_gpu() or not bridge.serves(SOURCE):
         return tf.nn.conv2d(x, filters, 1, padding)
     same = padding == "SAME"
     before = (1, 1) if same else (0, 0)

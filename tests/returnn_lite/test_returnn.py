@@ -173,6 +173,7 @@ WITHOUT_RETURNN = {
     "get_beamed_layer": "was in a setup's own RETURNN",
     "fold": "takes dims that are RETURNN's objects alone",
     "hdf_dump": "writes a file, see test_hdf_dump",
+    "kenlm": "needs KenLM's sources to be compiled in RETURNN, see test_kenlm",
     "twod_lstm": "runs on a GPU alone",
 }
 LOSSES_WITHOUT_RETURNN = {

@@ -1,5 +1,0 @@
-"""Activations of several passes in one, with their gradients."""
-
-from cupy_kernels.activation.op import activate, activate_backward
-
-__all__ = ["activate", "activate_backward"]
