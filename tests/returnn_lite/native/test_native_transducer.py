@@ -120,8 +120,12 @@ def test_both_forms_find_the_same_best_path_bit_for_bit(topology: str) -> None:
         np.testing.assert_allclose(found[2], score, rtol=1e-6)
 
 
-@pytest.mark.parametrize("separate", [False, True])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+# The activation of the joint network has nothing to do with the kind of blank: tanh is tested with
+# both kinds, of the others each with one.
+JOINTS = [("tanh", True), *((name, i % 2 == 1) for i, name in enumerate(sorted(ACTIVATIONS)))]
+
+
+@pytest.mark.parametrize(("activation", "separate"), sorted({*JOINTS, ("tanh", False)}))
 def test_both_forms_of_the_fused_ones_are_equal(activation: str, separate: bool) -> None:
     options = {"topology": "rna", "activation": activation, "separate_emit": separate}
     inputs = _joint(activation)
