@@ -35,10 +35,10 @@ def read(path: str | Path) -> tuple[str, ...]:
         raise NetworkError(
             f"{path}: found no labels ({reason}), needed one in each line of UTF-8, or a dict"
         ) from None
-    labels = tuple(text.splitlines())
-    if not labels:
+    if not text:
         raise NetworkError(f"{path}: found an empty file, needed one label in each line")
-    return labels
+    # A label may have what `splitlines` takes for an end, such as U+2028.
+    return tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
 
 
 class _Plain(pickle.Unpickler):

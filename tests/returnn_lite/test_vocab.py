@@ -32,6 +32,11 @@ def test_forms(tmp_path: Path, name: str) -> None:
     assert vocab.read(tmp_path / name) == LABELS
 
 
+def test_a_line_ends_where_it_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_bytes("a\u2028b\r\n\r\nc\x85\n".encode())
+    assert vocab.read(tmp_path / "labels") == ("a\u2028b", "", "c\x85")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "text"),
     [
