@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,7 @@ def conv3x3(x: Any, filters: Any, before: Pair, size: Pair, *, threads: int | No
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "conv3x3"
-    xp = check.array_module(where, x=x, filters=filters)
-    before, size = _pair(where, "before", before), _pair(where, "size", size)
-    _images(where, "x", x)
+    xp, before, size = _check(where, filters, before, size, x=x)
     _filters(where, filters, x.shape[3], None)
     if not x.size or not filters.size:
         return xp.zeros((len(x), *size, filters.shape[3]), np.float32)
@@ -67,9 +66,7 @@ def conv3x3_input_gradient(
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "conv3x3_input_gradient"
-    xp = check.array_module(where, dy=dy, filters=filters)
-    before, size = _pair(where, "before", before), _pair(where, "size", size)
-    _images(where, "dy", dy)
+    xp, before, size = _check(where, filters, before, size, dy=dy)
     _filters(where, filters, None, dy.shape[3])
     if not dy.size or not filters.size:
         return xp.zeros((len(dy), *size, filters.shape[2]), np.float32)
@@ -108,6 +105,16 @@ def conv3x3_filter_gradient(x: Any, dy: Any, before: Pair, *, threads: int | Non
     if host.library(SOURCE) is None:
         return reference.conv3x3_filter_gradient(x, dy, before).astype(np.float32)
     return fused.filter_gradient(x, dy, before, thread_count(threads))
+
+
+def _check(
+    where: str, filters: Any, before: Any, size: Any, **images: Any
+) -> tuple[ModuleType, Pair, Pair]:
+    """Check images and what is to be made of them; the module of the arrays, before and size."""
+    xp = check.array_module(where, **images, filters=filters)
+    for name, value in images.items():
+        _images(where, name, value)
+    return xp, _pair(where, "before", before), _pair(where, "size", size)
 
 
 def _pair(where: str, name: str, value: Any) -> Pair:

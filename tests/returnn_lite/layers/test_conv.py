@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from eager import Array, dense, random_parameters, run
 from reference import check
 
+from returnn_lite import native
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -152,6 +154,26 @@ def test_many_channels(padding: Any) -> None:
         pixels = batch[0][b, :n].reshape(n, 5, 16)
         wanted = convolved(pixels, p["output/W"], **sizes) + p["output/bias"]
         np.testing.assert_allclose(found[b, : windows[0]], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_many_channels_are_tensorflows() -> None:
+    first = {"class": "conv", "input_split_feature_dim": 16, "filter_size": [3, 3], "n_out": 16}
+    net = {
+        "first": {**first, "padding": "same", "from": "data"},
+        "second": {**first, "input_split_feature_dim": None, "padding": "valid", "from": "first"},
+        "mean": {"class": "reduce", "mode": "mean", "axes": ["T", "static:0"], "from": "second"},
+        "output": {"class": "copy", "loss": "as_is", "from": "mean"},
+    }
+    found = []
+    for pure in (False, True):
+        network = Network(net, extern_data={"data": {"dim": 80}}, train=True)
+        with native.tensorflow_only() if pure else nullcontext():
+            batch = {"data": dense(LENGTHS, 80)}
+            found.append(network.run(batch, ["output"], gradients=True).gradients)
+    assert {"first/W", "second/W"} <= found[0].keys()
+    for name, gradient in found[1].items():
+        largest = np.abs(gradient).max()
+        np.testing.assert_allclose(found[0][name], gradient, atol=3e-6 * largest)
 
 
 @pytest.mark.parametrize(
