@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 
 import cupy_kernels
-from cupy_kernels import align, chunk, conv, ctc, edit, energies, fsa, lstm, lstm2d, transducer
+from cupy_kernels import (
+    align,
+    chunk,
+    conv,
+    ctc,
+    edit,
+    energies,
+    fsa,
+    linear,
+    lstm,
+    lstm2d,
+    transducer,
+)
 from cupy_kernels.check import ArgumentError
 
 
@@ -41,12 +53,19 @@ RNNT = {"blank": 4, "topology": "rnnt"}
 CTC = fsa.ctc_automaton(LABELS, COUNTS, blank=4)
 STEPS = [_floats(2, 6, 4), _floats(2, 6, 3)]
 ENERGIES = [_floats(2, 6, 4), _floats(2, 3, 4), _floats(4), FRAMES]
+AFFINE = [_floats(2, 6, 3), _floats(3, 4), _floats(4), FRAMES]
 IMAGES, FILTERS = [_floats(2, 4, 6, 3), _floats(2, 4, 6, 5)], _floats(3, 3, 3, 5)
 WINDOWS = {"before": (1, 1), "size": (4, 6)}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
 NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
-MAY_BE_NONE = {("additive_energies", 3), ("additive_energies_backward", 4)}
+MAY_BE_NONE = {
+    ("additive_energies", 3),
+    ("additive_energies_backward", 4),
+    ("linear", 2),
+    ("linear", 3),
+    ("linear_backward", 3),
+}
 
 
 def _grouped(function: Callable[..., Any], first: int, group: Callable[..., Any], size: int) -> Any:
@@ -86,6 +105,10 @@ CALLS = {
     "ctc_automaton": Call(fsa.ctc_automaton, [LABELS, COUNTS], {"blank": 4}),
     "rna_automaton": Call(fsa.rna_automaton, [LABELS, COUNTS], {"blank": 4}),
     "hmm_automaton": Call(fsa.hmm_automaton, [LABELS, COUNTS], {"hmm": fsa.Hmm()}),
+    "linear": Call(linear.linear, AFFINE, {"time_axis": 1}),
+    "linear_backward": Call(
+        linear.linear_backward, [_floats(2, 6, 4), *AFFINE[:2], FRAMES], {"time_axis": 1}
+    ),
     "lstm_forward": Call(lstm.lstm_forward, [_floats(6, 2, 16), *STATE], {"direction": 1}),
     "lstm_backward": Call(
         _grouped(lstm.lstm_backward, 2, lstm.LstmSaved, 2),
@@ -143,7 +166,7 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (align, chunk, conv, ctc, edit, energies, fsa, lstm, lstm2d, transducer)
+    packages = (*(align, chunk, conv, ctc, edit, energies, fsa, linear, lstm, lstm2d, transducer),)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}

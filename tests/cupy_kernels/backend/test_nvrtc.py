@@ -46,6 +46,7 @@ def test_there_are_sources() -> None:
         "edit.cu",
         "energies.cu",
         "fsa.cu",
+        "linear.cu",
         "lstm.cu",
         "transducer.cu",
     }

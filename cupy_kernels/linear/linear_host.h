@@ -1,0 +1,130 @@
+// The products of an affine map on the host: w is packed once, and rows that do not count are never
+// read. Some rows at a time stay in a core's cache, and take all panels there.
+#pragma once
+
+#include <vector>
+
+#include "product.h"
+
+typedef Float32 P;
+
+#define FEW 1048576     // multiplications that a thread alone is faster with than a team
+#define CACHE 65536     // numbers of the rows that stay in the cache
+#define MOST_ROWS 240   // of them
+#define LEAST_ROWS 48   // that panels are read for
+
+// The rows that count of an array.
+class Valid {
+ public:
+  explicit Valid(const Frames& frames) : rows_(frames.rows) {
+    valid_.reserve(rows_);
+    for (index_t row = 0; row < rows_; ++row)
+      if (counts(frames, row)) valid_.push_back(row);
+  }
+  index_t size() const { return (index_t)valid_.size(); }
+  // Where they are in an array of so many columns.
+  template <class T>
+  std::vector<T*> of(T* array, index_t columns) const {
+    std::vector<T*> found;
+    found.reserve(valid_.size());
+    for (index_t row : valid_) found.push_back(array + row * columns);
+    return found;
+  }
+  void zero_others(float* array, index_t columns) const {
+    index_t next = 0;
+    for (index_t row : valid_) {
+      if (row > next) memset(array + next * columns, 0, (row - next) * columns * sizeof(float));
+      next = row + 1;
+    }
+    if (next < rows_) memset(array + next * columns, 0, (rows_ - next) * columns * sizeof(float));
+  }
+
+ private:
+  index_t rows_;
+  std::vector<index_t> valid_;
+};
+
+// Panels of w [depth, columns], or of its transposed form where w is [columns, depth].
+static void pack(const float* w, index_t depth, index_t columns, bool transposed, float* packed,
+                 index_t workers) {
+  std::vector<const float*> rows(transposed ? 0 : depth);
+  for (index_t k = 0; k < (index_t)rows.size(); ++k) rows[k] = w + k * columns;
+  BLOCKS(p, ceil_div(columns, WIDTH)) {
+    index_t column = p * WIDTH, left = columns - column;
+    int valid = (int)(left < WIDTH ? left : WIDTH);
+    Panel<P> panel = {packed + column * depth, depth};
+    if (transposed)
+      pack_columns<P>(w + column * depth, depth, depth, valid, panel);
+    else
+      gather_panel<P>({rows.data(), depth}, column, valid, panel);
+  }
+}
+
+// outs = rows times panels, and bias, where there is one.
+static void multiply(const std::vector<const float*>& rows, const std::vector<float*>& outs,
+                     const float* packed, const float* bias, index_t depth, index_t columns,
+                     index_t workers) {
+  index_t count = (index_t)rows.size(), most = CACHE / depth;
+  most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
+  index_t blocks = ceil_div(ceil_div(count, most), workers) * workers;  // as many for each
+  BLOCKS(block, blocks) {
+    index_t first = count * block / blocks, n = count * (block + 1) / blocks - first;
+    Space<float> space(n * WIDTH);
+    float* tile = space.data();
+    for (index_t column = 0; n && column < columns; column += WIDTH) {
+      Panel<P> panel = {(float*)packed + column * depth, depth};
+      int valid = (int)(columns - column < WIDTH ? columns - column : WIDTH);
+      panel_product<P>(&rows[first], n, panel, false, tile);
+      for (index_t r = 0; r < n; ++r) {
+        const float* sum = tile + r * WIDTH;
+        float* to = outs[first + r] + column;
+        if (bias)
+          THREADS(i, valid) to[i] = sum[i] + bias[column + i];
+        else
+          memcpy(to, sum, valid * sizeof(float));
+      }
+    }
+  }
+}
+
+// outs [rows, columns] = rows [rows, depth] times w.
+static void product(const Valid& valid, const float* x, const float* w, bool transposed,
+                    const float* bias, float* y, index_t depth, index_t columns,
+                    index_t workers) {
+  Space<float> packed(ceil_div(columns, WIDTH) * WIDTH * depth);
+  pack(w, depth, columns, transposed, packed.data(), workers);
+  multiply(valid.of(x, depth), valid.of(y, columns), packed.data(), bias, depth, columns, workers);
+  valid.zero_others(y, columns);
+}
+
+DEVICE index_t team_of(index_t rows, index_t inputs, index_t outputs, index_t workers) {
+  return rows * inputs * outputs < FEW ? 1 : workers;
+}
+
+// bias and lengths may be null. count: the numbers of x.
+KERNEL linear_forward(const float* x, const float* w, const float* bias, const int* lengths,
+                      float* y, index_t first, index_t second, index_t time_axis, index_t count,
+                      index_t inputs, index_t outputs, index_t workers) {
+  Valid valid({lengths, first, second, time_axis, count / inputs});
+  workers = team_of(valid.size(), inputs, outputs, workers);
+  product(valid, x, w, false, bias, y, inputs, outputs, workers);
+}
+
+// lengths, dx and dbias may be null: these are not computed then. count: the numbers of x.
+KERNEL linear_backward(const float* dy, const float* x, const float* w, const int* lengths,
+                       float* dx, float* dw, float* dbias, index_t first, index_t second,
+                       index_t time_axis, index_t count, index_t inputs, index_t outputs,
+                       index_t workers) {
+  Valid valid({lengths, first, second, time_axis, count / inputs});
+  workers = team_of(valid.size(), inputs, outputs, workers);
+  if (dx) product(valid, dy, w, true, nullptr, dx, outputs, inputs, workers);
+  std::vector<const float*> x_rows = valid.of(x, inputs), dy_rows = valid.of(dy, outputs);
+  Space<float> packed(Factor<P>::space(inputs)), unused(dbias ? 0 : outputs);
+  float* sums = dbias ? dbias : unused.data();
+  memset(dw, 0, inputs * outputs * sizeof(float));
+  memset(sums, 0, outputs * sizeof(float));
+  std::vector<Factor<P>> factors = {{inputs, x_rows.data(), packed.data(), dw}};
+  Team team;
+  PRAGMA(omp parallel num_threads(workers) if (workers > 1))
+  add_transposed_products<P>(factors, dy_rows.data(), valid.size(), outputs, sums, team);
+}
