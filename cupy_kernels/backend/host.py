@@ -30,6 +30,20 @@ def library(source: Path) -> ctypes.CDLL | None:
 
 @functools.cache
 def _library(source: Path) -> ctypes.CDLL | None:
+    path = compiled(source)
+    try:
+        return None if path is None else ctypes.CDLL(str(path))
+    except OSError as error:
+        _warn_of(source, error)
+        return None
+
+
+@functools.cache
+def compiled(source: Path, options: tuple[str, ...] = ()) -> Path | None:
+    """The file of the compiled form, or None, with one warning, where it cannot be compiled.
+
+    options: more of the compiler's, such as paths of headers and libraries.
+    """
     compiler = _compiler()
     if compiler is None:
         _warn_once("no C++ compiler (g++ or clang++; the environment's CXX names another)")
@@ -38,11 +52,15 @@ def _library(source: Path) -> ctypes.CDLL | None:
     # when OpenMP is loaded, so this is the last moment to say so.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        return ctypes.CDLL(str(_compiled(source, compiler)))
+        return _compiled(source, compiler, options)
     except (OSError, subprocess.CalledProcessError) as error:
-        detail = getattr(error, "stderr", None) or str(error)
-        _warn_once(f"cannot compile {source.name}: {' '.join(detail.split())[:300]}")
+        _warn_of(source, error)
         return None
+
+
+def _warn_of(source: Path, error: Exception) -> None:
+    detail = getattr(error, "stderr", None) or str(error)
+    _warn_once(f"cannot compile {source.name}: {' '.join(detail.split())[:300]}")
 
 
 def _compiler() -> list[str] | None:
@@ -58,25 +76,25 @@ def _warn_once(reason: str) -> None:
     warnings.warn(f"cupy_kernels: {reason}; the slow references serve instead", stacklevel=4)
 
 
-def _compiled(source: Path, compiler: list[str]) -> Path:
-    target = _cache_folder() / f"{source.stem}-{_key(source, compiler)}.so"
+def _compiled(source: Path, compiler: list[str], options: tuple[str, ...] = ()) -> Path:
+    target = _cache_folder() / f"{source.stem}-{_key(source, compiler, options)}.so"
     if not target.exists():
         # Renamed when whole: processes that compile the same source do not see half a file.
         handle, temporary = tempfile.mkstemp(suffix=".so", dir=target.parent)
         os.close(handle)
         try:
-            _compile(source, compiler, temporary)
+            _compile(source, compiler, options, temporary)
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)
     return target
 
 
-def _compile(source: Path, compiler: list[str], target: str) -> None:
-    paths = [f"-I{HEADERS}", f"-I{source.parent}", "-x", "c++", str(source), "-o", target]
+def _compile(source: Path, compiler: list[str], options: tuple[str, ...], target: str) -> None:
+    paths = [f"-I{HEADERS}", f"-I{source.parent}", "-x", "c++", str(source), "-x", "none"]
     program = [word for word in compiler if not word.startswith("-")]
-    options = [word for word in compiler if word.startswith("-")]  # of CXX: they win
-    command = [*program, *_FLAGS, *options, *paths]
+    named = [word for word in compiler if word.startswith("-")]  # of CXX: they win
+    command = [*program, *_FLAGS, *named, *paths, *options, "-o", target]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError:  # a compiler without OpenMP: one thread
@@ -84,11 +102,11 @@ def _compile(source: Path, compiler: list[str], target: str) -> None:
         subprocess.run(serial, check=True, capture_output=True, text=True)
 
 
-def _key(source: Path, compiler: list[str]) -> str:
+def _key(source: Path, compiler: list[str], options: tuple[str, ...] = ()) -> str:
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     headers = [*sorted(HEADERS.glob("*.h")), *sorted(source.parent.glob("*.h"))]
     texts = [path.read_text() for path in (source, *headers)]
-    parts = [*texts, *_FLAGS, *compiler, version, _processor()]
+    parts = [*texts, *_FLAGS, *options, *compiler, version, _processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 

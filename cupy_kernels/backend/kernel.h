@@ -42,7 +42,7 @@ typedef long long index_t;
 #define KERNEL extern "C" void
 #define DEVICE static inline __attribute__((always_inline))
 #define BLOCKS(b, n) \
-  PRAGMA(omp parallel for schedule(dynamic) num_threads(workers) if (workers > 1)) \
+  PRAGMA(omp parallel for schedule(dynamic) num_threads(workers) if (workers > 1 && (n) > 1)) \
   for (index_t b = 0; b < (n); ++b)
 #ifdef KERNEL_REVERSED  // a test runs the threads backwards: the result may not change
 #define THREADS(t, n) for (int t = (int)(n) - 1; t >= 0; --t)

@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from returnn_lite import native
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.lazy import tf
 
@@ -15,17 +16,15 @@ Function = Callable[..., Any]
 
 # By name, where TensorFlow has it.
 _IN_TENSORFLOW = {
-    **{name: f"nn.{name}" for name in ("relu", "relu6", "elu", "selu", "gelu", "leaky_relu")},
-    **{name: f"nn.{name}" for name in ("softmax", "log_softmax", "softplus", "softsign", "silu")},
+    **{name: f"nn.{name}" for name in ("relu", "relu6", "elu", "selu", "leaky_relu")},
+    **{name: f"nn.{name}" for name in ("softmax", "log_softmax", "softplus", "softsign")},
     **{name: f"math.{name}" for name in ("abs", "ceil", "cos", "erf", "exp", "expm1", "floor")},
     **{name: f"math.{name}" for name in ("log", "log1p", "log_sigmoid", "negative", "reciprocal")},
     **{name: f"math.{name}" for name in ("round", "rsqrt", "sigmoid", "sign", "sin", "sqrt")},
     **{name: f"math.{name}" for name in ("square", "tan", "tanh")},
     "neg": "math.negative",
     "stop_gradient": "stop_gradient",
-    "swish": "nn.silu",
 }
-_OTHERS = ("identity", "linear", "none", "safe_exp", "safe_log")
 _OPTIONS = {
     "safe_exp": ("eps",),
     "safe_log": ("eps", "use_fake_grad"),
@@ -62,6 +61,13 @@ def safe_exp(x: Any, eps: float = 1e-20) -> Any:
     return tf.math.exp(tf.stop_gradient(inside) + (x - tf.stop_gradient(x)))
 
 
+_OTHERS: dict[str, Function] = {
+    **dict.fromkeys(("identity", "linear", "none"), lambda x: x),
+    **dict.fromkeys(("silu", "swish"), native.silu),
+    "gelu": native.gelu,
+    "safe_exp": safe_exp,
+    "safe_log": safe_log,
+}
 _LOG_OF: dict[str, Function] = {
     "Softmax": lambda x: tf.nn.log_softmax(x),
     "Sigmoid": lambda x: tf.math.log_sigmoid(x),
@@ -100,10 +106,8 @@ def activations() -> list[str]:
 
 
 def _named(name: str) -> Function:
-    if name in ("safe_exp", "safe_log"):
-        return safe_exp if name == "safe_exp" else safe_log
     if name in _OTHERS:
-        return lambda x: x
+        return _OTHERS[name]
     return lambda x, **opts: operator.attrgetter(_IN_TENSORFLOW[name])(tf)(x, **opts)
 
 

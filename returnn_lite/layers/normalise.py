@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from returnn_lite import native
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -38,9 +39,8 @@ class LayerNorm(Layer):
         """Return the normalised input."""
         source = site.source
         x = source.last(source.feature)
-        mean, variance = tf.nn.moments(x.tensor, axes=[-1], keepdims=True)
-        factor = tf.math.rsqrt(variance + self.epsilon) * site.param("scale", (), None)
-        y = (x.tensor - mean) * factor + site.param("bias", (), None)
+        scale, bias = (site.param(name, (), None) for name in ("scale", "bias"))
+        y = native.layer_norm(x.tensor, scale, bias, self.epsilon)
         return replace(x, tensor=y).ordered(source.dims)
 
 

@@ -1,5 +1,6 @@
 """The hot loops for TensorFlow with their gradients: kernels, or its own operations alone."""
 
+from returnn_lite.native.activation import gelu, silu
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
@@ -14,6 +15,7 @@ from returnn_lite.native.edit import (
 )
 from returnn_lite.native.energies import additive_energies
 from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum
+from returnn_lite.native.layer_norm import layer_norm
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
@@ -42,8 +44,10 @@ __all__ = [
     "first_edit_distance_row",
     "fsa_best_path",
     "fsa_full_sum",
+    "gelu",
     "hmm_automaton",
     "joint_activation",
+    "layer_norm",
     "lstm",
     "lstm2d",
     "lstm2d_row",
@@ -53,6 +57,7 @@ __all__ = [
     "optimal_completion",
     "rna_automaton",
     "rounded",
+    "silu",
     "tensorflow_only",
     "transducer_align",
     "transducer_fused_align",

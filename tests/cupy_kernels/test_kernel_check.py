@@ -12,6 +12,7 @@ import pytest
 
 import cupy_kernels
 from cupy_kernels import (
+    activation,
     align,
     chunk,
     conv,
@@ -19,6 +20,7 @@ from cupy_kernels import (
     edit,
     energies,
     fsa,
+    layer_norm,
     linear,
     lstm,
     lstm2d,
@@ -59,6 +61,7 @@ WINDOWS = {"before": (1, 1), "size": (4, 6)}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
 NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
+OF_ANY_SHAPE = {"activate"}
 MAY_BE_NONE = {
     ("additive_energies", 3),
     ("additive_energies_backward", 4),
@@ -84,6 +87,16 @@ CALLS = {
     "additive_energies": Call(energies.additive_energies, ENERGIES),
     "additive_energies_backward": Call(
         energies.additive_energies_backward, [_floats(2, 3, 6), *ENERGIES]
+    ),
+    "activate": Call(activation.activate, [_floats(2, 4, 3)], {"kind": "silu"}),
+    "activate_backward": Call(
+        activation.activate_backward, [_floats(2, 4, 3), _floats(2, 4, 3)], {"kind": "silu"}
+    ),
+    "layer_norm": Call(
+        layer_norm.layer_norm, [_floats(6, 4), _floats(4), _floats(4)], {"epsilon": 1e-6}
+    ),
+    "layer_norm_backward": Call(
+        layer_norm.layer_norm_backward, [_floats(6, 4), _floats(6, 4), _floats(4), _floats(6, 2)]
     ),
     "conv3x3": Call(conv.conv3x3, [IMAGES[0], FILTERS], WINDOWS),
     "conv3x3_input_gradient": Call(conv.conv3x3_input_gradient, [IMAGES[1], FILTERS], WINDOWS),
@@ -166,7 +179,8 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (*(align, chunk, conv, ctc, edit, energies, fsa, linear, lstm, lstm2d, transducer),)
+    packages = (activation, align, chunk, conv, ctc, edit, energies, fsa)
+    packages += (layer_norm, linear, lstm, lstm2d, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}
@@ -201,6 +215,8 @@ def test_wrong_arrays_are_named(name: str, bad: str) -> None:
     call = CALLS[name]
     for place, x in enumerate(call.arrays):
         if bad == "None" and (name, place) in MAY_BE_NONE:
+            continue
+        if bad.startswith("an axis") and name in OF_ANY_SHAPE:
             continue
         arrays = [*call.arrays[:place], BAD[bad](x), *call.arrays[place + 1 :]]
         with pytest.raises(ArgumentError, match=rf"^{name} \(\w+\): found a?.*, needed "):

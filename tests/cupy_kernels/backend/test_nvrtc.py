@@ -40,12 +40,14 @@ def compile_source() -> Callable[[Path, str], str]:
 
 def test_there_are_sources() -> None:
     assert {source.name for source in SOURCES} >= {
+        "activation.cu",
         "align.cu",
         "conv.cu",
         "ctc.cu",
         "edit.cu",
         "energies.cu",
         "fsa.cu",
+        "layer_norm.cu",
         "linear.cu",
         "lstm.cu",
         "transducer.cu",

@@ -1,0 +1,118 @@
+"""What is bound by memory: a silu, and a layer normalisation, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.contestants import tensorflow as load_tensorflow
+
+
+@dataclass(frozen=True)
+class Silu:
+    """Of the frames of a batch, in a feed-forward layer of a Conformer."""
+
+    rows: int = 1440
+    size: int = 1024
+    bar: float = 1.5
+
+    def arrays(self) -> Any:
+        rng = np.random.default_rng(0)
+        return [rng.standard_normal((self.rows, self.size), np.float32) for _ in range(2)]
+
+    def ours(self, threads: int) -> Run:
+        from cupy_kernels.activation import activate, activate_backward
+
+        x, dy = self.arrays()
+
+        def run() -> Any:
+            y = activate(x, "silu", threads=threads)
+            return y, activate_backward(dy, x, "silu", threads=threads)
+
+        return run
+
+    def pytorch(self, threads: int) -> Run:
+        import torch
+
+        torch.set_num_threads(threads)
+        x, dy = map(torch.from_numpy, self.arrays())
+        x.requires_grad_(True)
+
+        def run() -> Any:
+            y = torch.nn.functional.silu(x)
+            return y, *torch.autograd.grad(y, x, dy)
+
+        return run
+
+    def tensorflow(self, threads: int) -> Run:
+        tf = load_tensorflow(threads)
+        x, dy = map(tf.constant, self.arrays())
+
+        @tf.function
+        def run(x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.nn.silu(x)
+            return y, tape.gradient(y, x, output_gradients=dy)
+
+        return lambda: [a.numpy() for a in run(x)]
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Of the frames of a batch, in a Conformer."""
+
+    rows: int = 1440
+    size: int = 256
+    bar: float = 1.5
+
+    def arrays(self) -> Any:
+        rng = np.random.default_rng(0)
+        x, dy = (rng.standard_normal((self.rows, self.size), np.float32) for _ in range(2))
+        return [x, np.ones(self.size, np.float32), np.zeros(self.size, np.float32), dy]
+
+    def ours(self, threads: int) -> Run:
+        from cupy_kernels.layer_norm import layer_norm, layer_norm_backward
+
+        x, scale, bias, dy = self.arrays()
+
+        def run() -> Any:
+            y, moments = layer_norm(x, scale, bias, 1e-6, threads=threads)
+            return y, *layer_norm_backward(dy, x, scale, moments, threads=threads)
+
+        return run
+
+    def pytorch(self, threads: int) -> Run:
+        import torch
+
+        torch.set_num_threads(threads)
+        *values, dy = map(torch.from_numpy, self.arrays())
+        for a in values:
+            a.requires_grad_(True)
+
+        def run() -> Any:
+            y = torch.nn.functional.layer_norm(values[0], (self.size,), *values[1:], 1e-6)
+            return y, *torch.autograd.grad(y, values, dy)
+
+        return run
+
+    def tensorflow(self, threads: int) -> Run:
+        tf = load_tensorflow(threads)
+        *values, dy = map(tf.constant, self.arrays())
+
+        @tf.function
+        def run(*values: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(values)
+                x, scale, bias = values
+                mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+                y = tf.nn.batch_normalization(x, mean, variance, bias, scale, 1e-6)
+            return y, *tape.gradient(y, values, output_gradients=dy)
+
+        return lambda: [a.numpy() for a in run(*values)]
+
+
+TASKS = {"silu, 1440 x 1024": Silu(), "layer normalisation, 1440 x 256": LayerNorm()}

@@ -1,0 +1,163 @@
+// TensorFlow's operation KernelLaunch: a call of a kernel (cupy_kernels/backend/kernel.h) on the
+// host with tensors as they lie, without Python. It is written against TensorFlow's C interface,
+// which stays the same between its versions.
+//
+// Attributes, all of them whole numbers (launch.py makes them):
+//   function   the address of the kernel
+//   arguments  what it is called with, in threes: {NONE, 0, 0}: a null pointer; {INPUT, i, 0} and
+//              {OUTPUT, i, 0}: an array; else a size
+//   shapes     of each output the number of its axes, and a size for each of them
+//   over       of each output the input that it may be written over, or -1
+// A size is {input, axis, more}: of this axis, -1 for the entries of all axes, and `more` added;
+// {SIZE, 0, more} is a number by itself.
+#include <tensorflow/c/kernels.h>
+#include <tensorflow/c/ops.h>
+#include <tensorflow/c/tf_tensor.h>
+
+#include <utility>
+#include <vector>
+
+namespace {
+
+typedef long long Word;  // a pointer or a number, as kernels take them
+typedef std::vector<int64_t> Numbers;
+
+enum { NONE = -1, INPUT = -2, OUTPUT = -3, SIZE = -4 };
+const int MOST = 32;  // arguments of a kernel
+
+template <size_t... I>
+void call_with(void* function, const Word* words, std::index_sequence<I...>) {
+  ((void (*)(decltype((void)I, Word())...))function)(words[I]...);
+}
+
+template <size_t N>
+void call(void* function, const Word* words, size_t count) {
+  if (count == N)
+    call_with(function, words, std::make_index_sequence<N>());
+  else if constexpr (N < MOST)
+    call<N + 1>(function, words, count);
+}
+
+struct Kernel {
+  void* function = nullptr;
+  Numbers arguments, shapes, over;
+};
+
+class Context {
+ public:
+  explicit Context(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
+  ~Context() {
+    for (TF_Tensor* tensor : inputs_) TF_DeleteTensor(tensor);
+    for (TF_Tensor* tensor : outputs_) TF_DeleteTensor(tensor);
+    TF_DeleteStatus(status_);
+  }
+
+  void run(const Kernel& kernel) {
+    if (!read() || !allocate(kernel)) return TF_OpKernelContext_Failure(context_, status_);
+    std::vector<Word> words;
+    for (size_t i = 0; i < kernel.arguments.size(); i += 3) words.push_back(word(&kernel.arguments[i]));
+    call<1>(kernel.function, words.data(), words.size());
+  }
+
+ private:
+  bool fine() const { return TF_GetCode(status_) == TF_OK; }
+
+  bool read() {
+    for (int i = 0; i < TF_NumInputs(context_); ++i) {
+      TF_Tensor* tensor = nullptr;
+      TF_GetInput(context_, i, &tensor, status_);
+      if (!fine()) return false;
+      inputs_.push_back(tensor);
+    }
+    return true;
+  }
+
+  bool allocate(const Kernel& kernel) {
+    const int64_t* at = kernel.shapes.data();
+    for (int i = 0; i < TF_NumOutputs(context_); ++i) {
+      Numbers shape(*at++);
+      TF_DataType dtype = TF_ExpectedOutputDataType(context_, i);
+      size_t bytes = TF_DataTypeSize(dtype);
+      for (int64_t& n : shape) n = size(at), at += 3, bytes *= n;
+      int over = (int)kernel.over[i], axes = (int)shape.size();
+      TF_Tensor* tensor =
+          over < 0 ? TF_AllocateOutput(context_, i, dtype, shape.data(), axes, bytes, status_)
+                   : TF_ForwardInputOrAllocateOutput(context_, &over, 1, i, shape.data(), axes,
+                                                     nullptr, status_);
+      if (!fine()) return false;
+      outputs_.push_back(tensor);
+    }
+    return true;
+  }
+
+  int64_t size(const int64_t* of) const {
+    if (of[0] == SIZE) return of[2];
+    const TF_Tensor* tensor = inputs_[of[0]];
+    return (of[1] < 0 ? TF_TensorElementCount(tensor) : TF_Dim(tensor, (int)of[1])) + of[2];
+  }
+
+  Word word(const int64_t* argument) const {
+    switch (argument[0]) {
+      case NONE: return 0;
+      case INPUT: return (Word)TF_TensorData(inputs_[argument[1]]);
+      case OUTPUT: return (Word)TF_TensorData(outputs_[argument[1]]);
+      default: return size(argument);
+    }
+  }
+
+  TF_OpKernelContext* context_;
+  TF_Status* status_;
+  std::vector<TF_Tensor*> inputs_, outputs_;
+};
+
+Numbers numbers_of(TF_OpKernelConstruction* context, const char* name, TF_Status* status) {
+  int32_t count = 0, bytes = 0;
+  TF_OpKernelConstruction_GetAttrSize(context, name, &count, &bytes, status);
+  Numbers found(count < 0 ? 0 : count);
+  if (!found.empty())
+    TF_OpKernelConstruction_GetAttrInt64List(context, name, found.data(), count, status);
+  return found;
+}
+
+void* create(TF_OpKernelConstruction* context) {
+  TF_Status* status = TF_NewStatus();
+  Kernel* kernel = new Kernel;
+  int64_t address = 0;
+  TF_OpKernelConstruction_GetAttrInt64(context, "function", &address, status);
+  kernel->function = (void*)address;
+  kernel->arguments = numbers_of(context, "arguments", status);
+  kernel->shapes = numbers_of(context, "shapes", status);
+  kernel->over = numbers_of(context, "over", status);
+  if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(context, status);
+  TF_DeleteStatus(status);
+  return kernel;
+}
+
+void compute(void* kernel, TF_OpKernelContext* context) {
+  Context(context).run(*(const Kernel*)kernel);
+}
+
+void remove(void* kernel) { delete (Kernel*)kernel; }
+
+void unknown(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+}
+
+__attribute__((constructor)) void make_known() {
+  TF_Status* status = TF_NewStatus();
+  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("KernelLaunch");
+  TF_OpDefinitionBuilderAddInput(op, "inputs: dtypes");
+  TF_OpDefinitionBuilderAddOutput(op, "outputs: results");
+  TF_OpDefinitionBuilderAddAttr(op, "dtypes: list(type) >= 1");
+  TF_OpDefinitionBuilderAddAttr(op, "results: list(type) >= 1");
+  TF_OpDefinitionBuilderAddAttr(op, "function: int");
+  for (const char* list : {"arguments: list(int)", "shapes: list(int)", "over: list(int)"})
+    TF_OpDefinitionBuilderAddAttr(op, list);
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, unknown);
+  TF_RegisterOpDefinition(op, status);
+  TF_KernelBuilder* kernel = TF_NewKernelBuilder("KernelLaunch", "CPU", create, compute, remove);
+  TF_RegisterKernelBuilder("KernelLaunch", kernel, status);
+  TF_DeleteStatus(status);
+}
+
+}  // namespace
