@@ -252,6 +252,7 @@ class Network:
             seed=self.seed,
             step=step,
             carried=carried or {},
+            skips_padding=not any(n.sees_padding for n in self.nodes()),
         )
         frame = Frame(run)
         for key, (values, lengths) in batch.items():

@@ -173,6 +173,13 @@ class Node:
         owner = self.scope.owner
         return self.common.trainable and (owner is None or owner.trainable)
 
+    @property
+    def sees_padding(self) -> bool:
+        """Whether what lies behind the ends of sequences may change the output within them."""
+        batch_norm = self.resolved.get("batch_norm") if self.common.batch_norm else None
+        layers = [self.layer, *([] if batch_norm is None else [batch_norm])]
+        return any(layer.sees_padding(self) for layer in layers)
+
     def plain(self, *classes: str, dropout: bool = False) -> bool:
         """Whether the layer is of a class, and no common option changes its input or output.
 

@@ -53,6 +53,7 @@ class Run:
     what parameters become after a step of training, other than by gradients. carried: the states at
     the end of the run before, by name, and carry: those at the end of this one, as far as they go
     on: all of them where the sequences come in chunks (stream), else those that layers keep.
+    skips_padding: whether layers may leave out what lies behind the ends, since none sees it.
     """
 
     mode: Mode
@@ -69,6 +70,7 @@ class Run:
     carried: dict[str, Any] = field(default_factory=dict)
     carry: dict[str, Any] = field(default_factory=dict)
     stream: bool = False
+    skips_padding: bool = False
 
     def continued(self, name: str, first: Data) -> Data:
         """Return the state after the run before, of what a hypothesis continues; or the first."""
@@ -156,6 +158,17 @@ class Run:
     def pads(self, x: Data, dim: Dim) -> bool:
         """Whether entries of a dim of x are padding: what has the lengths is a dim of x, too."""
         return dim.dynamic and (x.has_batch or set(self.lengths_for(x, dim).dims) <= set(x.dims))
+
+    def counted(self, x: Data) -> tuple[Any, int]:
+        """Return the lengths, int32 [batch], of the frames of x that are of use, and their axis.
+
+        None as lengths: all are, or x is no [batch, time, ...] or [time, batch, ...].
+        """
+        for axis in (1, 0) if self.skips_padding and len(x.dims) > 2 else ():
+            dim, other = x.dims[axis], x.dims[1 - axis]
+            if other is BATCH and dim.dynamic and self.lengths[dim].dims == (BATCH,):
+                return self.lengths_of(dim, x.beam), axis
+        return None, 1
 
     def masked(self, x: Data, dim: Dim, value: Any = 0) -> Data:
         """Return x with a number in the entries of a dim that are padding."""

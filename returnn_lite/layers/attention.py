@@ -12,6 +12,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.frame import StepFrame
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -52,6 +53,10 @@ class SoftmaxOverSpatial(Layer):
             if bound is not None and not bound.dtype.startswith("int"):
                 raise site.error(f"found {name} {bound}, needed whole numbers")
         return x.last(axis)
+
+    def sees_padding(self, node: Node) -> bool:
+        """Whether padding takes part."""
+        return self.use_time_mask is False
 
     def call(self, site: Site) -> Data:
         """Return the weights."""

@@ -80,6 +80,10 @@ class Layer:
         """Whether the layer, in a loop, stays there if its input differs from step to step."""
         return False
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether what lies behind the ends of sequences may change the output within them."""
+        return False
+
     def chooses(self, mode: Mode) -> bool:
         """Whether it makes other hypotheses of those before it, in a loop and a mode."""
         return False

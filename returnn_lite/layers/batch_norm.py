@@ -107,6 +107,10 @@ class BatchNorm(Layer):
             y = x.tensor * factor + offset
         return replace(x, tensor=y).ordered(order)
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether padding counts."""
+        return not self.masked_time
+
     def _of_all_frames(self, site: Site, x: Data) -> bool:
         """Return whether it is normalised with the moments of this batch, padding included."""
         time = x.time_dim

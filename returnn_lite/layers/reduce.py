@@ -87,6 +87,10 @@ class Reduce(Layer):
         kind = "feature" if dim is x.feature_dim else "spatial"
         return site.node.dim(kind, f"keep-dim:{dim.name}", 1)  # type: ignore[arg-type]
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether padding counts."""
+        return not self.use_time_mask
+
     def call(self, site: Site) -> Data:
         """Return the reduced values; padding does not count."""
         mode, x = self.mode.lower(), site.source

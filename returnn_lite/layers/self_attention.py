@@ -259,7 +259,7 @@ class SelfAttention(Layer):
         Heads are put in front once, for all products, rather than by each of them.
         """
         columns = self._columns
-        y = affine(x, site.param("QKV", (), None), None)
+        y = affine(x, site.param("QKV", (), None), None, site.run)
         sizes = tf.unstack(tf.shape(y)[:-1])
         y = tf.reshape(y, [*sizes, self.num_heads, sum(columns)])
         if len(sizes) > 1:

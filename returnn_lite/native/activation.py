@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge
+from returnn_lite.native.launch import Size, launch, like, pays
 
 
 def silu(x: Any) -> Any:
@@ -22,22 +22,20 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 def _activated(x: Any, kind: str) -> Any:
-    from cupy_kernels.activation import activate, activate_backward
     from cupy_kernels.activation.op import SOURCE
 
     x = tf.convert_to_tensor(x)
-
-    if not bridge.pays(SOURCE, x):
+    if not pays(SOURCE, x):
         return tf.nn.silu(x) if kind == "silu" else tf.nn.gelu(x)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(x: Any) -> Any:
-        (y,) = bridge.call(lambda x: activate(x, kind), [x], [tf.float32])
+        (y,) = launch(SOURCE, f"{kind}_forward", x, like(x), Size(x))
 
         def gradient(dy: Any) -> Any:
-            (dx,) = bridge.call(lambda dy, x: activate_backward(dy, x, kind), [dy, x], [tf.float32])
-            return tf.ensure_shape(dx, x.shape)
+            (dx,) = launch(SOURCE, f"{kind}_backward", dy, x, like(x, over=dy), Size(x))
+            return dx
 
-        return tf.ensure_shape(y, x.shape), gradient
+        return y, gradient
 
     return compute(x)

@@ -53,6 +53,14 @@ def serves(source: Path) -> bool:
     return _operation() is not None
 
 
+def pays(source: Path, x: Any) -> bool:
+    """Return whether a kernel serves for what TensorFlow has, too, and is faster.
+
+    x: what it works on. Steps of a loop have too few numbers: they have no axis of frames.
+    """
+    return x.dtype == tf.float32 and len(x.shape) >= 3 and serves(source)
+
+
 def launch(source: Path, name: str, *arguments: Any, workers: int | None = None) -> list[Any]:
     """Return the results among the arguments of kernel `name` of a source.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native import bridge
+from returnn_lite.native.launch import Result, Size, launch, like, pays
 
 
 def layer_norm(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
@@ -13,29 +13,24 @@ def layer_norm(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
 
     x: float [..., size]. scale, bias: float [size]. See `cupy_kernels.layer_norm`.
     """
-    from cupy_kernels.layer_norm import layer_norm, layer_norm_backward
     from cupy_kernels.layer_norm.op import SOURCE
 
-    if not bridge.pays(SOURCE, x):
+    if not pays(SOURCE, x):
         mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
         return (x - mean) * (tf.math.rsqrt(variance + epsilon) * scale) + bias
-
-    def forward(x: Any, scale: Any, bias: Any) -> Any:
-        return layer_norm(x, scale, bias, epsilon)
+    size = x.shape[-1]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(x: Any, scale: Any, bias: Any) -> Any:
-        rows = tf.reshape(x, [-1, scale.shape[0]])
-        y, moments = bridge.call(forward, [rows, scale, bias], [tf.float32] * 2)
+        moments = Result([*like(x).shape[:-1], 2])
+        arrays = x, scale, bias, tf.constant(epsilon, tf.float32), like(x), moments
+        y, moments = launch(SOURCE, "layer_norm_forward", *arrays, Size(x), size)
 
         def gradient(dy: Any) -> Any:
-            arguments = [tf.reshape(dy, tf.shape(rows)), rows, scale, moments]
-            dx, *others = bridge.call(layer_norm_backward, arguments, [tf.float32] * 3)
-            found = [tf.reshape(dx, tf.shape(x)), *others]
-            return [
-                tf.ensure_shape(d, z.shape) for d, z in zip(found, (x, scale, bias), strict=True)
-            ]
+            arrays = dy, x, scale, moments, like(x, over=dy), Result([2, size])
+            dx, parameters = launch(SOURCE, "layer_norm_gradients", *arrays, Size(x), size)
+            return dx, *tf.unstack(parameters)
 
-        return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape), gradient
+        return y, gradient
 
-    return compute(x, tf.convert_to_tensor(scale), tf.convert_to_tensor(bias))
+    return compute(x, scale, bias)

@@ -78,7 +78,7 @@ def affine_of_rows(site: Site, x: Data, weights: Any, bias: Any | None) -> Any:
         if rows is not None:
             y = affine(rows.of_data(x), weights, bias)
             return rows.among_zeros(y, tf.shape(x.tensor)[0])
-    return affine(x, weights, bias)
+    return affine(x, weights, bias, site.run)
 
 
 def _masked_around(node: Node) -> Node | None:
