@@ -23,4 +23,4 @@ def affine(x: Data, weights: Any, bias: Any | None, run: Run | None = None) -> A
         return y if bias is None else y + bias
     x = x.last(x.feature)
     lengths, time_axis = (None, 1) if run is None else run.counted(x)
-    return native.linear(x.tensor, weights, bias, lengths, time_axis)
+    return native.affine(x.tensor, weights, bias, lengths, time_axis)

@@ -11,6 +11,7 @@ from returnn_lite.dim import BATCH, Dim
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.lazy import tf
 from returnn_lite.naming import let_mean
+from returnn_lite.node import Node
 from returnn_lite.site import Site
 
 
@@ -273,6 +274,10 @@ class ReinterpretData(Layer):
             now = replace(x, time_dim=roles["T"], feature_dim=roles["F"])
             roles[name] = None if word is None else site.axis_of(word, now, f"set_axes {name}")
         return roles["T"], roles["F"]
+
+    def sees_padding(self, node: Node) -> bool:
+        """Whether lengths may be others than before."""
+        return self.size_base is not None or self.set_dim_tags is not None
 
     def _new_dims(self, site: Site, x: Data) -> list[tuple[Dim, Dim]]:
         """Return which dims are another dim from here on."""

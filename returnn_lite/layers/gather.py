@@ -232,6 +232,10 @@ class SliceNd(Layer):
         """Return whether the number of entries differs between sequences: once for each of them."""
         return not isinstance(self.size, int)
 
+    def sees_padding(self, node: Node) -> bool:
+        """Entries may lie behind the end of a sequence."""
+        return True
+
     def infer(self, site: Site) -> Data:
         """Return the template with the new dim."""
         x, start = site.source, self._start(site)

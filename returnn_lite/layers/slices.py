@@ -126,6 +126,10 @@ class Pad(Layer):
             x = x.renamed(dim, dim.padded(left, right))
         return typed(site, x, self.out_type)
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether there are frames between the end of a sequence and what is added."""
+        return self.handle_dynamic_dims is False
+
     def call(self, site: Site) -> Data:
         """Return the longer sequences."""
         x = site.source

@@ -15,11 +15,11 @@ from returnn_lite.native.edit import (
 )
 from returnn_lite.native.energies import additive_energies
 from returnn_lite.native.fsa import fsa_best_path, fsa_full_sum
-from returnn_lite.native.layer_norm import layer_norm
-from returnn_lite.native.linear import linear
+from returnn_lite.native.linear import affine
 from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
+from returnn_lite.native.normalise import layer_norm
 from returnn_lite.native.transducer import (
     JointDropout,
     joint_activation,
@@ -33,6 +33,7 @@ __all__ = [
     "JointDropout",
     "Precision",
     "additive_energies",
+    "affine",
     "alignment_counts",
     "chunk",
     "conv3x3",
@@ -49,7 +50,6 @@ __all__ = [
     "hmm_automaton",
     "joint_activation",
     "layer_norm",
-    "linear",
     "lstm",
     "lstm2d",
     "lstm2d_row",

@@ -11,7 +11,7 @@ from returnn_lite.native.launch import Result, Size, launch, like, pays
 WORTH = 2**14  # weights: with fewer, the products are too small to gain from
 
 
-def linear(x: Any, w: Any, bias: Any | None, lengths: Any | None = None, time_axis: int = 1) -> Any:
+def affine(x: Any, w: Any, bias: Any | None, lengths: Any | None = None, time_axis: int = 1) -> Any:
     """Return x w + bias for every frame.
 
     x: float [..., inputs], with lengths of [batch, time, ..., inputs], and time and batch in the
@@ -23,7 +23,7 @@ def linear(x: Any, w: Any, bias: Any | None, lengths: Any | None = None, time_ax
 
     w = tf.convert_to_tensor(w)
     if math.prod(w.shape) < WORTH or w.dtype != x.dtype or not pays(SOURCE, x):
-        return _linear(x, w, bias)
+        return _affine(x, w, bias)
     inputs, outputs = w.shape
 
     def sizes(x: Any) -> tuple[Any, ...]:
@@ -46,7 +46,7 @@ def linear(x: Any, w: Any, bias: Any | None, lengths: Any | None = None, time_ax
     return compute(x, w) if bias is None else compute(x, w, bias)
 
 
-def _linear(x: Any, w: Any, bias: Any | None) -> Any:
+def _affine(x: Any, w: Any, bias: Any | None) -> Any:
     y = tf.matmul(tf.reshape(x, [-1, w.shape[0]]), w)
     sizes = [tf.shape(x)[i] if n is None else n for i, n in enumerate(x.shape[:-1])]
     y = tf.reshape(y, [*sizes, w.shape[1]])

@@ -22,6 +22,37 @@ BATCH = {"data": dense([3, 2], 3), "classes": sparse([3, 2], 4)}
 DECODER = decoder_net(labels=3, beam_size=2, max_len="max_len_from('base:enc')", end=0, eos=False)
 DECODER_STREAMS = {"data": {"dim": FEATURES}, "classes": {"dim": 3, "sparse": True}}
 
+# Layers to which padding may be of use, between two linear layers; train, for batch_norm.
+SUMMED = {"class": "reduce", "mode": "sum", "axes": "T"}
+SEES_PADDING: dict[str, dict[str, Any]] = {
+    "reduce": {**SUMMED, "use_time_mask": False},
+    "eval": {"class": "eval", "eval": "tf.reduce_sum(source(0), axis=1)"},
+    "eval function": {"class": "eval", "eval": lambda source, **_: source(0) * 2.0},
+    "batch_norm": {"class": "batch_norm", "masked_time": False},
+    "option batch_norm": {"class": "copy", "batch_norm": {"masked_time": False}},
+    "softmax_over_spatial": {"class": "softmax_over_spatial", "use_time_mask": False},
+    "slice_nd": {"class": "slice_nd", "start": 1, "size": 2},
+    "pad": {"class": "pad", "axes": "T", "padding": (0, 1), "handle_dynamic_dims": False},
+    "reinterpret_data": {"class": "reinterpret_data", "size_base": "hidden"},
+}
+PLAIN_EVALS = ["source(0) * 2.0", "tf.nn.relu(source(0)) + tf.cast(source(0) > 0, 'float32')"]
+
+
+@pytest.mark.parametrize("name", SEES_PADDING)
+def test_no_padding_is_left_out_where_a_layer_sees_it(name: str) -> None:
+    assert not _skips_padding(SEES_PADDING[name])
+
+
+@pytest.mark.parametrize("expression", PLAIN_EVALS)
+def test_padding_is_left_out_where_none_does(expression: str) -> None:
+    assert _skips_padding(SUMMED)
+    assert _skips_padding({"class": "eval", "eval": expression})
+
+
+def _skips_padding(layer: dict[str, Any]) -> bool:
+    net = {**NET, "other": {**layer, "from": "hidden", "is_output_layer": True}}
+    return Network(net, extern_data=STREAMS).frame(dict(BATCH)).run.skips_padding
+
 
 def test_losses_are_summed_and_by_sequence() -> None:
     out = Network(NET, extern_data=STREAMS).run(BATCH)

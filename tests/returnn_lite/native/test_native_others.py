@@ -1,4 +1,4 @@
-"""Chunks, 2D LSTM and energies: kernels and TensorFlow's own operations give the same."""
+"""Other kernels than those of files of their own: TensorFlow's operations give the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from both_forms import assert_equal
 
 from returnn_lite import native
-from returnn_lite.native import energies
+from returnn_lite.native import activation, energies, normalise
 
 FRAMES = np.array([8, 5, 2], np.int32)
 
@@ -86,3 +86,32 @@ def test_xla_compiles_tensorflows_form() -> None:
     frames = tf.constant(FRAMES)
     sizes = {"chunk_size": 4, "chunk_step": 2}
     assert_equal(lambda x: native.chunk(x, frames, **sizes), [_normal(8, 3, 2)], compiled=True)
+
+
+@pytest.mark.parametrize("function", [native.silu, native.gelu])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (0, 4, 5), (2, 3, 4, 600), (3, 4)])
+def test_activations(function: Any, shape: tuple[int, ...]) -> None:
+    x = _normal(*shape) * 5
+    assert_equal(function, [x])
+    assert_equal(function, [x], compiled=True)
+
+
+def test_activations_of_other_numbers() -> None:
+    x = tf.constant(_normal(2, 3, 4), tf.float64)
+    np.testing.assert_array_equal(native.silu(x), tf.nn.silu(x))
+    x = tf.constant(_normal(2, 3, 4))
+    np.testing.assert_array_equal(native.gelu(x, approximate=True), tf.nn.gelu(x, True))
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 5), (0, 4, 5), (2, 3, 4, 60), (3, 4)])
+def test_layer_norm(shape: tuple[int, ...]) -> None:
+    inputs = [_normal(*shape) + 1, _normal(shape[-1]), _normal(shape[-1] + 1)[1:]]
+    assert_equal(lambda *a: native.layer_norm(*a, 1e-6), inputs)
+    assert_equal(lambda *a: native.layer_norm(*a, 1e-6), inputs, compiled=True)
+
+
+def test_a_step_of_a_loop_calls_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (activation, normalise):
+        monkeypatch.setattr(module, "launch", None)
+    x, ones = tf.constant(_normal(3, 4)), tf.ones(4)
+    assert native.silu(x).shape == native.layer_norm(x, ones, ones, 1e-6).shape == (3, 4)
