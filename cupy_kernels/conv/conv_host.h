@@ -26,8 +26,8 @@ DEVICE Lanes outputs_of(const float* from, index_t stride, int valid) {
 
 // packed: panels of filters [TAPS, TAPS, in, out]. turned: of each by half a turn, from outputs to
 // inputs, as the gradient of the input needs them.
-KERNEL conv_filters(const float* filters, float* packed, index_t in, index_t out, index_t turned,
-                    index_t workers) {
+static void pack_filters(const float* filters, float* packed, index_t in, index_t out,
+                         index_t turned, index_t workers) {
   index_t depth = turned ? out : in, results = turned ? in : out;
   BLOCKS(block, ceil_div(results, WIDTH) * 4) {
     index_t p = block / 4, first = p * WIDTH + block % 4 * LANES, left = results - first;
@@ -45,13 +45,32 @@ KERNEL conv_filters(const float* filters, float* packed, index_t in, index_t out
   }
 }
 
-// zeros [in].
-KERNEL conv_forward(const float* x, const float* zeros, float* packed, float* y, index_t tiles,
-                    index_t height, index_t width, index_t in, index_t out_height,
-                    index_t out_width, index_t out, index_t rows, index_t columns, index_t top,
-                    index_t left, index_t workers) {
-  Images input = {height, width, in, rows, columns, top, left};
-  Images output = {out_height, out_width, out, rows, columns, 0, 0};
+// The images of both sides of a convolution, and their tiles.
+struct Convolution {
+  index_t tiles;
+  Images input, output;
+
+  Convolution(index_t batch, index_t height, index_t width, index_t in, index_t out_height,
+              index_t out_width, index_t out, index_t top, index_t left) {
+    index_t rows = ceil_div(out_height, STEP), columns = ceil_div(out_width, STEP);
+    tiles = batch * rows * columns;
+    input = {height, width, in, rows, columns, top, left};
+    output = {out_height, out_width, out, rows, columns, 0, 0};
+  }
+};
+
+// turned: filters [TAPS, TAPS, out, in] make inputs of outputs, as in the gradient of the input.
+KERNEL conv_forward(const float* x, const float* filters, float* y, index_t batch, index_t height,
+                    index_t width, index_t in, index_t out_height, index_t out_width, index_t out,
+                    index_t top, index_t left, index_t turned, index_t workers) {
+  Convolution of(batch, height, width, in, out_height, out_width, out, top, left);
+  Images input = of.input, output = of.output;
+  index_t tiles = of.tiles;
+  Space<float> of_filters(ELEMENTS * in * ceil_div(out, WIDTH) * WIDTH);
+  float* packed = of_filters.data();
+  pack_filters(filters, packed, turned ? out : in, turned ? in : out, turned, workers);
+  std::vector<float> none(in);
+  const float* zeros = none.data();
   index_t most = CACHE / (ELEMENTS * in) / P::ROWS * P::ROWS;
   index_t count = most < 2 * P::ROWS ? 2 * P::ROWS : most;
   BLOCKS(block, ceil_div(tiles, count)) {
@@ -97,14 +116,16 @@ static void add_products(const float* v, const float* m, index_t n, index_t in, 
   }
 }
 
-// zeros [in or out, whichever are more]; sums [ELEMENTS, in, out], zero at first.
-KERNEL conv_filter_gradient(const float* x, const float* dy, const float* zeros, float* sums,
-                            float* dfilters, index_t tiles, index_t height, index_t width,
-                            index_t in, index_t out_height, index_t out_width, index_t out,
-                            index_t rows, index_t columns, index_t top, index_t left,
+KERNEL conv_filter_gradient(const float* x, const float* dy, float* dfilters, index_t batch,
+                            index_t height, index_t width, index_t in, index_t out_height,
+                            index_t out_width, index_t out, index_t top, index_t left,
                             index_t workers) {
-  Images input = {height, width, in, rows, columns, top, left};
-  Images output = {out_height, out_width, out, rows, columns, 0, 0};
+  Convolution of(batch, height, width, in, out_height, out_width, out, top, left);
+  Images input = of.input, output = of.output;
+  index_t tiles = of.tiles;
+  std::vector<float> none(in > out ? in : out), all_sums(ELEMENTS * in * out);
+  const float* zeros = none.data();
+  float* sums = all_sums.data();
   Space<float> space(ELEMENTS * DEPTH * (in + out));
   float *v = space.data(), *m = v + ELEMENTS * DEPTH * in;
   for (index_t first = 0; first < tiles; first += DEPTH) {

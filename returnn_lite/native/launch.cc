@@ -8,8 +8,8 @@
 //              {OUTPUT, i, 0}: an array; else a size
 //   shapes     of each output the number of its axes, and a size for each of them
 //   over       of each output the input that it may be written over, or -1
-// A size is {input, axis, more}: of this axis, -1 for the entries of all axes, and `more` added;
-// {SIZE, 0, more} is a number by itself.
+// A size is {input, axis, more}: of this axis, -1 for the entries of all axes, and `more` added, at
+// least 0; {SIZE, 0, more} is a number by itself.
 #include <tensorflow/c/kernels.h>
 #include <tensorflow/c/ops.h>
 #include <tensorflow/c/tf_tensor.h>
@@ -93,7 +93,8 @@ class Context {
   int64_t size(const int64_t* of) const {
     if (of[0] == SIZE) return of[2];
     const TF_Tensor* tensor = inputs_[of[0]];
-    return (of[1] < 0 ? TF_TensorElementCount(tensor) : TF_Dim(tensor, (int)of[1])) + of[2];
+    int64_t n = of[1] < 0 ? TF_TensorElementCount(tensor) : TF_Dim(tensor, (int)of[1]);
+    return n + of[2] < 0 ? 0 : n + of[2];
   }
 
   Word word(const int64_t* argument) const {

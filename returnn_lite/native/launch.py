@@ -18,7 +18,10 @@ _NONE, _INPUT, _OUTPUT, _SIZE = -1, -2, -3, -4  # as in launch.cc
 
 @dataclass(frozen=True)
 class Size:
-    """The size of an axis of a tensor (None: how many entries it has), and some more."""
+    """The size of an axis of a tensor, and some more; at least 0.
+
+    axis: None stands for the entries of all axes.
+    """
 
     tensor: Any
     axis: int | None = None
@@ -72,8 +75,9 @@ def launch(source: Path, name: str, *arguments: Any, workers: int | None = None)
 
     library, operation = host.library(source), _operation()
     assert library is not None and operation is not None, "ask `serves` before"
-    inputs = _distinct([x for x in arguments if tf.is_tensor(x)])
     outputs = [x for x in arguments if isinstance(x, Result)]
+    sizes = [x for x in (*arguments, *(n for y in outputs for n in y.shape)) if _is_size(x)]
+    inputs = _distinct([*filter(tf.is_tensor, arguments), *(x.tensor for x in sizes)])
     coder = _Coder(inputs, outputs)
     found = operation(
         inputs=inputs,
@@ -117,6 +121,10 @@ class _Coder:
         return [len(x.shape), *(c for n in x.shape for c in self.size(n))]
 
 
+def _is_size(x: Any) -> bool:
+    return isinstance(x, Size)
+
+
 def _distinct(tensors: list[Any]) -> list[Any]:
     return list({id(x): x for x in tensors}.values())
 
@@ -126,7 +134,7 @@ def _static(size: int | Size) -> int | None:
         return size
     assert size.axis is not None
     known: int | None = size.tensor.shape[size.axis]
-    return None if known is None else known + size.more
+    return None if known is None else max(known + size.more, 0)
 
 
 @functools.cache
