@@ -87,8 +87,10 @@ class Data:
 
     def sizes(self) -> list[Any]:
         """Return the size of every axis, an int where it is fixed, else a scalar tensor."""
-        shape = tf.shape(self.tensor)
-        return [shape[i] if d.size is None else d.size for i, d in enumerate(self.dims)]
+        if all(d.size is not None for d in self.dims):
+            return [d.size for d in self.dims]
+        shape = tf.unstack(tf.shape(self.tensor), len(self.dims))
+        return [n if d.size is None else d.size for n, d in zip(shape, self.dims, strict=True)]
 
     def ordered(self, dims: Sequence[Dim]) -> Data:
         """Return the data with its axes in the given order."""

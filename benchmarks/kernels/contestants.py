@@ -12,14 +12,19 @@ from typing import Any
 Run = Callable[[], object]
 
 
-def tensorflow(threads: int) -> Any:
-    """Return TensorFlow with so many threads. Raises ImportError where it is not installed."""
+def tensorflow(threads: int, *, as_numpy: bool = True) -> Any:
+    """Return TensorFlow with so many threads. Raises ImportError where it is not installed.
+
+    as_numpy: whether tensors have numpy's methods; graphs have an operation more, then, for each
+    operand of +, -, * and so on.
+    """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(max(2, threads))
-    tf.experimental.numpy.experimental_enable_numpy_behavior()
+    if as_numpy:
+        tf.experimental.numpy.experimental_enable_numpy_behavior()
     return tf
 
 

@@ -107,7 +107,7 @@ def _step(tf: Any, net: ResNet) -> Any:
 
 def measure(threads: int, rounds: int) -> list[dict[str, Any]]:
     """Print a table of the variants, which take turns; return its rows."""
-    tf = tensorflow(threads)
+    tf = tensorflow(threads, as_numpy=False)
     steps = {}
     for name, (fused, layout, pooling) in VARIANTS.items():
         step = _step(tf, ResNet(tf, fused, layout, pooling))

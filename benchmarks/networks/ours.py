@@ -12,7 +12,7 @@ from benchmarks.networks.tasks import RATE, Task, parameters
 def load(threads: int) -> None:
     """Import what is needed."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    tensorflow(threads)
+    tensorflow(threads, as_numpy=False)
     import returnn_lite.network  # noqa: F401
 
 

@@ -14,7 +14,7 @@ from benchmarks.rec.tasks import RATE, Task, parameters
 def prepare(task: Task, variant: str, threads: int) -> Any:
     """Return a function that does the task once and gives what it found."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    tensorflow(threads)
+    tensorflow(threads, as_numpy=False)
     from returnn_lite.network import Network
 
     net = Network(
