@@ -18,16 +18,17 @@ def launch(
 ) -> None:
     """Run kernel `name` of `source` over arrays of the module `xp`.
 
-    Arguments are contiguous arrays, integers, and None for a null pointer on the host; `workers` is
-    passed last. On the host it is the number of threads, on the GPU the number of blocks in the
-    grid, of `block` threads each.
+    Arguments are contiguous arrays, integers, and None for a null pointer; `workers` is passed
+    last. On the host it is the number of threads, on the GPU the number of blocks in the grid, of
+    `block` threads each.
     """
     if xp is np:
         library = host.library(source)
         assert library is not None, "the operation asks host.library before it launches"
         getattr(library, name)(*map(_host_argument, (*arguments, workers)))
     else:
-        values = [np.int64(x) if check.whole(x) else x for x in (*arguments, workers)]
+        given = (0 if x is None else x for x in (*arguments, workers))  # a pointer's eight bytes
+        values = [np.int64(x) if check.whole(x) else x for x in given]
         cuda.function(source, name)((workers,), (block,), tuple(values))
 
 

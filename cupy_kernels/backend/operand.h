@@ -8,6 +8,7 @@
 #ifndef __CUDACC__
 
 #include <new>
+#include <utility>
 
 #include "kernel.h"
 #include "team.h"
@@ -37,6 +38,29 @@ typedef unsigned WordLanes __attribute__((vector_size(4 * LANES), aligned(4), ma
 
 DEVICE index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
 
+typedef std::make_integer_sequence<int, LANES> AllLanes;
+
+// Swaps the upper right and the lower left quarter of each square of 2 STEP rows and columns.
+template <int STEP, int... I>
+DEVICE void exchange(Lanes& a, Lanes& b, std::integer_sequence<int, I...>) {
+  Lanes x = a, y = b;
+#ifdef __clang__
+  a = __builtin_shufflevector(x, y, (I & STEP ? LANES + I - STEP : I)...);
+  b = __builtin_shufflevector(x, y, (I & STEP ? LANES + I : I + STEP)...);
+#else
+  a = __builtin_shuffle(x, y, (WordLanes){(unsigned)(I & STEP ? LANES + I - STEP : I)...});
+  b = __builtin_shuffle(x, y, (WordLanes){(unsigned)(I & STEP ? LANES + I : I + STEP)...});
+#endif
+}
+
+// Of LANES registers: row i becomes column i.
+template <int STEP = LANES / 2>
+DEVICE void transpose(Lanes* x) {
+  for (int i = 0; i < LANES; ++i)
+    if (!(i & STEP)) exchange<STEP>(x[i], x[i + STEP], AllLanes());
+  if constexpr (STEP > 1) transpose<STEP / 2>(x);
+}
+
 struct Float32 {
   typedef float Word;
   typedef Lanes Broadcast;
@@ -53,7 +77,7 @@ struct Float32 {
   // The words of a row, in the direction of the depth.
   static void along(const float* row, index_t count, Word* out) {
     if (count == LANES)
-      memcpy(out, row, sizeof(Lanes));  // one register: no call
+      *(Lanes*)out = *(const Lanes*)row;  // a call, or halves, would take longer
     else
       memcpy(out, row, count * sizeof(float));
   }

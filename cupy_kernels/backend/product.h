@@ -91,25 +91,34 @@ DEVICE int tile_height(index_t count) {
   return (int)(count % height == 4 ? 11 - height : height);
 }
 
-// out [count, WIDTH] = (out +) rows [count, words] times a panel, which goes through the nearest
-// cache in blocks, each of which all rows use before the next.
+// out [count, WIDTH] = (out +) the first `words` words of so many rows times those of a panel,
+// which goes through the nearest cache in blocks, each of which all rows use before the next. Of
+// the columns only the registers that hold the first `valid` are sure to be summed.
 template <class P>
-static void panel_product(const typename P::Word* const* rows, index_t count, Panel<P> panel,
-                          bool add, float* out) {
+static void panel_product(TileRows<P> x, index_t count, Panel<P> panel, index_t words, bool add,
+                          float* out, index_t valid = WIDTH) {
   const index_t most = 512;
   index_t next = panel.at(0, PART) - panel.data, height = tile_height<P>(count);
-  for (index_t k = 0; k < panel.words; k += most) {
-    index_t block = panel.words - k < most ? panel.words - k : most, first = 0;
+  for (index_t k = 0; k < words; k += most) {
+    index_t block = words - k < most ? words - k : most, first = 0;
     auto tiles = [&](int rows_of_tile, index_t end) {
-      for (int j = 0; j < 4; j += wide(rows_of_tile))
+      for (int j = 0; j < 4 && j * LANES < valid; j += wide(rows_of_tile))
         for (index_t row = first; row < end; row += rows_of_tile)
-          tile_product<P>(rows_of_tile, {rows + row, k, 1}, panel.at(k, j), next, block,
-                          add || k > 0, out + row * WIDTH + j * LANES);
+          tile_product<P>(rows_of_tile, {x.rows + row, x.start + k * x.stride, x.stride},
+                          panel.at(k, j), next, block, add || k > 0,
+                          out + row * WIDTH + j * LANES);
       first = end;
     };
     if (count) tiles((int)height, count / height * height);
     if (first < count) tiles((int)(count - first), count);
   }
+}
+
+// As above for rows whose words lie one behind the other, as many as the panel has.
+template <class P>
+static void panel_product(const typename P::Word* const* rows, index_t count, Panel<P> panel,
+                          bool add, float* out) {
+  panel_product<P>({rows, 0, 1}, count, panel, panel.words, add, out);
 }
 
 template <class P>
@@ -139,15 +148,14 @@ static void pack_columns(const float* matrix, index_t stride, index_t depth, int
   const index_t most = P::NUMBERS * LANES;
   for (index_t start = 0; start < depth; start += most, first += LANES) {
     index_t block = depth - start < most ? depth - start : most;
-    typename P::Word words[WIDTH][LANES];
-    for (int column = 0; column < WIDTH; ++column)
-      if (column < valid)
-        P::along(matrix + column * stride + start, block, words[column]);
-      else
-        memset(words[column], 0, sizeof words[column]);
-    for (index_t i = 0; i < P::words(block); ++i)
-      for (int column = 0; column < WIDTH; ++column)
-        panel.at(first + i, column / LANES)[column % LANES] = words[column][i];
+    for (int column = 0; column < WIDTH; column += LANES) {
+      Lanes words[LANES] = {};
+      for (int c = 0; c < LANES && column + c < valid; ++c)
+        P::along(matrix + (column + c) * stride + start, block, (typename P::Word*)&words[c]);
+      transpose(words);
+      for (index_t i = 0; i < P::words(block); ++i)
+        *(Lanes*)panel.at(first + i, column / LANES) = words[i];
+    }
   }
 }
 
