@@ -24,6 +24,7 @@ from cupy_kernels import (
     linear,
     lstm,
     lstm2d,
+    self_attention,
     transducer,
 )
 from cupy_kernels.check import ArgumentError
@@ -57,7 +58,9 @@ STEPS = [_floats(2, 6, 4), _floats(2, 6, 3)]
 ENERGIES = [_floats(2, 6, 4), _floats(2, 3, 4), _floats(4), FRAMES]
 AFFINE = [_floats(2, 6, 3), _floats(3, 4), _floats(4), FRAMES]
 IMAGES, FILTERS = [_floats(2, 4, 6, 3), _floats(2, 4, 6, 5)], _floats(3, 3, 3, 5)
+QKV = [_floats(2, 6, 26), _floats(6, 6, 4), FRAMES]  # two heads of 4, 4 and 5
 WINDOWS = {"before": (1, 1), "size": (4, 6)}
+HEADS = {"heads": 2, "key_size": 4}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
 NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
@@ -69,6 +72,8 @@ MAY_BE_NONE = {
     ("linear", 3),
     ("linear_backward", 3),
 }
+MAY_BE_NONE |= {("self_attention", 1), ("self_attention", 2)}
+MAY_BE_NONE |= {("self_attention_backward", 2), ("self_attention_backward", 3)}
 
 
 def _grouped(function: Callable[..., Any], first: int, group: Callable[..., Any], size: int) -> Any:
@@ -148,6 +153,12 @@ CALLS = {
         _grouped(lstm2d.lstm2d_backward, 1, lstm2d.Lstm2dSaved, 2),
         [_floats(3, 4, 2, n) for n in (4, 20, 4, 4)] + SQUARES,
     ),
+    "self_attention": Call(self_attention.self_attention, QKV, HEADS),
+    "self_attention_backward": Call(
+        self_attention.self_attention_backward,
+        [_floats(2, 6, 10), *QKV, _floats(2, 6, 10), _floats(2, 2, 6)],
+        HEADS,
+    ),
     "chunk": Call(chunk.chunk, [_floats(6, 2, 3), FRAMES], CHUNKS),
     "chunk_backward": Call(chunk.chunk_backward, [_floats(3, 6, 3), FRAMES], {"time": 6, **CHUNKS}),
     "unchunk": Call(
@@ -180,7 +191,7 @@ CALLS = {
 
 def test_all_operations_are_here() -> None:
     packages = (activation, align, chunk, conv, ctc, edit, energies, fsa)
-    packages += (layer_norm, linear, lstm, lstm2d, transducer)
+    packages += (layer_norm, linear, lstm, lstm2d, self_attention, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}

@@ -1,0 +1,35 @@
+// Where the numbers of self-attention lie, and which keys a query sees.
+#pragma once
+#include "functions.h"
+
+// qkv [batch, time, heads, columns]: of a head its query, its key, and its value. A head of one of
+// the sequences has one number n = b heads + h. Arrays of values are [batch, time, heads,
+// value_size].
+struct Attention {
+  const float *qkv, *key_shift;  // key_shift may be null
+  const int* lengths;            // null: all frames count
+  index_t batch, time, heads, key_size, value_size, left_only;
+
+  index_t columns() const { return 2 * key_size + value_size; }
+  index_t row() const { return heads * columns(); }
+  index_t value_row() const { return heads * value_size; }
+  index_t all_heads() const { return batch * heads; }
+  float scale() const { return 1.0f / sqrtf((float)key_size); }
+  index_t length(index_t b) const { return lengths ? lengths[b] : time; }
+  // Those that query i of so many frames sees.
+  index_t keys(index_t i, index_t length) const {
+    return left_only && i < length ? i + 1 : length;
+  }
+
+  index_t at(index_t n, index_t t) const {
+    return (n / heads * time + t) * row() + n % heads * columns();
+  }
+  index_t value_at(index_t n, index_t t) const {
+    return ((n / heads * time + t) * heads + n % heads) * value_size;
+  }
+  const float* query(index_t n, index_t t) const { return qkv + at(n, t); }
+  const float* key(index_t n, index_t t) const { return query(n, t) + key_size; }
+  const float* value(index_t n, index_t t) const { return key(n, t) + key_size; }
+  // What is added to key j for query i.
+  const float* shift(index_t i, index_t j) const { return key_shift + (i * time + j) * key_size; }
+};

@@ -1,0 +1,63 @@
+"""The reference against the definition in one line, and its gradient against differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cupy_kernels.self_attention import reference
+
+LENGTHS = np.array([5, 2, 0], np.int32)
+HEADS, KEY, VALUE = 2, 3, 4
+
+
+def _case() -> list[Any]:
+    """qkv, key_shift."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(s) for s in ((3, 5, HEADS * (2 * KEY + VALUE)), (5, 5, KEY))]
+
+
+@pytest.mark.parametrize("left_only", [False, True])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_values_by_definition(shifted: bool, left_only: bool) -> None:
+    qkv, shift = _case()
+    given = shift if shifted else None
+    out, log_sums = reference.self_attention(qkv, given, LENGTHS, HEADS, KEY, left_only)
+    q, k, v = np.split(qkv.reshape(3, 5, HEADS, -1), [KEY, 2 * KEY], axis=3)
+    energies = np.einsum("bihk,bijhk->bhij", q, k[:, None] + shifted * shift[:, :, None])
+    places = np.arange(5)
+    seen = (places < LENGTHS[:, None])[:, None, None]
+    if left_only:
+        seen = seen & (places <= places[:, None])
+    grown = np.exp(energies / np.sqrt(KEY)) * seen
+    sums = grown.sum(axis=3)
+    for b, length in enumerate(LENGTHS[:2]):  # the last one has none
+        wanted = np.einsum("hij,jhv->ihv", grown[b, :, :length], v[b])
+        wanted /= sums[b, :, :length].T[..., None]
+        np.testing.assert_allclose(out[b, :length].reshape(wanted.shape), wanted, rtol=1e-12)
+        np.testing.assert_allclose(np.exp(log_sums[b, :, :length]), sums[b, :, :length])
+    behind = places >= LENGTHS[:, None]
+    assert not out[behind].any() and not log_sums.transpose(0, 2, 1)[behind].any()
+
+
+@pytest.mark.parametrize("left_only", [False, True])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_gradients_equal_differences(shifted: bool, left_only: bool) -> None:
+    values = _case() if shifted else [_case()[0], None]
+    rng = np.random.default_rng(1)
+    d_out = rng.standard_normal((3, 5, HEADS * VALUE))
+    sizes = (LENGTHS, HEADS, KEY, left_only)
+    gradients = reference.self_attention_backward(d_out, *values, *sizes)
+    for i, gradient in enumerate(gradients):
+        if values[i] is None:
+            assert gradient is None
+            continue
+        direction = rng.standard_normal(values[i].shape)
+        ends = []
+        for step in (1e-5, -1e-5):
+            moved = [x + step * direction if j == i else x for j, x in enumerate(values)]
+            ends.append((reference.self_attention(*moved, *sizes)[0] * d_out).sum())
+        wanted = (ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose((gradient * direction).sum(), wanted, rtol=1e-7)
