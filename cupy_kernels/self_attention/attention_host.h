@@ -9,9 +9,9 @@
 // Calls attend(n, first, end) for each head n, and each piece of the queries in turn; with shifts
 // of keys before that before(i), and after it after(i), for the queries of the piece.
 template <class Before, class Attend, class After>
-static void in_pieces(const Attention& a, index_t workers, Before before, Attend attend,
-                      After after) {
-  index_t piece = a.key_shift || !a.time ? QUERIES : a.time, pieces = ceil_div(a.time, piece);
+static void in_pieces(const Attention& a, index_t piece, index_t workers, Before before,
+                      Attend attend, After after) {
+  index_t pieces = a.time ? ceil_div(a.time, piece) : 0;
   std::vector<std::atomic<index_t>> next(3 * pieces);
   for (auto& number : next) number = 0;
   Team team;
@@ -76,7 +76,8 @@ KERNEL self_attention_forward(const float* qkv, const float* key_shift, const in
   Attention a = {qkv, key_shift, lengths, batch, time, heads, key_size, value_size, left_only};
   Pairs pairs(a);
   index_t of_keys = padded(time) * key_size, size = of_keys + time * padded(value_size);
-  Space<float> packed((key_shift ? a.all_heads() : workers) * size);
+  bool at_once = pairs.piece == time;  // else packed matrices of all heads are kept
+  Space<float> packed((at_once ? workers : a.all_heads()) * size);
   index_t of_shift = key_size * (WIDTH + a.all_heads());
   Spaces spaces(a, QUERIES * (key_size + WIDTH) + (key_shift ? of_shift : 0), workers);
 
@@ -104,7 +105,7 @@ KERNEL self_attention_forward(const float* qkv, const float* key_shift, const in
   };
   auto attend = [&](index_t n, index_t first, index_t end) {
     index_t length = a.length(n / heads);
-    float *keys = packed.data() + (key_shift ? n : team_index()) * size, *values = keys + of_keys;
+    float *keys = packed.data() + (at_once ? team_index() : n) * size, *values = keys + of_keys;
     if (first == 0) {
       pack_transposed(a.key(n, 0), a.row(), length, key_size, keys);
       pack(rows_of(a.value(n, 0), a.row(), length), value_size, values);
@@ -115,9 +116,8 @@ KERNEL self_attention_forward(const float* qkv, const float* key_shift, const in
       log_sums[n * time + i] = 0.0f;
     }
   };
-  in_pieces(
-      a, workers, [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); }, attend,
-      [](index_t) {});
+  auto before = [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); };
+  in_pieces(a, pairs.piece, workers, before, attend, [](index_t) {});
 }
 
 // The packed matrices of a head on the way back, and the sums of gradients.
@@ -273,13 +273,14 @@ KERNEL self_attention_backward(const float* d_out, const float* qkv, const float
   Gradients g = {d_out, out, log_sums, d_qkv, d_key_shift};
   Pairs pairs(a);
   index_t size = Packed::size(a);
-  Space<float> packed((key_shift ? a.all_heads() : workers) * size);
+  bool at_once = pairs.piece == time;  // else packed matrices of all heads are kept
+  Space<float> packed((at_once ? workers : a.all_heads()) * size);
   index_t of_tile = QUERIES * (padded(key_size) + padded(value_size));
   index_t of_shift = (a.all_heads() + padded(time)) * WIDTH + key_size * (WIDTH + a.all_heads());
   Spaces spaces(a, key_shift && of_shift > of_tile ? of_shift : of_tile, workers);
 
   auto attend = [&](index_t n, index_t first, index_t end) {
-    Packed of_head(a, packed.data() + (key_shift ? n : team_index()) * size);
+    Packed of_head(a, packed.data() + (at_once ? team_index() : n) * size);
     if (first == 0) of_head.begin(n);
     in_tiles(a, n, first, end, [&](Tile t) {
       tile_gradient(a, g, t, of_head, pairs, spaces);
@@ -287,9 +288,9 @@ KERNEL self_attention_backward(const float* d_out, const float* qkv, const float
     });
     if (end == time) of_head.end(n, d_qkv);
   };
-  in_pieces(
-      a, workers, [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); }, attend,
-      [&](index_t i) { shift_gradients(a, g, pairs, i, spaces.more()); });
+  auto before = [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); };
+  auto after = [&](index_t i) { shift_gradients(a, g, pairs, i, spaces.more()); };
+  in_pieces(a, pairs.piece, workers, before, attend, after);
 }
 
 #endif

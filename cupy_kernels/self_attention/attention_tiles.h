@@ -12,7 +12,8 @@
 typedef Float32 P;
 typedef std::vector<const float*> Rows;
 
-#define QUERIES 48  // of a tile
+#define QUERIES 60        // of a tile
+#define ENERGIES 1048576  // of shifts that are kept at once, if not those of a tile are more
 
 DEVICE index_t least(index_t a, index_t b) { return a < b ? a : b; }
 
@@ -58,19 +59,21 @@ struct Tile {
   index_t n, first, count, keys;
 };
 
-// Numbers of pairs of a query and a key, of all heads: for each of QUERIES queries panels of its
-// keys, and in these a row for each head of the sequences that have the query.
+// Numbers of pairs of a query and a key, of all heads, where keys are shifted: for each query of a
+// piece of them panels of its keys, and in these a row for each head of the sequences that have the
+// query.
 class Pairs {
  public:
   explicit Pairs(const Attention& a)
-      : longest(0),
+      : piece(piece_of(a)),
+        longest(0),
         a_(a),
         size_(a.all_heads() * padded(a.time)),
-        data_(a.key_shift ? QUERIES * size_ : 0) {
+        data_(a.key_shift ? piece * size_ : 0) {
     for (index_t b = 0; b < a.batch; ++b) longest = longest < a.length(b) ? a.length(b) : longest;
   }
 
-  float* of(index_t i) const { return data_.data() + i % QUERIES * size_; }
+  float* of(index_t i) const { return data_.data() + i % piece * size_; }
   // Heads with query i, of the sequences before b, or of all.
   index_t count(index_t i, index_t b) const {
     index_t found = 0;
@@ -91,9 +94,16 @@ class Pairs {
   }
   index_t step(index_t i) const { return count(i) * WIDTH; }
 
+  index_t piece;    // queries
   index_t longest;  // of the sequences
 
  private:
+  static index_t piece_of(const Attention& a) {
+    index_t of_tile = QUERIES * a.all_heads() * padded(a.time);
+    if (!a.key_shift || of_tile == 0) return a.time;
+    return least(a.time, QUERIES * (of_tile < ENERGIES ? ENERGIES / of_tile : 1));
+  }
+
   const Attention& a_;
   index_t size_;
   Space<float> data_;
@@ -167,10 +177,12 @@ static float grow(const float* energies, index_t step, index_t keys, index_t all
 // energies' scale.
 static void slopes(const float* d_weights, index_t step, index_t keys, float mean, float scale,
                    float* weights) {
-  for (index_t key = 0; key < keys; key += WIDTH, d_weights += step) {
+  index_t key = 0;
+  for (; key + WIDTH <= keys; key += WIDTH, d_weights += step) {
     float* to = weights + key;
-    THREADS(j, least(keys - key, WIDTH)) to[j] *= (d_weights[j] - mean) * scale;
+    THREADS(j, WIDTH) to[j] *= (d_weights[j] - mean) * scale;
   }
+  for (index_t j = 0; key + j < keys; ++j) weights[key + j] *= (d_weights[j] - mean) * scale;
 }
 
 #endif

@@ -55,6 +55,7 @@ CASES = {
     "ragged": lambda **o: _case([23, 7, 1, 15, 0], (3, 5, 7), **o),
     "padding behind the longest": lambda **o: _case([33, 12], (2, 8, 8), time=40, **o),
     "queries of many tiles": lambda **o: _case([131, 97, 48], (2, 64, 64), **o),
+    "queries of many pieces": lambda **o: _case([131, 97, 48], (20, 4, 3), **o),
     "whole registers": lambda **o: _case([96, 64], (1, 32, 64), **o),
     "values of many panels": lambda **o: _case([50, 3], (2, 3, 133), **o),
     "keys of many panels": lambda **o: _case([50, 49], (2, 133, 3), **o),
