@@ -8,7 +8,7 @@
 struct Attention {
   const float *qkv, *key_shift;  // key_shift may be null
   const int* lengths;            // null: all frames count
-  index_t batch, time, heads, key_size, value_size, left_only;
+  index_t batch, time, heads, key_size, value_size, left_only, every_query;
 
   index_t columns() const { return 2 * key_size + value_size; }
   index_t row() const { return heads * columns(); }
@@ -16,6 +16,11 @@ struct Attention {
   index_t all_heads() const { return batch * heads; }
   float scale() const { return 1.0f / sqrtf((float)key_size); }
   index_t length(index_t b) const { return lengths ? lengths[b] : time; }
+  // Those behind the end of a sequence see all of its keys, if there are any.
+  index_t queries(index_t b) const {
+    index_t frames = length(b);
+    return every_query && frames ? time : frames;
+  }
   // Those that query i of so many frames sees.
   index_t keys(index_t i, index_t length) const {
     return left_only && i < length ? i + 1 : length;

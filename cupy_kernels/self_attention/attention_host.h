@@ -63,7 +63,7 @@ static void copy_rows(const float* from, index_t count, int valid, float* to, in
 template <class Each>
 static void in_tiles(const Attention& a, index_t n, index_t first, index_t end, Each each) {
   index_t length = a.length(n / a.heads);
-  for (end = least(end, length); first < end; first += QUERIES) {
+  for (end = least(end, a.queries(n / a.heads)); first < end; first += QUERIES) {
     index_t count = least(end - first, QUERIES);
     each(Tile{n, first, count, a.keys(first + count - 1, length)});
   }
@@ -72,8 +72,9 @@ static void in_tiles(const Attention& a, index_t n, index_t first, index_t end, 
 KERNEL self_attention_forward(const float* qkv, const float* key_shift, const int* lengths,
                               float* out, float* log_sums, index_t batch, index_t time,
                               index_t heads, index_t key_size, index_t value_size,
-                              index_t left_only, index_t workers) {
-  Attention a = {qkv, key_shift, lengths, batch, time, heads, key_size, value_size, left_only};
+                              index_t left_only, index_t every_query, index_t workers) {
+  Attention a = {qkv,   key_shift, lengths,    batch,     time,
+                 heads, key_size,  value_size, left_only, every_query};
   Pairs pairs(a);
   index_t of_keys = padded(time) * key_size, size = of_keys + time * padded(value_size);
   bool at_once = pairs.piece == time;  // else packed matrices of all heads are kept
@@ -111,7 +112,8 @@ KERNEL self_attention_forward(const float* qkv, const float* key_shift, const in
       pack(rows_of(a.value(n, 0), a.row(), length), value_size, values);
     }
     in_tiles(a, n, first, end, [&](Tile t) { attend_tile(t, keys, values, length); });
-    for (index_t i = first < length ? length : first; i < end; ++i) {
+    index_t queries = a.queries(n / heads);
+    for (index_t i = first < queries ? queries : first; i < end; ++i) {
       memset(out + a.value_at(n, i), 0, value_size * sizeof(float));
       log_sums[n * time + i] = 0.0f;
     }
@@ -150,8 +152,10 @@ struct Packed {
     float* to = d_qkv + a.at(n, 0) + a.key_size;
     unpack(d_keys, a.key_size, length, to);
     unpack(d_values, a.value_size, length, to + a.key_size);
-    for (index_t t = length; t < a.time; ++t)
-      memset(d_qkv + a.at(n, t), 0, a.columns() * sizeof(float));
+    for (index_t t = length; t < a.time; ++t) {
+      index_t own = t < a.queries(n / a.heads) ? a.key_size : 0;  // the gradient of the query
+      memset(d_qkv + a.at(n, t) + own, 0, (a.columns() - own) * sizeof(float));
+    }
   }
 
  private:
@@ -268,8 +272,9 @@ KERNEL self_attention_backward(const float* d_out, const float* qkv, const float
                                const int* lengths, const float* out, const float* log_sums,
                                float* d_qkv, float* d_key_shift, index_t batch, index_t time,
                                index_t heads, index_t key_size, index_t value_size,
-                               index_t left_only, index_t workers) {
-  Attention a = {qkv, key_shift, lengths, batch, time, heads, key_size, value_size, left_only};
+                               index_t left_only, index_t every_query, index_t workers) {
+  Attention a = {qkv,   key_shift, lengths,    batch,     time,
+                 heads, key_size,  value_size, left_only, every_query};
   Gradients g = {d_out, out, log_sums, d_qkv, d_key_shift};
   Pairs pairs(a);
   index_t size = Packed::size(a);

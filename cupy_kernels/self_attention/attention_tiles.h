@@ -77,7 +77,7 @@ class Pairs {
   // Heads with query i, of the sequences before b, or of all.
   index_t count(index_t i, index_t b) const {
     index_t found = 0;
-    for (index_t other = 0; other < b; ++other) found += i < a_.length(other);
+    for (index_t other = 0; other < b; ++other) found += i < a_.queries(other);
     return found * a_.heads;
   }
   index_t count(index_t i) const { return count(i, a_.batch); }
@@ -85,7 +85,7 @@ class Pairs {
   Rows queries(index_t i) const {
     Rows rows;
     for (index_t n = 0; n < a_.all_heads(); ++n)
-      if (i < a_.length(n / a_.heads)) rows.push_back(a_.query(n, i));
+      if (i < a_.queries(n / a_.heads)) rows.push_back(a_.query(n, i));
     return rows;
   }
   // The row of head n in the first panel; the others lie step(i) apart.

@@ -28,6 +28,7 @@ class Sizes(NamedTuple):
     key_size: int
     value_size: int
     left_only: int
+    every_query: int
 
 
 def self_attention(
@@ -38,6 +39,7 @@ def self_attention(
     key_size: int,
     *,
     left_only: bool = False,
+    every_query: bool = False,
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Multi-head self-attention of whole sequences, whose weights are never stored.
@@ -53,21 +55,25 @@ def self_attention(
         heads: their number.
         key_size: of a head's query and key.
         left_only: whether a query sees no later keys than that of its own frame.
+        every_query: whether there are results of queries behind the lengths, too, which see all
+            keys of their sequence, if it has any.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
         out, float32 [batch, time, heads value_size], and log_sums, float32 [batch, heads, time],
-        the logarithms of the softmax' sums, for the backward pass; both zero behind the lengths.
+        the logarithms of the softmax' sums, for the backward pass; both zero behind the lengths
+        but for every_query.
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
-    xp, sizes = _check(
-        "self_attention", key_shift, lengths, heads, key_size, left_only, threads, qkv=qkv
-    )
+    options = {"left_only": left_only, "every_query": every_query}
+    where = "self_attention"
+    xp, sizes = _check(where, key_shift, lengths, heads, key_size, options, threads, qkv=qkv)
     if xp is np and host.library(SOURCE) is None:
         all_lengths = _all_lengths(lengths, sizes)
-        slow = reference.self_attention(qkv, key_shift, all_lengths, heads, key_size, left_only)
+        values = (qkv, key_shift, all_lengths, heads, key_size)
+        slow = reference.self_attention(*values, left_only, every_query)
         return slow[0].astype(np.float32), slow[1].astype(np.float32)
     out = xp.empty((sizes.batch, sizes.time, heads * sizes.value_size), np.float32)
     log_sums = xp.empty((sizes.batch, heads, sizes.time), np.float32)
@@ -91,13 +97,15 @@ def self_attention_backward(
     key_size: int,
     *,
     left_only: bool = False,
+    every_query: bool = False,
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """Gradient of `self_attention`; the weights are computed once more.
 
     Args:
         d_out: float32, as out: its gradient; ignored behind the lengths.
-        qkv, key_shift, lengths, heads, key_size, left_only, threads: as in the forward pass.
+        qkv, key_shift, lengths, heads, key_size, left_only, every_query, threads: as in the forward
+            pass.
         out, log_sums: what the forward pass returned.
 
     Returns:
@@ -109,7 +117,8 @@ def self_attention_backward(
     """
     where = "self_attention_backward"
     given = {"qkv": qkv, "d_out": d_out, "out": out, "log_sums": log_sums}
-    xp, sizes = _check(where, key_shift, lengths, heads, key_size, left_only, threads, **given)
+    options = {"left_only": left_only, "every_query": every_query}
+    xp, sizes = _check(where, key_shift, lengths, heads, key_size, options, threads, **given)
     axes = {
         "batch": sizes.batch,
         "time": sizes.time,
@@ -120,8 +129,8 @@ def self_attention_backward(
     axes = {"batch": sizes.batch, "heads": heads, "time": sizes.time}
     check.array(where, "log_sums", log_sums, np.float32, **axes)
     if xp is np and host.library(SOURCE) is None:
-        values = (d_out, qkv, key_shift, _all_lengths(lengths, sizes), heads, key_size, left_only)
-        d_qkv, d_key_shift = reference.self_attention_backward(*values)
+        values = (d_out, qkv, key_shift, _all_lengths(lengths, sizes), heads, key_size)
+        d_qkv, d_key_shift = reference.self_attention_backward(*values, left_only, every_query)
         narrow = None if d_key_shift is None else d_key_shift.astype(np.float32)
         return d_qkv.astype(np.float32), narrow
     d_qkv = xp.empty_like(qkv)
@@ -165,7 +174,7 @@ def _check(
     lengths: Any,
     heads: int,
     key_size: int,
-    left_only: bool,
+    options: dict[str, bool],
     threads: int | None,
     **given: Any,
 ) -> tuple[ModuleType, Sizes]:
@@ -177,8 +186,9 @@ def _check(
         check.integer(where, name, value)
         if value < 1:
             check.fail(where, name, str(value), "at least 1")
-    if not isinstance(left_only, bool | np.bool_):
-        check.fail(where, "left_only", repr(left_only), "True or False")
+    for name, option in options.items():
+        if not isinstance(option, bool | np.bool_):
+            check.fail(where, name, repr(option), "True or False")
     thread_count(threads)
     check.array(where, "qkv", qkv, np.float32, batch=None, time=None, columns=None)
     batch, time, columns = qkv.shape
@@ -192,4 +202,5 @@ def _check(
     if lengths is not None:
         check.array(where, "lengths", lengths, np.int32, batch=batch)
         check.lengths(where, "lengths", lengths, time, "time axis")
-    return xp, Sizes(batch, time, int(heads), int(key_size), int(value_size), int(left_only))
+    sizes = (batch, time, heads, key_size, value_size, *options.values())
+    return xp, Sizes(*map(int, sizes))

@@ -17,12 +17,12 @@ class Head(NamedTuple):
 
     sequence: int
     head: int
-    query: Floats  # [frames, key size], scaled
-    key: Floats
+    query: Floats  # [queries, key size], scaled
+    key: Floats  # [frames, key size]
     value: Floats
-    shift: Floats  # [frames, frames, key size]
-    log_sums: Floats  # [frames]
-    weights: Floats  # [frames, frames]
+    shift: Floats  # [queries, frames, key size]
+    log_sums: Floats  # [queries]
+    weights: Floats  # [queries, frames]
 
 
 def self_attention(
@@ -32,15 +32,16 @@ def self_attention(
     heads: int,
     key_size: int,
     left_only: bool = False,
+    every_query: bool = False,
 ) -> tuple[Floats, Floats]:
     """The operation's values, and the logarithms of the softmax' sums."""
     batch, time = qkv.shape[:2]
     out = np.zeros((batch, time, heads, qkv.shape[2] // heads - 2 * key_size))
     log_sums = np.zeros((batch, heads, time))
-    for x in _heads(qkv, key_shift, lengths, heads, key_size, left_only):
-        frames = len(x.query)
-        out[x.sequence, :frames, x.head] = x.weights @ x.value
-        log_sums[x.sequence, x.head, :frames] = x.log_sums
+    for x in _heads(qkv, key_shift, lengths, heads, key_size, left_only, every_query):
+        queries = len(x.query)
+        out[x.sequence, :queries, x.head] = x.weights @ x.value
+        log_sums[x.sequence, x.head, :queries] = x.log_sums
     return out.reshape(batch, time, heads * out.shape[3]), log_sums
 
 
@@ -52,21 +53,23 @@ def self_attention_backward(
     heads: int,
     key_size: int,
     left_only: bool = False,
+    every_query: bool = False,
 ) -> tuple[Floats, Floats | None]:
     """The gradients of qkv, and of key_shift where there is one."""
     batch, time = qkv.shape[:2]
     d_qkv = np.zeros((batch, time, heads, qkv.shape[2] // heads))
     d_shift = np.zeros((time, time, key_size))
-    for x in _heads(qkv, key_shift, lengths, heads, key_size, left_only):
-        frames = len(x.query)
-        d = d_out[x.sequence, :frames].reshape(frames, heads, -1)[:, x.head].astype(np.float64)
+    for x in _heads(qkv, key_shift, lengths, heads, key_size, left_only, every_query):
+        queries, frames = x.weights.shape
+        d = d_out[x.sequence, :queries].reshape(queries, heads, -1)[:, x.head].astype(np.float64)
         d_weights = d @ x.value.T
         means = (d_weights * x.weights).sum(axis=1, keepdims=True)
         d_energies = x.weights * (d_weights - means)
         d_query = d_energies @ x.key + np.einsum("ij,ijk->ik", d_energies, x.shift)
-        parts = [d_query * key_size**-0.5, d_energies.T @ x.query, x.weights.T @ d]
-        d_qkv[x.sequence, :frames, x.head] = np.concatenate(parts, axis=1)
-        d_shift[:frames, :frames] += d_energies[:, :, None] * x.query[:, None]
+        d_head = d_qkv[x.sequence, :, x.head]
+        d_head[:queries, :key_size] = d_query * key_size**-0.5
+        d_head[:frames, key_size:] = np.hstack([d_energies.T @ x.query, x.weights.T @ d])
+        d_shift[:queries, :frames] += d_energies[:, :, None] * x.query[:, None]
     return d_qkv.reshape(qkv.shape), None if key_shift is None else d_shift
 
 
@@ -77,22 +80,24 @@ def _heads(
     heads: int,
     key_size: int,
     left_only: bool,
+    every_query: bool,
 ) -> Iterator[Head]:
     """Each head of each sequence."""
     for b, length in enumerate(lengths):
         frames = int(length)
         if not frames:
             continue
-        shift = np.zeros((frames, frames, key_size))
+        queries = qkv.shape[1] if every_query else frames
+        shift = np.zeros((queries, frames, key_size))
         if key_shift is not None:
-            shift += key_shift[:frames, :frames]
-        columns = qkv[b, :frames].astype(np.float64).reshape(frames, heads, -1)
+            shift += key_shift[:queries, :frames]
+        columns = qkv[b, :queries].astype(np.float64).reshape(queries, heads, -1)
         for h in range(heads):
             query, key, value = np.split(columns[:, h], [key_size, 2 * key_size], axis=1)
-            query = query * key_size**-0.5
+            query, key, value = query * key_size**-0.5, key[:frames], value[:frames]
             energies = query @ key.T + np.einsum("ik,ijk->ij", query, shift)
             if left_only:
-                energies[np.triu_indices(frames, 1)] = -np.inf
+                energies[np.triu_indices(queries, 1, frames)] = -np.inf
             most = energies.max(axis=1, keepdims=True)
             log_sums = most + np.log(np.exp(energies - most).sum(axis=1, keepdims=True))
             weights = np.exp(energies - log_sums)

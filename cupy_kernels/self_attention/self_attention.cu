@@ -6,7 +6,7 @@
 // A. Vaswani et al., 2017; the shift of keys, which all heads and sequences share: P. Shaw et al.,
 // 2018. Arrays as attention.h has them. log_sums [batch, heads, time]: logarithms of the sums of
 // the softmax, of which the way back makes the weights again. Queries behind the end of a sequence
-// have zeros, and give no gradient.
+// have zeros, and give no gradient, without every_query.
 //
 // Here are both passes for a GPU, a block per row of a result; attention_host.h has those of the
 // host.
@@ -30,12 +30,13 @@ DEVICE float energy(Attention a, index_t n, index_t i, index_t j) {
 KERNEL self_attention_rows(const float* qkv, const float* key_shift, const int* lengths,
                            float* out, float* log_sums, float* space, index_t batch, index_t time,
                            index_t heads, index_t key_size, index_t value_size,
-                           index_t left_only, index_t workers) {
-  Attention a = {qkv, key_shift, lengths, batch, time, heads, key_size, value_size, left_only};
+                           index_t left_only, index_t every_query, index_t workers) {
+  Attention a = {qkv,   key_shift, lengths,    batch,     time,
+                 heads, key_size,  value_size, left_only, every_query};
   BLOCKS(block, a.all_heads() * time) {
     index_t n = block / time, i = block % time, length = a.length(n / heads);
     float *to = out + a.value_at(n, i), *weights = space + WORKER * time;
-    if (i >= length) {
+    if (i >= a.queries(n / heads)) {
       THREADS(k, value_size) to[k] = 0.0f;
       THREADS(once, 1) log_sums[block] = 0.0f;
       continue;
@@ -74,7 +75,7 @@ DEVICE float slope_of(Attention a, Given g, index_t n, index_t i, index_t j, flo
 
 DEVICE void query_gradient(Attention a, Given g, index_t n, index_t i, float* slopes, float* to) {
   index_t length = a.length(n / a.heads);
-  int keys = i < length ? (int)a.keys(i, length) : 0;
+  int keys = i < a.queries(n / a.heads) ? (int)a.keys(i, length) : 0;
   THREADS(j, keys) slopes[j] = slope_of(a, g, n, i, j, weight_of(a, g, n, i, j));
   BARRIER;
   THREADS(k, a.key_size) {
@@ -90,7 +91,7 @@ DEVICE void query_gradient(Attention a, Given g, index_t n, index_t i, float* sl
 DEVICE void key_gradient(Attention a, Given g, index_t n, index_t j, float* weights, float* slopes,
                          float* to) {
   index_t length = a.length(n / a.heads), first = a.left_only ? j : 0;
-  int queries = j < length ? (int)(length - first) : 0;
+  int queries = j < length ? (int)(a.queries(n / a.heads) - first) : 0;
   THREADS(i, queries) {
     weights[i] = weight_of(a, g, n, first + i, j);
     slopes[i] = slope_of(a, g, n, first + i, j, weights[i]);
@@ -115,7 +116,7 @@ DEVICE void shift_gradient(Attention a, Given g, index_t i, index_t j, float* sl
   THREADS(e, most * width) to[e] = 0.0f;
   for (index_t n = 0; n < a.all_heads(); ++n) {
     index_t length = a.length(n / a.heads), left = a.keys(i, length) - j;
-    if (i >= length || left <= 0) continue;
+    if (i >= a.queries(n / a.heads) || left <= 0) continue;
     int keys = (int)(left < most ? left : most);
     THREADS(k, keys) slopes[k] = slope_of(a, g, n, i, j + k, weight_of(a, g, n, i, j + k));
     BARRIER;
@@ -129,8 +130,9 @@ KERNEL self_attention_rows_backward(const float* d_out, const float* qkv, const 
                                     const int* lengths, const float* out, const float* log_sums,
                                     float* d_qkv, float* d_key_shift, float* space, index_t batch,
                                     index_t time, index_t heads, index_t key_size,
-                                    index_t value_size, index_t left_only, index_t workers) {
-  Attention a = {qkv, key_shift, lengths, batch, time, heads, key_size, value_size, left_only};
+                                    index_t value_size, index_t left_only, index_t every_query, index_t workers) {
+  Attention a = {qkv,   key_shift, lengths,    batch,     time,
+                 heads, key_size,  value_size, left_only, every_query};
   Given g = {d_out, out, log_sums};
   index_t rows = a.all_heads() * time, pieces = (time + KEYS - 1) / KEYS;
   BLOCKS(block, 2 * rows + (key_shift ? time * pieces : 0)) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from returnn_lite import random
+from returnn_lite import native, random
 from returnn_lite.beam import latest
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
@@ -212,7 +212,10 @@ class SelfAttention(Layer):
         x = site.over(x, over).first(BATCH, over)
         rest = [d for d in x.dims if d is not x.feature_dim and d not in (BATCH, over)]
         assert not rest, f"{site.node}: {x}"
-        q, k, v = self._projected(site, x)
+        y = affine(x, site.param("QKV", (), None), None, site.run)
+        if self._fused(site, y):
+            return self._out(x, site, self._whole(site, x, over, y))
+        q, k, v = self._split(y)
         mask = None
         if over.dynamic:
             frames = replace(x, dims=(BATCH, over), tensor=q[:, 0, :, 0])
@@ -248,18 +251,36 @@ class SelfAttention(Layer):
         k = tf.concat([old["k"], kv[0]], axis=2)
         return k, (k if self.share_kv else tf.concat([old["v"], kv[1]], axis=2)), mask
 
+    def _fused(self, site: Site, qkv: Any) -> bool:
+        """Return whether a kernel serves, which keeps no weights, so that none are dropped."""
+        dropped = self.attention_dropout and site.run.mode.train
+        return not (self._keeps or self.share_kv or dropped) and native.attends(qkv)
+
+    def _whole(self, site: Site, x: Data, over: Dim, qkv: Any) -> Any:
+        """Return float [batch, time, heads * value] of what `affine` made."""
+        shift = None if self.key_shift is None else self._shift(site, over, None)
+        lengths = site.run.lengths_in(x, over) if over.dynamic else None
+        key, value = self._sizes
+        of = native.Heads(
+            heads=self.num_heads,
+            key_size=key,
+            value_size=value,
+            left_only=self.attention_left_only,
+            every_query=not site.run.skips_padding,
+        )
+        return native.self_attention(qkv, shift, lengths, of)
+
     def _out(self, x: Data, site: Site, y: Any) -> Data:
-        """Return y [batch, time, heads, value] as data with the dims of x."""
+        """Return y [batch, time, ...], heads and values, as data with the dims of x."""
         out = x.with_feature(site.feature(self.n_out))
         return replace(out, tensor=tf.reshape(y, [*tf.unstack(tf.shape(y)[:2]), self.n_out]))
 
-    def _projected(self, site: Site, x: Data) -> list[Any]:
-        """Return queries, keys and values of x: float [batch, heads, time, size].
+    def _split(self, y: Any) -> list[Any]:
+        """Return queries, keys and values of what `affine` made: float [batch, heads, time, size].
 
         Heads are put in front once, for all products, rather than by each of them.
         """
         columns = self._columns
-        y = affine(x, site.param("QKV", (), None), None, site.run)
         sizes = tf.unstack(tf.shape(y)[:-1])
         y = tf.reshape(y, [*sizes, self.num_heads, sum(columns)])
         if len(sizes) > 1:
@@ -272,7 +293,7 @@ class SelfAttention(Layer):
         before = {n: site.state(n) for n in self._parts}
         beam = latest([x.beam, before["k"].beam])
         x = x.in_beam(beam).first(BATCH)
-        new = self._projected(site, x)
+        new = self._split(affine(x, site.param("QKV", (), None), None))
         before = {n: data.in_beam(beam) for n, data in before.items()}
         ones = tf.ones([tf.shape(new[0])[0]], tf.bool)
         entries = {"k": new[1], "v": new[2], "valid": ones}

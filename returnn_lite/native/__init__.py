@@ -1,6 +1,7 @@
 """The hot loops for TensorFlow with their gradients: kernels, or its own operations alone."""
 
 from returnn_lite.native.activation import gelu, silu
+from returnn_lite.native.attention import Heads, attends, self_attention
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
@@ -30,11 +31,13 @@ from returnn_lite.native.transducer import (
 )
 
 __all__ = [
+    "Heads",
     "JointDropout",
     "Precision",
     "additive_energies",
     "affine",
     "alignment_counts",
+    "attends",
     "chunk",
     "conv3x3",
     "ctc_align",
@@ -59,6 +62,7 @@ __all__ = [
     "optimal_completion",
     "rna_automaton",
     "rounded",
+    "self_attention",
     "silu",
     "tensorflow_only",
     "transducer_align",

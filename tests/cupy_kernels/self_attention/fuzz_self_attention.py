@@ -18,14 +18,14 @@ def results(rng: np.random.Generator) -> list[Any]:
     qkv = rng.standard_normal((batch, time, columns), np.float32)
     shift = rng.standard_normal((time, time, key_size), np.float32) if rng.integers(2) else None
     lengths = rng.integers(0, time + 1, batch, dtype=np.int32) if rng.integers(3) else None
-    left_only = bool(rng.integers(2))
+    left_only, every_query = (bool(n) for n in rng.integers(0, 2, 2))
     d_out = rng.standard_normal((batch, time, heads * value_size), np.float32)
-    options = {"left_only": left_only, "threads": 2}
+    options = {"left_only": left_only, "every_query": every_query, "threads": 2}
     saved = self_attention(qkv, shift, lengths, heads, key_size, **options)
     given = (d_out, qkv, shift, lengths, *saved)
     found = [*saved, *self_attention_backward(*given, heads, key_size, **options)]
     if host.library(op.SOURCE):
-        sizes = op.Sizes(batch, time, heads, key_size, value_size, int(left_only))
+        sizes = op.Sizes(batch, time, heads, key_size, value_size, int(left_only), int(every_query))
         found += _by_rows(given[:4], sizes)
     return [x for x in found if x is not None]
 

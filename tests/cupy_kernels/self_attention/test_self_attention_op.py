@@ -24,6 +24,7 @@ class Case(NamedTuple):
     heads: int
     key_size: int
     left_only: bool
+    every_query: bool
 
 
 def _case(
@@ -32,6 +33,7 @@ def _case(
     *,
     shifted: bool = False,
     left_only: bool = False,
+    every_query: bool = False,
     time: int | None = None,
     scale: float = 1.0,
 ) -> Case:
@@ -48,11 +50,14 @@ def _case(
         heads,
         key_size,
         left_only,
+        every_query,
     )
 
 
 CASES = {
     "ragged": lambda **o: _case([23, 7, 1, 15, 0], (3, 5, 7), **o),
+    "every query": lambda **o: _case([23, 7, 1, 40, 0], (3, 5, 7), time=43, every_query=True, **o),
+    "every query of many pieces": lambda **o: _case([131, 97], (20, 4, 3), every_query=True, **o),
     "padding behind the longest": lambda **o: _case([33, 12], (2, 8, 8), time=40, **o),
     "queries of many tiles": lambda **o: _case([131, 97, 48], (2, 64, 64), **o),
     "queries of many pieces": lambda **o: _case([131, 97, 48], (20, 4, 3), **o),
@@ -86,7 +91,8 @@ def left_only(request: pytest.FixtureRequest) -> bool:
 def _run(case: Case, xp: ModuleType = np, **options: Any) -> list[Any]:
     """out, log_sums, d_qkv and, where keys are shifted, d_key_shift."""
     d_out, *values = (None if x is None else xp.asarray(x) for x in case[:4])
-    sizes, options = case[4:6], {"left_only": case.left_only, **options}
+    sizes = case[4:6]
+    options = {"left_only": case.left_only, "every_query": case.every_query, **options}
     saved = self_attention(*values, *sizes, **options)
     gradients = self_attention_backward(d_out, *values, *saved, *sizes, **options)
     assert (gradients[1] is None) == (case.key_shift is None)
@@ -96,9 +102,9 @@ def _run(case: Case, xp: ModuleType = np, **options: Any) -> list[Any]:
 
 def _run_rows(case: Case) -> list[Any]:
     """The same by the form of GPUs, on the host."""
-    d_out, qkv, shift, lengths, heads, key_size, left_only = case
+    d_out, qkv, shift, lengths, heads, key_size, *flags = case
     batch, time, width = d_out.shape
-    sizes = op.Sizes(batch, time, heads, key_size, width // heads, int(left_only))
+    sizes = op.Sizes(batch, time, heads, key_size, width // heads, *map(int, flags))
     saved = [np.empty_like(d_out), np.empty((batch, heads, time), np.float32)]
     op.forward_rows(np, (qkv, shift, lengths, *saved), sizes, grid=2)
     gradients = [None if x is None else np.empty_like(x) for x in (qkv, shift)]
@@ -227,6 +233,7 @@ def test_no_number_stays_none(xp: ModuleType) -> None:
         ({"key_size": lambda x: 0}, r"\(key_size\): found 0, needed at least 1"),
         ({"heads": lambda x: 3.0}, r"\(heads\): found 3.0, needed a whole number"),
         ({"left_only": lambda x: 1}, r"\(left_only\): found 1, needed True or False"),
+        ({"every_query": lambda x: 1}, r"\(every_query\): found 1, needed True or False"),
         ({"key_shift": lambda x: x[1:]}, r"\(key_shift\): found shape \(22, 23, 5\), needed \[que"),
         ({"key_shift": lambda x: x.tolist()}, r"\(key_shift\): found a list, needed a numpy or "),
         ({"lengths": lambda x: x + 1}, r"\(lengths\[0\]\): found 24, needed 0 to 23 \(the time a"),

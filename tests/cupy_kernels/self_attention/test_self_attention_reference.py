@@ -38,17 +38,36 @@ def test_values_by_definition(shifted: bool, left_only: bool) -> None:
         wanted /= sums[b, :, :length].T[..., None]
         np.testing.assert_allclose(out[b, :length].reshape(wanted.shape), wanted, rtol=1e-12)
         np.testing.assert_allclose(np.exp(log_sums[b, :, :length]), sums[b, :, :length])
+    _check_every_query(qkv, given, out, left_only=left_only)
     behind = places >= LENGTHS[:, None]
     assert not out[behind].any() and not log_sums.transpose(0, 2, 1)[behind].any()
 
 
+def _check_every_query(qkv: Any, shift: Any, out: Any, *, left_only: bool) -> None:
+    """Those behind the end see all keys, as with a time that ends with these they could not."""
+    every, _ = reference.self_attention(qkv, shift, LENGTHS, HEADS, KEY, left_only, True)
+    for b, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(every[b, :length], out[b, :length])
+        if 0 < length < 5:
+            # The last query behind the end, in the place of the last one within it.
+            moved = qkv[b : b + 1, :length].copy()
+            of_query = np.tile(np.arange(2 * KEY + VALUE) < KEY, HEADS)
+            moved[0, -1, of_query] = qkv[b, 4, of_query]
+            near = None if shift is None else shift[:length, :length].copy()
+            if near is not None:
+                near[-1] = shift[4, :length]
+            wanted, _ = reference.self_attention(moved, near, LENGTHS[b : b + 1], HEADS, KEY)
+            np.testing.assert_allclose(every[b, 4], wanted[0, -1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("left_only", [False, True])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_gradients_equal_differences(shifted: bool, left_only: bool) -> None:
+@pytest.mark.parametrize("every_query", [False, True])
+def test_gradients_equal_differences(shifted: bool, left_only: bool, every_query: bool) -> None:
     values = _case() if shifted else [_case()[0], None]
     rng = np.random.default_rng(1)
     d_out = rng.standard_normal((3, 5, HEADS * VALUE))
-    sizes = (LENGTHS, HEADS, KEY, left_only)
+    sizes = (LENGTHS, HEADS, KEY, left_only, every_query)
     gradients = reference.self_attention_backward(d_out, *values, *sizes)
     for i, gradient in enumerate(gradients):
         if values[i] is None:
