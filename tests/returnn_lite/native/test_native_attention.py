@@ -1,0 +1,76 @@
+"""Self-attention: a network gives the same with the kernel and with TensorFlow's own operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cupy_kernels.backend import host
+from returnn_lite import Network, native
+from returnn_lite.native import attention
+
+STREAMS = {"data": {"dim": 5}, "classes": {"dim": 4, "sparse": True}}
+LENGTHS = np.array([9, 4, 1], np.int32)
+ATTENTION = {"class": "self_attention", "num_heads": 2, "total_key_dim": 6, "n_out": 8}
+OUTPUT = {"class": "softmax", "target": "classes", "loss": "ce"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "left only": {"attention_left_only": True},
+    "shifted keys": {"key_shift": "places"},
+    "shared keys": {"share_kv": True, "total_key_dim": 8},
+    "dropout": {"attention_dropout": 0.5},
+    "states": {"initial_state": "keep_over_epoch"},
+}
+BY_TENSORFLOW = ("shared keys", "states")
+
+
+def _net(sees_padding: bool = False, **options: Any) -> dict[str, Any]:
+    places = {"class": "relative_positional_encoding", "n_out": 3, "from": "data"}
+    net = {"places": places, "att": {**ATTENTION, **options, "from": "data"}}
+    # Sees what the attention's queries behind the ends have.
+    sum_of_all = {"class": "eval", "eval": "tf.reduce_sum(source(0), axis=1, keepdims=True)"}
+    other = {"class": "combine", "kind": "add", "from": ["att", "sum"]}
+    net |= {"sum": {**sum_of_all, "from": "att"}, "both": other} if sees_padding else {}
+    return {**net, "output": {**OUTPUT, "from": "both" if sees_padding else "att"}}
+
+
+def _run(net: dict[str, Any], *, train: bool = False) -> list[Any]:
+    rng = np.random.default_rng(1)
+    data = {
+        "data": (rng.standard_normal((3, 9, 5), np.float32), LENGTHS),
+        "classes": (rng.integers(0, 4, (3, 9), np.int32), LENGTHS),
+    }
+    network = Network(net, extern_data=STREAMS, train=train, seed=3)
+    out = network.run(data, ["att"], gradients=True)
+    assert out.gradients is not None
+    return [out["att"].canonical(), *(out.gradients[name] for name in sorted(out.gradients))]
+
+
+@pytest.mark.parametrize("sees_padding", [False, True])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_both_forms(name: str, sees_padding: bool) -> None:
+    net = _net(sees_padding, **OPTIONS[name])
+    found = _run(net)
+    with native.tensorflow_only():
+        wanted = _run(net)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 1e-3))
+
+
+@pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("train", [False, True])
+def test_where_the_kernel_serves(name: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def count(*arguments: Any, launch: Any = attention.launch) -> Any:
+        called.append(arguments[1])
+        return launch(*arguments)
+
+    monkeypatch.setattr(attention, "launch", count)
+    _run(_net(**OPTIONS[name]), train=train)
+    drops = name == "dropout" and train
+    passes = ["self_attention_forward", "self_attention_backward"]
+    assert called == ([] if drops or name in BY_TENSORFLOW else passes)
