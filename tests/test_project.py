@@ -61,7 +61,7 @@ def test_who_may_import_whom() -> None:
 def sizes() -> tuple[dict[str, int], dict[str, int]]:
     """Return what is over a limit: file -> lines, and `file:function` -> lines."""
     files, functions = {}, {}
-    for path in tracked("*.py", "*.cu", "*.h"):
+    for path in tracked("*.py", "*.cc", "*.cu", "*.h"):
         name, text = str(path.relative_to(PROJECT)), path.read_text("utf-8")
         lines = text.count("\n")
         if lines > FILE_LIMIT:
@@ -79,7 +79,7 @@ def test_lines_are_short() -> None:
     limit = PYPROJECT["tool"]["ruff"]["line-length"]
     found = [
         f"{path.relative_to(PROJECT)}:{number}: {len(line)} characters"
-        for path in tracked("*.cu", "*.h")
+        for path in tracked("*.cc", "*.cu", "*.h")
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if len(line) > limit
     ]
@@ -139,7 +139,8 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
     found = [
         f"{path.relative_to(PROJECT)}:{number}: {line.strip():.80}"
         for path in tracked()
-        if path.suffix in ("", ".py", ".md", ".txt", ".toml", ".yaml", ".json", ".smk", ".cu", ".h")
+        if path.suffix
+        in ("", ".py", ".md", ".txt", ".toml", ".yaml", ".json", ".smk", ".cc", ".cu", ".h")
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if bad.search(line)
     ]

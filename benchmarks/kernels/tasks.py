@@ -11,7 +11,7 @@ import importlib
 from typing import Any
 
 FILES = ("chunk", "conv", "ctc", "edit", "energies", "fsa", "lstm", "lstm2d", "training_step")
-FILES += ("passes", "self_attention", "transducer")
+FILES += ("linear", "passes", "self_attention", "transducer")
 NOT_CONTESTANTS = ("arrays", "weights")
 
 

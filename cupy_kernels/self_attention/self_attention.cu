@@ -130,7 +130,8 @@ KERNEL self_attention_rows_backward(const float* d_out, const float* qkv, const 
                                     const int* lengths, const float* out, const float* log_sums,
                                     float* d_qkv, float* d_key_shift, float* space, index_t batch,
                                     index_t time, index_t heads, index_t key_size,
-                                    index_t value_size, index_t left_only, index_t every_query, index_t workers) {
+                                    index_t value_size, index_t left_only, index_t every_query,
+                                    index_t workers) {
   Attention a = {qkv,   key_shift, lengths,    batch,     time,
                  heads, key_size,  value_size, left_only, every_query};
   Given g = {d_out, out, log_sums};

@@ -55,7 +55,8 @@ class Context {
   void run(const Kernel& kernel) {
     if (!read() || !allocate(kernel)) return TF_OpKernelContext_Failure(context_, status_);
     std::vector<Word> words;
-    for (size_t i = 0; i < kernel.arguments.size(); i += 3) words.push_back(word(&kernel.arguments[i]));
+    for (size_t i = 0; i < kernel.arguments.size(); i += 3)
+      words.push_back(word(&kernel.arguments[i]));
     call<1>(kernel.function, words.data(), words.size());
   }
 
