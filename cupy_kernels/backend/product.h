@@ -241,6 +241,24 @@ static void gather_panel(Gathered<P> b, index_t column, int valid, Panel<P> pane
     }
 }
 
+// sums [valid] += the rows of a block from `column` on, of which a panel is made.
+template <class P>
+static void add_rows(Gathered<P> block, index_t column, int valid, Panel<P> panel, float* sums) {
+  if constexpr (P::NUMBERS == 1) {  // the panel has the numbers as they are, in the nearest cache
+    float line[WIDTH] = {};
+    memcpy(line, sums, valid * sizeof(float));
+    for (int j = 0; j < 4; ++j) {
+      Lanes sum = *(Lanes*)(line + j * LANES);
+      for (index_t k = 0; k < block.count; ++k) sum += P::load(panel.at(k, j));
+      *(Lanes*)(line + j * LANES) = sum;
+    }
+    memcpy(sums, line, valid * sizeof(float));
+  } else {
+    for (index_t k = 0; k < block.count; ++k)
+      THREADS(i, valid) sums[i] += block.rows[k][column + i];
+  }
+}
+
 // The outs of the factors += a^T b over `depth` rows of b of n numbers; sums [n] += the rows of b.
 // Every member of a team calls it.
 template <class P>
@@ -261,8 +279,7 @@ static void add_transposed_products(const std::vector<Factor<P>>& factors, const
       Panel<P> panel = {packed.data(), block.words()};
       gather_panel(block, column, valid, panel);
       for (const Factor<P>& a : factors) a.add_panel(panel, n, column, valid);
-      for (index_t k = 0; k < block.count; ++k)
-        THREADS(i, valid) sums[column + i] += block.rows[k][column + i];
+      add_rows(block, column, valid, panel, sums + column);
     }
     team.wait(size);
   }
