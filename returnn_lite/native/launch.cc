@@ -14,6 +14,10 @@
 #include <tensorflow/c/ops.h>
 #include <tensorflow/c/tf_tensor.h>
 
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,7 +27,8 @@ typedef long long Word;  // a pointer or a number, as kernels take them
 typedef std::vector<int64_t> Numbers;
 
 enum { NONE = -1, INPUT = -2, OUTPUT = -3, SIZE = -4 };
-const int MOST = 32;  // arguments of a kernel
+const int MOST = 32;        // arguments of a kernel
+const size_t FEW = 131072;  // bytes of its tensors that a team of threads is not worth waking for
 
 template <size_t... I>
 void call_with(void* function, const Word* words, std::index_sequence<I...>) {
@@ -37,6 +42,41 @@ void call(void* function, const Word* words, size_t count) {
   else if constexpr (N < MOST)
     call<N + 1>(function, words, count);
 }
+
+// Runs kernels of several threads, one at a time. All of them are started by one thread: each that
+// starts some keeps a team of its own, and TensorFlow has as many as there are cores.
+class Runner {
+ public:
+  static void run(const std::function<void()>& work) {
+    static Runner* one = new Runner;  // its thread may outlive all that is static
+    one->run_next(work);
+  }
+
+ private:
+  Runner() { std::thread(&Runner::serve, this).detach(); }
+
+  void run_next(const std::function<void()>& work) {
+    std::lock_guard<std::mutex> turn(turn_);
+    std::unique_lock<std::mutex> lock(mutex_);
+    work_ = &work;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !work_; });
+  }
+
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return work_; });
+      (*work_)();
+      work_ = nullptr;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex turn_, mutex_;
+  std::condition_variable changed_;
+  const std::function<void()>* work_ = nullptr;
+};
 
 struct Kernel {
   void* function = nullptr;
@@ -57,10 +97,19 @@ class Context {
     std::vector<Word> words;
     for (size_t i = 0; i < kernel.arguments.size(); i += 3)
       words.push_back(word(&kernel.arguments[i]));
-    call<1>(kernel.function, words.data(), words.size());
+    if (bytes() < FEW) words.back() = 1;
+    auto work = [&] { call<1>(kernel.function, words.data(), words.size()); };
+    words.back() > 1 ? Runner::run(work) : work();
   }
 
  private:
+  size_t bytes() const {
+    size_t sum = 0;
+    for (const TF_Tensor* tensor : inputs_) sum += TF_TensorByteSize(tensor);
+    for (const TF_Tensor* tensor : outputs_) sum += TF_TensorByteSize(tensor);
+    return sum;
+  }
+
   bool fine() const { return TF_GetCode(status_) == TF_OK; }
 
   bool read() {

@@ -80,9 +80,10 @@ def test_it_is_written_over_what_nothing_else_needs(source: Path) -> None:
 
 def test_it_has_as_many_workers_as_there_are(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    x = tf.zeros([1])
-    assert launch(source, "workers_of", x, Result([]))[0] == 5
-    assert launch(source, "workers_of", x, Result([]), workers=2)[0] == 2
+    many, few = tf.zeros([50000]), tf.zeros([5])
+    assert launch(source, "workers_of", many, Result([]))[0] == 5
+    assert launch(source, "workers_of", many, Result([]), workers=2)[0] == 2
+    assert launch(source, "workers_of", few, Result([]))[0] == 1  # not worth waking others for
 
 
 def test_where_it_serves(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
