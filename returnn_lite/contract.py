@@ -33,8 +33,10 @@ def contract(
         new = names.get(dim, dim)
         if new is not dim and dim.dynamic and new in a.dims:
             b = _checked(site, b, dim, new)
-    # The smaller one of the two is masked.
+    # The smaller one of the two is masked, if it has the sequences.
     small = a if len(a.dims) <= len(b.dims) else b
+    if not any(d.dynamic and site.run.pads(small, d) for d in over):
+        small = b if small is a else a
     masked = small
     for dim in over:
         if dim.dynamic and site.run.pads(small, dim):

@@ -10,6 +10,7 @@ import numpy as np
 
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim, Kind
+from returnn_lite.entry_by_entry import entry_by_entry
 
 if TYPE_CHECKING:
     from returnn_lite.layers.base import Layer
@@ -176,6 +177,9 @@ class Node:
     @property
     def sees_padding(self) -> bool:
         """Whether what lies behind the ends of sequences may change the output within them."""
+        activation = getattr(self.layer, "activation", None)
+        if isinstance(activation, str) and "(" in activation and not entry_by_entry(activation):
+            return True
         batch_norm = self.resolved.get("batch_norm") if self.common.batch_norm else None
         layers = [self.layer, *([] if batch_norm is None else [batch_norm])]
         return any(layer.sees_padding(self) for layer in layers)

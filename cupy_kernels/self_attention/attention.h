@@ -15,7 +15,10 @@ struct Attention {
   index_t value_row() const { return heads * value_size; }
   index_t all_heads() const { return batch * heads; }
   float scale() const { return 1.0f / sqrtf((float)key_size); }
-  index_t length(index_t b) const { return lengths ? lengths[b] : time; }
+  index_t length(index_t b) const {
+    index_t frames = lengths ? lengths[b] : time;
+    return frames < 0 ? 0 : frames > time ? time : frames;
+  }
   // Those behind the end of a sequence see all of its keys, if there are any.
   index_t queries(index_t b) const {
     index_t frames = length(b);

@@ -108,8 +108,9 @@ class BatchNorm(Layer):
         return replace(x, tensor=y).ordered(order)
 
     def sees_padding(self, node: Node) -> bool:
-        """Whether padding counts."""
-        return not self.masked_time
+        """Whether padding counts: of other dims than time it does."""
+        dynamic = [] if node.out is None else [d for d in node.out.dims if d.dynamic]
+        return not self.masked_time or len(dynamic) > 1
 
     def _of_all_frames(self, site: Site, x: Data) -> bool:
         """Return whether it is normalised with the moments of this batch, padding included."""

@@ -15,6 +15,7 @@ from returnn_lite.beam import latest
 from returnn_lite.config import EvalSelf
 from returnn_lite.data import Data, common, in_common_beam, with_hypotheses
 from returnn_lite.dim import BATCH
+from returnn_lite.entry_by_entry import entry_by_entry
 from returnn_lite.errors import NetworkError, nearest
 from returnn_lite.layers.activations import activation, safe_log
 from returnn_lite.layers.base import Layer, register
@@ -50,16 +51,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "safe_log": safe_log,
     "softmax_cross_entropy_over_size": softmax_cross_entropy_over_size,
     "where_bc": lambda condition, x, y: tf.where(condition, x, y),
-}
-_ENTRY_BY_ENTRY = {
-    *("source", "safe_log", "where_bc", "log_sigmoid", "sigmoid", "tanh", "relu"),
-    *(f"tf.{name}" for name in ("abs", "cast", "clip_by_value", "equal", "exp", "identity")),
-    *(f"tf.{name}" for name in ("greater", "greater_equal", "less", "less_equal", "logical_not")),
-    *(f"tf.{name}" for name in ("maximum", "minimum", "negative", "not_equal", "ones_like", "pow")),
-    *(f"tf.{name}" for name in ("sigmoid", "sqrt", "square", "stop_gradient", "tanh", "where")),
-    *(f"tf.{name}" for name in ("zeros_like", "to_float", "to_int32", "nn.relu", "nn.sigmoid")),
-    *(f"tf.{name}" for name in ("nn.swish", "nn.silu", "nn.gelu", "nn.tanh", "nn.elu", "log")),
-    *(f"tf.math.{name}" for name in ("abs", "exp", "log", "sigmoid", "sqrt", "square", "tanh")),
 }
 _SYMBOLS = {
     "+": "add",
@@ -100,16 +91,6 @@ def _source_index(node: ast.AST) -> int | None:
     first = node.args[0]
     number = first.value if isinstance(first, ast.Constant) else None
     return number if node.func.id == "source" and isinstance(number, int) else None
-
-
-def _entry_by_entry(expression: ast.AST) -> bool:
-    """Return whether all that an expression calls is known to take entries one by one."""
-    for node in ast.walk(expression):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) not in _ENTRY_BY_ENTRY:
-            return False
-        if isinstance(node, ast.Subscript | ast.Lambda | ast.comprehension):
-            return False
-    return True
 
 
 def evaluated(site: Site, text: Any, names: dict[str, Any], datas: list[Data], out: Data) -> Any:
@@ -172,7 +153,7 @@ class _Combined(Layer):
         """Whether its expression may do other things than one entry at a time."""
         if self.eval is None:
             return False
-        return callable(self.eval) or not _entry_by_entry(ast.parse(self.eval.strip(), mode="eval"))
+        return callable(self.eval) or not entry_by_entry(self.eval, self.eval_locals)
 
     def _check_expression(self, site: Site) -> None:
         if callable(self.eval):

@@ -55,6 +55,11 @@ class Gather(Layer):
     def _axis(self, site: Site, x: Data) -> Dim:
         return site.axis_of(self.axis, x)
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether the position, the same in all sequences, may lie behind the end of one."""
+        position = node.refs["position"][0].out if isinstance(self.position, str) else None
+        return position is None or not position.has_batch
+
     def infer(self, site: Site) -> Data:
         """Return the template: the dims of the position in place of the axis."""
         x = site.source

@@ -258,7 +258,13 @@ class SelfAttention(Layer):
 
     def _whole(self, site: Site, x: Data, over: Dim, qkv: Any) -> Any:
         """Return float [batch, time, heads * value] of what `affine` made."""
-        shift = None if self.key_shift is None else self._shift(site, over, None)
+        shift = None
+        if self.key_shift is not None:
+            shift, frames = self._shift(site, over, None), tf.shape(qkv)[1]
+            text = f"{site.node}: found key_shift of other queries or keys than there are frames"
+            check = tf.debugging.assert_equal(tf.shape(shift)[:-1], [frames, frames], message=text)
+            with tf.control_dependencies([check] if check is not None else []):
+                shift = tf.identity(shift)
         lengths = site.run.lengths_in(x, over) if over.dynamic else None
         key, value = self._sizes
         of = native.Heads(

@@ -39,6 +39,10 @@ class SplitDims(Layer):
         """Return whether it makes a batch, which is that of a step."""
         return BATCH in self.dims
 
+    def sees_padding(self, node: Node) -> bool:
+        """Whether padding may come to lie within sequences: of a batch that it makes."""
+        return BATCH in self.dims
+
     def _sizes(self) -> tuple[int, ...]:
         return tuple((n.size or -1) if isinstance(n, Dim) else n for n in self.dims)
 
@@ -169,6 +173,10 @@ class Reshape(Layer):
     def stays(self, node: Node) -> bool:
         """Return whether it makes a batch, which is that of a step."""
         return BATCH in self.out_dims
+
+    def sees_padding(self, node: Node) -> bool:
+        """Padding may come to lie within sequences."""
+        return True
 
     def infer(self, site: Site) -> Data:
         """Return the template with the new dims in place of the old ones."""

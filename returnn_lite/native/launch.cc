@@ -15,6 +15,7 @@
 #include <tensorflow/c/tf_tensor.h>
 
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -87,7 +88,8 @@ class Context {
  public:
   explicit Context(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
   ~Context() {
-    for (TF_Tensor* tensor : inputs_) TF_DeleteTensor(tensor);
+    for (TF_Tensor* tensor : inputs_)
+      if (tensor) TF_DeleteTensor(tensor);
     for (TF_Tensor* tensor : outputs_) TF_DeleteTensor(tensor);
     TF_DeleteStatus(status_);
   }
@@ -98,8 +100,15 @@ class Context {
     for (size_t i = 0; i < kernel.arguments.size(); i += 3)
       words.push_back(word(&kernel.arguments[i]));
     if (bytes() < FEW) words.back() = 1;
-    auto work = [&] { call<1>(kernel.function, words.data(), words.size()); };
+    auto work = [&] {
+      try {
+        call<1>(kernel.function, words.data(), words.size());
+      } catch (const std::exception& error) {  // there is no memory, mostly
+        TF_SetStatus(status_, TF_RESOURCE_EXHAUSTED, error.what());
+      }
+    };
     words.back() > 1 ? Runner::run(work) : work();
+    if (!fine()) TF_OpKernelContext_Failure(context_, status_);
   }
 
  private:
@@ -113,13 +122,20 @@ class Context {
   bool fine() const { return TF_GetCode(status_) == TF_OK; }
 
   bool read() {
-    for (int i = 0; i < TF_NumInputs(context_); ++i) {
-      TF_Tensor* tensor = nullptr;
-      TF_GetInput(context_, i, &tensor, status_);
-      if (!fine()) return false;
-      inputs_.push_back(tensor);
-    }
+    inputs_.resize(TF_NumInputs(context_));
+    for (int i = 0; i < (int)inputs_.size(); ++i)
+      if (!read(i)) return false;
     return true;
+  }
+
+  bool read(int i) {
+    TF_GetInput(context_, i, &inputs_[i], status_);
+    return fine();
+  }
+
+  void release(int i) {
+    TF_DeleteTensor(inputs_[i]);
+    inputs_[i] = nullptr;
   }
 
   bool allocate(const Kernel& kernel) {
@@ -130,12 +146,14 @@ class Context {
       size_t bytes = TF_DataTypeSize(dtype);
       for (int64_t& n : shape) n = size(at), at += 3, bytes *= n;
       int over = (int)kernel.over[i], axes = (int)shape.size();
+      if (over >= 0) release(over);  // what is held here, too, is not written over
       TF_Tensor* tensor =
           over < 0 ? TF_AllocateOutput(context_, i, dtype, shape.data(), axes, bytes, status_)
                    : TF_ForwardInputOrAllocateOutput(context_, &over, 1, i, shape.data(), axes,
                                                      nullptr, status_);
       if (!fine()) return false;
       outputs_.push_back(tensor);
+      if (over >= 0 && !read(over)) return false;
     }
     return true;
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,4 +145,8 @@ def _operation() -> Any:
 
     paths = (f"-I{tf.sysconfig.get_include()}", *tf.sysconfig.get_link_flags())
     compiled = host.compiled(_SOURCE, paths)
-    return None if compiled is None else tf.load_op_library(str(compiled)).kernel_launch
+    try:
+        return None if compiled is None else tf.load_op_library(str(compiled)).kernel_launch
+    except (tf.errors.OpError, OSError) as error:  # a TensorFlow without some of the interface
+        warnings.warn(f"TensorFlow's own operations serve: {error}", stacklevel=2)
+        return None

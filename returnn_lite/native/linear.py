@@ -37,7 +37,8 @@ def affine(x: Any, w: Any, bias: Any | None, lengths: Any | None = None, time_ax
 
         def gradient(dy: Any) -> Any:
             results = like(x), like(w), Result([outputs]) if bias else None
-            # One after the other: side by side, they would share the cores and their caches.
+            # One after the other: side by side, they would share the cores and their caches. That
+            # of x is made even where nothing needs it: of a first layer, mostly.
             arrays = dy, x, w, lengths, *results
             return launch(SOURCE, "linear_backward", *arrays, *sizes(x))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from returnn_lite import Network
 from returnn_lite.contract import contract
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
@@ -50,3 +51,16 @@ def test_matrix_products(a: str, b: str) -> None:
 )
 def test_other_products(a: str, b: str, over: str, out: str) -> None:
     np.testing.assert_allclose(*product(a, b, over, out), rtol=1e-5, atol=1e-5)
+
+
+def test_padding_does_not_count_beside_numbers_that_all_sequences_share() -> None:
+    net = {
+        "place": {"class": "range_in_axis", "axis": "T", "from": "data"},
+        "weight": {"class": "cast", "dtype": "float32", "from": "place"},
+        "output": {"class": "dot", "reduce": "T", "from": ["weight", "data"]},
+    }
+    x = np.random.default_rng(0).standard_normal((2, 5, 3), np.float32)
+    batch = {"data": (x, np.array([5, 2], np.int32))}
+    found = Network(net, extern_data={"data": {"dim": 3}}).run(batch, ["output"])["output"]
+    wanted = [np.arange(n) @ x[b, :n] for b, n in enumerate((5, 2))]
+    np.testing.assert_allclose(found.canonical(), wanted, rtol=1e-5, atol=1e-5)

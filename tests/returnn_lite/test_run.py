@@ -34,6 +34,10 @@ SEES_PADDING: dict[str, dict[str, Any]] = {
     "slice_nd": {"class": "slice_nd", "start": 1, "size": 2},
     "pad": {"class": "pad", "axes": "T", "padding": (0, 1), "handle_dynamic_dims": False},
     "reinterpret_data": {"class": "reinterpret_data", "size_base": "hidden"},
+    "gather": {"class": "gather", "position": 1},
+    "shift_axis": {"class": "shift_axis", "axis": "T", "amount": -1, "adjust_size_info": False},
+    "activation": {"class": "activation", "activation": "tf.cumsum(x, axis=1)"},
+    "eval of a name": {"class": "eval", "eval": "relu(source(0))", "eval_locals": {"relu": abs}},
 }
 PLAIN_EVALS = ["source(0) * 2.0", "tf.nn.relu(source(0)) + tf.cast(source(0) > 0, 'float32')"]
 

@@ -24,6 +24,7 @@ KERNEL add(const float* x, const float* offset, float* y, int* of_rows, index_t 
   for (index_t i = 0; i < count; ++i) y[i] = x[i] + (offset ? *offset : 0.0f);
   for (index_t i = 0; i < 2 * rows + 2; ++i) of_rows[i] = (int)(i % 2 ? columns : rows);
 }
+KERNEL same_place(const float* x, float* y, index_t workers) { *y = x == y; }
 KERNEL workers_of(const float* x, float* y, index_t workers) { *y = workers; }
 """
 
@@ -76,6 +77,20 @@ def test_it_is_written_over_what_nothing_else_needs(source: Path) -> None:
     y, z, kept = graph(tf.ones([5, 4]))
     for found, wanted in ((y, 3.0), (z, 4.0), (kept, 3.0)):
         np.testing.assert_array_equal(found, np.full((5, 4), wanted))
+
+
+def test_nothing_is_allocated_for_what_is_written_over(source: Path) -> None:
+    """What else needs the input keeps its place."""
+
+    @tf.function(autograph=False)
+    def graph(x: Any) -> Any:
+        passing, kept = x * 2.0, x * 3.0
+        (y,) = launch(source, "same_place", passing, like(passing, over=passing))
+        (z,) = launch(source, "same_place", kept, like(kept, over=kept))
+        return y[0], z[0], kept
+
+    y, z, _ = graph(tf.ones([5]))
+    assert (y, z) == (1, 0)
 
 
 def test_it_has_as_many_workers_as_there_are(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

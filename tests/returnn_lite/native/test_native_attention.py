@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cupy_kernels.backend import host
-from returnn_lite import Network, native
+from returnn_lite import Network, NetworkError, native
 from returnn_lite.native import attention
 
 STREAMS = {"data": {"dim": 5}, "classes": {"dim": 4, "sparse": True}}
@@ -57,6 +58,27 @@ def test_both_forms(name: str, sees_padding: bool) -> None:
         wanted = _run(net)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 1e-3))
+
+
+def test_shifts_of_other_frames_are_an_error() -> None:
+    net = _net(key_shift="places")
+    net["half"] = {"class": "pool", "mode": "max", "pool_size": (2,), "from": "data"}
+    net["places"]["from"] = "half"
+    text = "att .*found key_shift of other queries or keys than there are frames"
+    with pytest.raises((NetworkError, tf.errors.InvalidArgumentError), match=text):
+        _run(net)
+
+
+@pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
+def test_lengths_that_are_none() -> None:
+    """A network may make any numbers of them: below 0 it is none, above all frames it is these."""
+    qkv = np.random.default_rng(0).standard_normal((2, 5, 6), np.float32)
+    of = native.Heads(heads=1, key_size=2, value_size=2)
+    found, wanted = (
+        native.self_attention(tf.constant(qkv), None, tf.constant(lengths), of)
+        for lengths in ([-2, 9], [0, 5])
+    )
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
