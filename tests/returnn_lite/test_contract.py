@@ -57,10 +57,11 @@ def test_padding_does_not_count_beside_numbers_that_all_sequences_share() -> Non
     net = {
         "place": {"class": "range_in_axis", "axis": "T", "from": "data"},
         "weight": {"class": "cast", "dtype": "float32", "from": "place"},
-        "output": {"class": "dot", "reduce": "T", "from": ["weight", "data"]},
+        "more": {"class": "eval", "eval": "source(0) + 1.0", "from": "data"},  # padding, too
+        "output": {"class": "dot", "reduce": "T", "from": ["weight", "more"]},
     }
     x = np.random.default_rng(0).standard_normal((2, 5, 3), np.float32)
     batch = {"data": (x, np.array([5, 2], np.int32))}
     found = Network(net, extern_data={"data": {"dim": 3}}).run(batch, ["output"])["output"]
-    wanted = [np.arange(n) @ x[b, :n] for b, n in enumerate((5, 2))]
+    wanted = [np.arange(n) @ (x[b, :n] + 1.0) for b, n in enumerate((5, 2))]
     np.testing.assert_allclose(found.canonical(), wanted, rtol=1e-5, atol=1e-5)
