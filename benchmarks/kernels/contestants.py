@@ -28,6 +28,33 @@ def tensorflow(threads: int, *, as_numpy: bool = True) -> Any:
     return tf
 
 
+def tensorflow_gradients(tf: Any, function: Callable[..., Any], values: Any, dy: Any) -> Run:
+    """Return a function that gives a result of values, and their gradients with dy its own."""
+
+    @tf.function
+    def run(*values: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            y = function(*values)
+        return y, *tape.gradient(y, values, output_gradients=dy)
+
+    return lambda: [x.numpy() for x in run(*values)]
+
+
+def torch_gradients(function: Callable[..., Any], values: Any, dy: Any) -> Run:
+    """Return a function that gives a result of values, and their gradients with dy its own."""
+    import torch
+
+    for x in values:
+        x.requires_grad_(True)
+
+    def run() -> Any:
+        y = function(*values)
+        return y, *torch.autograd.grad(y, values, dy)
+
+    return run
+
+
 def on_gpu(*arrays: Any) -> tuple[Any, ...]:
     """Return CuPy's arrays of numpy's. Raises ImportError where there is no CuPy, or no GPU."""
     import cupy

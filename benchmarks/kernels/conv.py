@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.contestants import Run, tensorflow_gradients
 from benchmarks.kernels.contestants import tensorflow as load_tensorflow
 
 
@@ -64,14 +64,10 @@ class Conv:
         tf = load_tensorflow(threads)
         x, filters, dy = map(tf.constant, self.arrays())
 
-        @tf.function
-        def run(x: Any, filters: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch((x, filters))
-                y = tf.nn.conv2d(x, filters, 1, "SAME")
-            return y, *tape.gradient(y, (x, filters), output_gradients=dy)
+        def convolve(x: Any, filters: Any) -> Any:
+            return tf.nn.conv2d(x, filters, 1, "SAME")
 
-        return lambda: [a.numpy() for a in run(x, filters)]
+        return tensorflow_gradients(tf, convolve, [x, filters], dy)
 
 
 TASKS = {

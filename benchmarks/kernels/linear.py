@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.contestants import Run, tensorflow_gradients, torch_gradients
 from benchmarks.kernels.contestants import tensorflow as load_tensorflow
 
 
@@ -38,8 +38,8 @@ class Linear:
         x, w, bias, lengths, dy = self.arrays()
 
         def run() -> Any:
-            linear(x, w, bias, lengths, threads=threads)
-            return linear_backward(dy, x, w, lengths, threads=threads)
+            y = linear(x, w, bias, lengths, threads=threads)
+            return y, *linear_backward(dy, x, w, lengths, threads=threads)
 
         return run
 
@@ -48,26 +48,17 @@ class Linear:
 
         torch.set_num_threads(threads)
         x, w, bias, _, dy = map(torch.from_numpy, self.arrays())
-        values = [x, w, bias]
-        for value in values:
-            value.requires_grad_(True)
-
-        return lambda: torch.autograd.grad(torch.matmul(x, w) + bias, values, dy)
+        return torch_gradients(lambda x, w, bias: torch.matmul(x, w) + bias, [x, w, bias], dy)
 
     def tensorflow(self, threads: int) -> Run:
         tf = load_tensorflow(threads)
-        *values, _, dy = map(tf.constant, self.arrays())
+        x, w, bias, _, dy = map(tf.constant, self.arrays())
 
-        @tf.function
-        def run(*values: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(values)
-                x, w, bias = values
-                y = tf.matmul(tf.reshape(x, [-1, self.inputs]), w) + bias
-                y = tf.reshape(y, tf.shape(dy))
-            return tape.gradient(y, values, output_gradients=dy)
+        def linear(x: Any, w: Any, bias: Any) -> Any:
+            y = tf.matmul(tf.reshape(x, [-1, self.inputs]), w) + bias
+            return tf.reshape(y, dy.shape)
 
-        return lambda: [a.numpy() for a in run(*values)]
+        return tensorflow_gradients(tf, linear, [x, w, bias], dy)
 
 
 TASKS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.contestants import Run, tensorflow_gradients, torch_gradients
 from benchmarks.kernels.contestants import tensorflow as load_tensorflow
 
 
@@ -39,26 +39,12 @@ class Silu:
 
         torch.set_num_threads(threads)
         x, dy = map(torch.from_numpy, self.arrays())
-        x.requires_grad_(True)
-
-        def run() -> Any:
-            y = torch.nn.functional.silu(x)
-            return y, *torch.autograd.grad(y, x, dy)
-
-        return run
+        return torch_gradients(torch.nn.functional.silu, [x], dy)
 
     def tensorflow(self, threads: int) -> Run:
         tf = load_tensorflow(threads)
         x, dy = map(tf.constant, self.arrays())
-
-        @tf.function
-        def run(x: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = tf.nn.silu(x)
-            return y, tape.gradient(y, x, output_gradients=dy)
-
-        return lambda: [a.numpy() for a in run(x)]
+        return tensorflow_gradients(tf, tf.nn.silu, [x], dy)
 
 
 @dataclass(frozen=True)
@@ -90,29 +76,21 @@ class LayerNorm:
 
         torch.set_num_threads(threads)
         *values, dy = map(torch.from_numpy, self.arrays())
-        for a in values:
-            a.requires_grad_(True)
 
-        def run() -> Any:
-            y = torch.nn.functional.layer_norm(values[0], (self.size,), *values[1:], 1e-6)
-            return y, *torch.autograd.grad(y, values, dy)
+        def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
+            return torch.nn.functional.layer_norm(x, (self.size,), scale, bias, 1e-6)
 
-        return run
+        return torch_gradients(layer_norm, values, dy)
 
     def tensorflow(self, threads: int) -> Run:
         tf = load_tensorflow(threads)
         *values, dy = map(tf.constant, self.arrays())
 
-        @tf.function
-        def run(*values: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(values)
-                x, scale, bias = values
-                mean, variance = tf.nn.moments(x, [-1], keepdims=True)
-                y = tf.nn.batch_normalization(x, mean, variance, bias, scale, 1e-6)
-            return y, *tape.gradient(y, values, output_gradients=dy)
+        def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
+            mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+            return tf.nn.batch_normalization(x, mean, variance, bias, scale, 1e-6)
 
-        return lambda: [a.numpy() for a in run(*values)]
+        return tensorflow_gradients(tf, layer_norm, values, dy)
 
 
 TASKS = {"silu, 1440 x 1024": Silu(), "layer normalisation, 1440 x 256": LayerNorm()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.contestants import Run
+from benchmarks.kernels.contestants import Run, tensorflow_gradients, torch_gradients
 from benchmarks.kernels.contestants import tensorflow as load_tensorflow
 
 
@@ -51,49 +51,39 @@ class SelfAttention:
 
         torch.set_num_threads(threads)
         qkv, shift, lengths, d_out = self.arrays()
-        qkv, d_out = torch.from_numpy(qkv).requires_grad_(), torch.from_numpy(d_out)
-        inputs = [qkv]
-        if shift is not None:
-            shift = torch.from_numpy(shift).requires_grad_()
-            inputs.append(shift)
+        inputs = [torch.from_numpy(x) for x in (qkv, shift) if x is not None]
         valid = torch.arange(self.frames) < torch.from_numpy(lengths)[:, None]
         mask = torch.where(valid, 0.0, -1e30)[:, None, None]
 
-        def run() -> Any:
+        def attend(qkv: Any, shift: Any = None) -> Any:
             columns = qkv.reshape(self.batch, self.frames, self.heads, 3, self.size)
             q, k, v = columns.permute(3, 0, 2, 1, 4)
             bias = mask
             if shift is not None:
                 bias = mask + torch.einsum("bhqd,qkd->bhqk", q * self.size**-0.5, shift)
             y = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-            y = y.transpose(1, 2).reshape(d_out.shape)
-            return y, *torch.autograd.grad(y, inputs, d_out)
+            return y.transpose(1, 2).reshape(d_out.shape)
 
-        return run
+        return torch_gradients(attend, inputs, torch.from_numpy(d_out))
 
     def tensorflow(self, threads: int) -> Run:
         tf = load_tensorflow(threads)
         qkv, shift, lengths, d_out = self.arrays()
         inputs = [tf.constant(x) for x in (qkv, shift) if x is not None]
-        d_out = tf.constant(d_out)
         mask = tf.where(tf.sequence_mask(lengths, self.frames), 0.0, -1e30)[:, None, None]
 
-        @tf.function
-        def run(*inputs: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                sizes = [self.batch, self.frames, self.heads, 3 * self.size]
-                columns = tf.transpose(tf.reshape(inputs[0], sizes), [0, 2, 1, 3])
-                q, k, v = tf.split(columns, 3, axis=-1)
-                q *= self.size**-0.5
-                energies = tf.matmul(q, k, transpose_b=True) + mask
-                if self.shift:
-                    energies += tf.einsum("bhqd,qkd->bhqk", q, inputs[1])
-                y = tf.transpose(tf.matmul(tf.nn.softmax(energies), v), [0, 2, 1, 3])
-                y = tf.reshape(y, d_out.shape)
-            return y, *tape.gradient(y, inputs, output_gradients=d_out)
+        def attend(qkv: Any, shift: Any = None) -> Any:
+            sizes = [self.batch, self.frames, self.heads, 3 * self.size]
+            columns = tf.transpose(tf.reshape(qkv, sizes), [0, 2, 1, 3])
+            q, k, v = tf.split(columns, 3, axis=-1)
+            q *= self.size**-0.5
+            energies = tf.matmul(q, k, transpose_b=True) + mask
+            if shift is not None:
+                energies += tf.einsum("bhqd,qkd->bhqk", q, shift)
+            y = tf.transpose(tf.matmul(tf.nn.softmax(energies), v), [0, 2, 1, 3])
+            return tf.reshape(y, d_out.shape)
 
-        return lambda: [x.numpy() for x in run(*inputs)]
+        return tensorflow_gradients(tf, attend, inputs, tf.constant(d_out))
 
 
 TASKS = {

@@ -9,7 +9,6 @@
 
 typedef Float32 P;
 
-#define FEW 1048576     // multiplications that a thread alone is faster with than a team
 #define CACHE 65536     // numbers of the rows that stay in the cache
 #define MOST_ROWS 240   // of them
 #define LEAST_ROWS 48   // that panels are read for
@@ -113,16 +112,11 @@ static void product(const Valid& valid, const float* x, const float* w, bool tra
   valid.zero_others(y, columns);
 }
 
-DEVICE index_t team_of(index_t rows, index_t inputs, index_t outputs, index_t workers) {
-  return rows * inputs * outputs < FEW ? 1 : workers;
-}
-
 // bias and lengths may be null. count: the numbers of x.
 KERNEL linear_forward(const float* x, const float* w, const float* bias, const int* lengths,
                       float* y, index_t first, index_t second, index_t time_axis, index_t count,
                       index_t inputs, index_t outputs, index_t workers) {
   Valid valid({lengths, first, second, time_axis, count / inputs});
-  workers = team_of(valid.size(), inputs, outputs, workers);
   product(valid, x, w, false, bias, y, inputs, outputs, workers);
 }
 
@@ -132,7 +126,6 @@ KERNEL linear_backward(const float* dy, const float* x, const float* w, const in
                        index_t time_axis, index_t count, index_t inputs, index_t outputs,
                        index_t workers) {
   Valid valid({lengths, first, second, time_axis, count / inputs});
-  workers = team_of(valid.size(), inputs, outputs, workers);
   if (dx) product(valid, dy, w, true, nullptr, dx, outputs, inputs, workers);
   std::vector<const float*> x_rows = valid.of(x, inputs), dy_rows = valid.of(dy, outputs);
   float* packed = Scratch::of(Factor<P>::space(inputs));

@@ -50,11 +50,7 @@ def like(tensor: Any, over: Any = None) -> Result:
 
 def serves(source: Path) -> bool:
     """Return whether `launch` can be used for a source; else TensorFlow's own operations are."""
-    from cupy_kernels.backend import host
-
-    if bridge.only_tensorflow() or bridge.on_gpu() or host.library(source) is None:
-        return False
-    return _operation() is not None
+    return not bridge.on_gpu() and bridge.serves(source) and _operation() is not None
 
 
 def pays(source: Path, x: Any) -> bool:
@@ -65,11 +61,11 @@ def pays(source: Path, x: Any) -> bool:
     return x.dtype == tf.float32 and len(x.shape) >= 3 and serves(source)
 
 
-def launch(source: Path, name: str, *arguments: Any, workers: int | None = None) -> list[Any]:
+def launch(source: Path, name: str, *arguments: Any) -> list[Any]:
     """Return the results among the arguments of kernel `name` of a source.
 
-    arguments: tensors, results, sizes, whole numbers, and None for a null pointer. workers, of
-    which the kernel takes the number last: threads, by default as many as there are.
+    arguments: tensors, results, sizes, whole numbers, and None for a null pointer, but for the
+    last one of the kernel, which is the number of threads.
     """
     from cupy_kernels.backend import host
     from cupy_kernels.backend.threads import thread_count
@@ -84,7 +80,7 @@ def launch(source: Path, name: str, *arguments: Any, workers: int | None = None)
         inputs=inputs,
         results=[x.dtype for x in outputs],
         function=ctypes.cast(getattr(library, name), ctypes.c_void_p).value,
-        arguments=[c for x in (*arguments, thread_count(workers)) for c in coder.argument(x)],
+        arguments=[c for x in (*arguments, thread_count(None)) for c in coder.argument(x)],
         shapes=[c for x in outputs for c in coder.shape(x)],
         over=[-1 if x.over is None else coder.index(x.over) for x in outputs],
     )

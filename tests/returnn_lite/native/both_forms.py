@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from cupy_kernels.backend import host
 from returnn_lite import native
 
+# Without one both forms are TensorFlow's.
+NEEDS_COMPILER = pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

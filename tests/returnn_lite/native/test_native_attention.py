@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from both_forms import NEEDS_COMPILER
 
-from cupy_kernels.backend import host
 from returnn_lite import Network, NetworkError, native
 from returnn_lite.native import attention
 
@@ -69,7 +69,7 @@ def test_shifts_of_other_frames_are_an_error() -> None:
         _run(net)
 
 
-@pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
+@NEEDS_COMPILER
 def test_lengths_that_are_none() -> None:
     """A network may make any numbers of them: below 0 it is none, above all frames it is these."""
     qkv = np.random.default_rng(0).standard_normal((2, 5, 6), np.float32)
@@ -81,7 +81,7 @@ def test_lengths_that_are_none() -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
+@NEEDS_COMPILER
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("train", [False, True])
 def test_where_the_kernel_serves(name: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
