@@ -76,6 +76,23 @@ class Spatial(Layer):
                 x = replace(x, tensor=tensor)
         return x
 
+    def ragged(self, site: Site, x: Data, spatial: list[Dim], value: float) -> tuple[Data, Any]:
+        """Return x [..., spatial dims, feature], and lengths of its first spatial dim.
+
+        Kernels that are given lengths look at nothing behind them. int32 [-1], a number for each
+        entry of flat x; None: what is padding in any dim has the value, which counts.
+        """
+        if any(site.run.pads(x, dim) for dim in x.dims if dim is not spatial[0]):
+            return self.masked(site, x, value), None
+        return x, self._flat_lengths(site, x, spatial, 0) if site.run.pads(x, spatial[0]) else None
+
+    def _flat_lengths(self, site: Site, x: Data, spatial: list[Dim], i: int) -> Any:
+        """Return int32 [-1], the lengths in dim i of flat x."""
+        lengths = site.run.lengths_for(x, spatial[i])
+        outer = x.dims[: -1 - len(spatial)]
+        tensor = tf.reshape(lengths.tensor, [-1 if d in lengths.dims else 1 for d in outer])
+        return tf.reshape(tf.broadcast_to(tensor, x.sizes()[: len(outer)]), [-1])
+
     def shaped(self, site: Site, x: Data, y: Any, new: list[Dim]) -> Data:
         """Return y [-1, spatial dims, feature] with the dims of x but for the new ones."""
         out = x
@@ -212,7 +229,4 @@ class Windows(Spatial):
         same = isinstance(self.padding, str) and self.padding.lower() == "same"
         if not same or not site.run.pads(x, dim) or (span - 1) // 2 == max(span - stride, 0) // 2:
             return None
-        lengths = site.run.lengths_for(x, dim)
-        outer = x.dims[: -1 - len(spatial)]
-        lengths = tf.reshape(lengths.tensor, [-1 if d in lengths.dims else 1 for d in outer])
-        return tf.reshape(tf.broadcast_to(lengths, x.sizes()[: len(outer)]), [-1])
+        return self._flat_lengths(site, x, spatial, i)
