@@ -158,19 +158,18 @@ class Windows(Spatial):
         rates = self.each(self.dilation_rate)
         return tuple((n - 1) * rate + 1 for n, rate in zip(self.size(), rates, strict=True))
 
-    def ends(self, i: int, frames: Any, *, dynamic: bool) -> tuple[Any, int]:
-        """Return the frames that are put before and, at least, behind a sequence in dim i."""
+    def before(self, i: int, frames: Any, *, dynamic: bool) -> Any:
+        """Return how many frames are put before a sequence in dim i."""
         span, stride = self.spans()[i], self.stride()[i]
         if not isinstance(self.padding, str):
-            return (self.each(self.padding)[i],) * 2
+            return self.each(self.padding)[i]
         kind = self.padding.lower()
         if kind == "valid":
-            return 0, 0
+            return 0
         if kind == "same_static" and dynamic:
-            before = max(span - stride, 0) // 2
-            return before, span - 1 - before
+            return max(span - stride, 0) // 2
         most = max if isinstance(frames, int) else tf.maximum
-        return most((self.count(i, frames) - 1) * stride + span - frames, 0) // 2, 0
+        return most((self.count(i, frames) - 1) * stride + span - frames, 0) // 2
 
     def count(self, i: int, frames: Any) -> Any:
         """Return the number of windows in dim i."""
@@ -178,7 +177,8 @@ class Windows(Spatial):
         if isinstance(self.padding, str) and self.padding.lower() != "valid":
             return -(-frames // stride)
         more = 0 if isinstance(self.padding, str) else 2 * self.each(self.padding)[i]
-        return tf.maximum(frames + more - self.spans()[i], -stride) // stride + 1
+        most = max if isinstance(frames, int) else tf.maximum
+        return most(frames + more - self.spans()[i], -stride) // stride + 1
 
     def new_dims(self, spatial: list[Dim]) -> list[Dim]:
         """Return the dims of the windows."""
@@ -201,26 +201,40 @@ class Windows(Spatial):
         dims = zip(spatial, self.stride(), strict=True)
         return all(stride == 1 or dim.size is not None for dim, stride in dims)
 
+    def places(self, site: Site, x: Data, spatial: list[Dim]) -> list[tuple[Any, Any]]:
+        """Return for each spatial dim of flat x where its windows are.
+
+        That is how many frames are put before a sequence, for all or as int32 [-1] for each entry
+        of flat x, and how many windows there are: one or more, so that no layer ever sees an empty
+        axis.
+        """
+        found = []
+        for i, dim in enumerate(spatial):
+            frames = x.sizes()[x.axis(dim)] if dim.size is None else dim.size
+            lengths = self._lengths(site, x, spatial, i)
+            if lengths is None:
+                before = self.before(i, frames, dynamic=dim.dynamic)
+            else:
+                before = self.before(i, lengths, dynamic=True)
+            most = max if isinstance(frames, int) else tf.maximum
+            found.append((before, most(self.count(i, frames), 1)))
+        return found
+
     def padded(self, site: Site, x: Data, spatial: list[Dim], value: float) -> Any:
         """Return [-1, spatial dims, feature] with the frames that the windows need at both ends."""
         x, tensor = self.flat(x, spatial)
-        for i, dim in enumerate(spatial):
-            frames = tf.shape(tensor)[i + 1] if dim.size is None else dim.size
-            before, after = self.ends(i, frames, dynamic=dim.dynamic)
-            lengths = self._lengths(site, x, spatial, i)
-            if lengths is not None:  # as many for all as the one with the most needs
-                starts, _ = self.ends(i, lengths, dynamic=True)
-                before = (self.spans()[i] - 1) // 2
-            # At least one window, so that no layer ever sees an empty axis.
-            windows = tf.maximum(self.count(i, frames), 1)
+        for i, (before, windows) in enumerate(self.places(site, x, spatial)):
             needed = (windows - 1) * self.stride()[i] + self.spans()[i]
-            behind = needed - frames - (before if lengths is None else 0)
+            apart = tf.is_tensor(before) and before.shape.rank == 1
+            # As many for all as the one with the most needs.
+            first = (self.spans()[i] - 1) // 2 if apart else before
+            behind = needed - tf.shape(tensor)[i + 1] - (0 if apart else before)
             paddings: list[Any] = [[0, 0]] * len(tensor.shape)
-            paddings[i + 1] = [before, tf.maximum(behind, after)]
+            paddings[i + 1] = [first, tf.maximum(behind, 0)]
             tensor = tf.pad(tensor, paddings, constant_values=value)
-            if lengths is not None:
-                places = tf.range(needed) + (before - starts)[:, None]
-                tensor = tf.gather(tensor, places, axis=i + 1, batch_dims=1)
+            if apart:
+                frames = tf.range(needed) + (first - before)[:, None]
+                tensor = tf.gather(tensor, frames, axis=i + 1, batch_dims=1)
         return tensor
 
     def _lengths(self, site: Site, x: Data, spatial: list[Dim], i: int) -> Any:
