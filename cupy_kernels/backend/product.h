@@ -241,6 +241,19 @@ static void gather_panel(Gathered<P> b, index_t column, int valid, Panel<P> pane
     }
 }
 
+// Panels of a matrix [depth, columns], one behind the other.
+template <class P>
+static void pack_panels(const float* matrix, index_t depth, index_t columns,
+                        typename P::Word* packed, index_t workers) {
+  std::vector<const float*> rows(depth);
+  for (index_t k = 0; k < depth; ++k) rows[k] = matrix + k * columns;
+  BLOCKS(p, ceil_div(columns, WIDTH)) {
+    index_t column = p * WIDTH, left = columns - column, words = P::words(depth);
+    gather_panel<P>({rows.data(), depth}, column, (int)(left < WIDTH ? left : WIDTH),
+                    {packed + column * words, words});
+  }
+}
+
 // sums [valid] += the rows of a block from `column` on, of which a panel is made.
 template <class P>
 static void add_rows(Gathered<P> block, index_t column, int valid, Panel<P> panel, float* sums) {

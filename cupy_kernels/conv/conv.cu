@@ -5,11 +5,11 @@
 // A block per tile, a thread per channel: no thread reads what another one writes.
 #include "tiles.h"
 
-// v [ELEMENTS, tiles, channels]; zeros [channels] stand outside of the images.
-KERNEL conv_input_tiles(const float* x, const float* zeros, float* v, index_t tiles,
-                        index_t height, index_t width, index_t channels, index_t rows,
+// v [ELEMENTS, tiles, channels]; zeros [channels] stand outside of the images. lengths may be null.
+KERNEL conv_input_tiles(const float* x, const float* zeros, const int* lengths, float* v,
+                        index_t tiles, index_t height, index_t width, index_t channels, index_t rows,
                         index_t columns, index_t top, index_t left, index_t workers) {
-  Images images = {height, width, channels, rows, columns, top, left};
+  Images images = {height, width, channels, rows, columns, top, left, lengths};
   BLOCKS(tile, tiles) {
     const float* at[ELEMENTS];
     pixels_of<TILE>(images, x, tile, zeros, at);
@@ -21,7 +21,7 @@ KERNEL conv_input_tiles(const float* x, const float* zeros, float* v, index_t ti
 KERNEL conv_gradient_tiles(const float* dy, const float* zeros, float* m, index_t tiles,
                            index_t height, index_t width, index_t channels, index_t rows,
                            index_t columns, index_t workers) {
-  Images images = {height, width, channels, rows, columns, 0, 0};
+  Images images = {height, width, channels, rows, columns, 0, 0, nullptr};
   BLOCKS(tile, tiles) {
     const float* at[STEP * STEP];
     pixels_of<STEP>(images, dy, tile, zeros, at);
@@ -31,7 +31,7 @@ KERNEL conv_gradient_tiles(const float* dy, const float* zeros, float* m, index_
 
 KERNEL conv_output_tiles(const float* m, float* y, index_t tiles, index_t height, index_t width,
                          index_t channels, index_t rows, index_t columns, index_t workers) {
-  Images images = {height, width, channels, rows, columns, 0, 0};
+  Images images = {height, width, channels, rows, columns, 0, 0, nullptr};
   float* nowhere = nullptr;
   BLOCKS(tile, tiles) {
     float* at[STEP * STEP];

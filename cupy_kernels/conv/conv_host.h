@@ -50,20 +50,24 @@ struct Convolution {
   index_t tiles;
   Images input, output;
 
-  Convolution(index_t batch, index_t height, index_t width, index_t in, index_t out_height,
-              index_t out_width, index_t out, index_t top, index_t left) {
+  Convolution(const int* lengths, const int* out_lengths, index_t batch, index_t height,
+              index_t width, index_t in, index_t out_height, index_t out_width, index_t out,
+              index_t top, index_t left) {
     index_t rows = ceil_div(out_height, STEP), columns = ceil_div(out_width, STEP);
     tiles = batch * rows * columns;
-    input = {height, width, in, rows, columns, top, left};
-    output = {out_height, out_width, out, rows, columns, 0, 0};
+    input = {height, width, in, rows, columns, top, left, lengths};
+    output = {out_height, out_width, out, rows, columns, 0, 0, out_lengths};
   }
 };
 
-// turned: filters [TAPS, TAPS, out, in] make inputs of outputs, as in the gradient of the input.
-KERNEL conv_forward(const float* x, const float* filters, float* y, index_t batch, index_t height,
-                    index_t width, index_t in, index_t out_height, index_t out_width, index_t out,
-                    index_t top, index_t left, index_t turned, index_t workers) {
-  Convolution of(batch, height, width, in, out_height, out_width, out, top, left);
+// Of image b the rows below lengths[b] count, and y is zero from row out_lengths[b] on: both may be
+// null. turned: filters [TAPS, TAPS, out, in] make inputs of outputs, as in the gradient of the
+// input.
+KERNEL conv_forward(const float* x, const float* filters, const int* lengths,
+                    const int* out_lengths, float* y, index_t batch, index_t height, index_t width,
+                    index_t in, index_t out_height, index_t out_width, index_t out, index_t top,
+                    index_t left, index_t turned, index_t workers) {
+  Convolution of(lengths, out_lengths, batch, height, width, in, out_height, out_width, out, top, left);
   Images input = of.input, output = of.output;
   index_t tiles = of.tiles;
   Space<float> of_filters(ELEMENTS * in * ceil_div(out, WIDTH) * WIDTH);
@@ -95,6 +99,9 @@ KERNEL conv_forward(const float* x, const float* filters, float* y, index_t batc
       }
     }
   }
+  for (index_t b = 0; out_lengths && b < batch; ++b)
+    memset(y + (b * out_height + out_lengths[b]) * out_width * out, 0,
+           (out_height - out_lengths[b]) * out_width * out * sizeof(float));
 }
 
 // sum [in, out] += v^T m for rows v [n, in] and m [n, out].
@@ -116,11 +123,11 @@ static void add_products(const float* v, const float* m, index_t n, index_t in, 
   }
 }
 
-KERNEL conv_filter_gradient(const float* x, const float* dy, float* dfilters, index_t batch,
-                            index_t height, index_t width, index_t in, index_t out_height,
-                            index_t out_width, index_t out, index_t top, index_t left,
-                            index_t workers) {
-  Convolution of(batch, height, width, in, out_height, out_width, out, top, left);
+KERNEL conv_filter_gradient(const float* x, const float* dy, const int* lengths, float* dfilters,
+                            index_t batch, index_t height, index_t width, index_t in,
+                            index_t out_height, index_t out_width, index_t out, index_t top,
+                            index_t left, index_t workers) {
+  Convolution of(lengths, nullptr, batch, height, width, in, out_height, out_width, out, top, left);
   Images input = of.input, output = of.output;
   index_t tiles = of.tiles;
   std::vector<float> none(in > out ? in : out), all_sums(ELEMENTS * in * out);

@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cupy_kernels.conv.source import Pair, counted
+
 Floats = npt.NDArray[np.float64]
-Pair = tuple[int, int]
 
 
-def conv3x3(x: npt.NDArray[Any], filters: npt.NDArray[Any], before: Pair, size: Pair) -> Floats:
+def conv3x3(
+    x: npt.NDArray[Any],
+    filters: npt.NDArray[Any],
+    before: Pair,
+    size: Pair,
+    lengths: npt.NDArray[Any] | None = None,
+) -> Floats:
     """The operation's result."""
+    x = counted(np, x, lengths)
     y = np.zeros((len(x), *size, filters.shape[3]))
     for tap, here, there in _taps(before, x.shape[1:3], size):
         y[there] += x[here].astype(np.float64) @ filters[tap]
@@ -21,17 +29,28 @@ def conv3x3(x: npt.NDArray[Any], filters: npt.NDArray[Any], before: Pair, size: 
 
 
 def conv3x3_input_gradient(
-    dy: npt.NDArray[Any], filters: npt.NDArray[Any], before: Pair, size: Pair
+    dy: npt.NDArray[Any],
+    filters: npt.NDArray[Any],
+    before: Pair,
+    size: Pair,
+    lengths: npt.NDArray[Any] | None = None,
 ) -> Floats:
     """The gradient of the operation's input."""
     dx = np.zeros((len(dy), *size, filters.shape[2]))
     for tap, here, there in _taps(before, size, dy.shape[1:3]):
         dx[here] += dy[there].astype(np.float64) @ filters[tap].T
-    return dx
+    found: Floats = counted(np, dx, lengths)
+    return found
 
 
-def conv3x3_filter_gradient(x: npt.NDArray[Any], dy: npt.NDArray[Any], before: Pair) -> Floats:
+def conv3x3_filter_gradient(
+    x: npt.NDArray[Any],
+    dy: npt.NDArray[Any],
+    before: Pair,
+    lengths: npt.NDArray[Any] | None = None,
+) -> Floats:
     """The gradient of the operation's filters."""
+    x = counted(np, x, lengths)
     dfilters = np.zeros((3, 3, x.shape[3], dy.shape[3]))
     for tap, here, there in _taps(before, x.shape[1:3], dy.shape[1:3]):
         pixels = x[here].astype(np.float64)

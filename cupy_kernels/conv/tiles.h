@@ -100,9 +100,11 @@ DEVICE void filter_gradient_tile(const T* u, T* g) {
 }
 
 // Images [batch, height, width, channels], and where their tiles lie: there are [rows, columns] of
-// them, and the first starts `top` and `left` pixels before the image.
+// them, and the first starts `top` and `left` pixels before the image. Of image b there are only
+// the rows below lengths[b], which may be null.
 struct Images {
   index_t height, width, channels, rows, columns, top, left;
+  const int* lengths;
 };
 
 // Addresses of the first channels of the N x N pixels of a tile; `outside` for those that are
@@ -110,12 +112,13 @@ struct Images {
 template <int N, class T>
 DEVICE void pixels_of(const Images& images, T* values, index_t tile, T* outside, T** at) {
   index_t row = tile / images.columns % images.rows, column = tile % images.columns;
-  T* image = values + tile / (images.rows * images.columns) * images.height * images.width *
-                          images.channels;
+  index_t b = tile / (images.rows * images.columns);
+  index_t height = images.lengths ? images.lengths[b] : images.height;
+  T* image = values + b * images.height * images.width * images.channels;
   for (int i = 0; i < N; ++i)
     for (int j = 0; j < N; ++j) {
       index_t y = row * STEP + i - images.top, x = column * STEP + j - images.left;
-      bool inside = y >= 0 && y < images.height && x >= 0 && x < images.width;
+      bool inside = y >= 0 && y < height && x >= 0 && x < images.width;
       at[i * N + j] = inside ? image + (y * images.width + x) * images.channels : outside;
     }
 }

@@ -59,19 +59,13 @@ class Valid {
   std::vector<index_t> valid_;
 };
 
-// Panels of w [depth, columns], or of its transposed form where w is [columns, depth].
-static void pack(const float* w, index_t depth, index_t columns, bool transposed, float* packed,
-                 index_t workers) {
-  std::vector<const float*> rows(transposed ? 0 : depth);
-  for (index_t k = 0; k < (index_t)rows.size(); ++k) rows[k] = w + k * columns;
+// Panels of the transposed form of w [columns, depth].
+static void pack_transposed(const float* w, index_t depth, index_t columns, float* packed,
+                            index_t workers) {
   BLOCKS(p, ceil_div(columns, WIDTH)) {
     index_t column = p * WIDTH, left = columns - column;
-    int valid = (int)(left < WIDTH ? left : WIDTH);
-    Panel<P> panel = {packed + column * depth, depth};
-    if (transposed)
-      pack_columns<P>(w + column * depth, depth, depth, valid, panel);
-    else
-      gather_panel<P>({rows.data(), depth}, column, valid, panel);
+    pack_columns<P>(w + column * depth, depth, depth, (int)(left < WIDTH ? left : WIDTH),
+                    {packed + column * depth, depth});
   }
 }
 
@@ -107,7 +101,10 @@ static void product(const Valid& valid, const float* x, const float* w, bool tra
                     const float* bias, float* y, index_t depth, index_t columns,
                     index_t workers) {
   float* packed = Scratch::of(ceil_div(columns, WIDTH) * WIDTH * depth);
-  pack(w, depth, columns, transposed, packed, workers);
+  if (transposed)
+    pack_transposed(w, depth, columns, packed, workers);
+  else
+    pack_panels<P>(w, depth, columns, packed, workers);
   multiply(valid.of(x, depth), valid.of(y, columns), packed, bias, depth, columns, workers);
   valid.zero_others(y, columns);
 }

@@ -16,6 +16,7 @@ from cupy_kernels import (
     align,
     chunk,
     conv,
+    conv2d,
     ctc,
     edit,
     energies,
@@ -60,6 +61,9 @@ AFFINE = [_floats(2, 6, 3), _floats(3, 4), _floats(4), FRAMES]
 IMAGES, FILTERS = [_floats(2, 4, 6, 3), _floats(2, 4, 6, 5)], _floats(3, 3, 3, 5)
 QKV = [_floats(2, 6, 26), _floats(6, 6, 4), FRAMES]  # two heads of 4, 4 and 5
 WINDOWS = {"before": (1, 1), "size": (4, 6)}
+MOVES = {"windows": conv2d.Windows(**WINDOWS)}
+BIAS, ROWS = _floats(5), ("lengths", "tops")
+TOPS = [np.array([4, 2], np.int32), np.array([0, 1], np.int32)]
 HEADS = {"heads": 2, "key_size": 4}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
@@ -72,6 +76,9 @@ MAY_BE_NONE = {
     ("linear", 3),
     ("linear_backward", 3),
 }
+MAY_BE_NONE |= {("conv2d", n) for n in (2, 3, 4)}
+MAY_BE_NONE |= {(f"conv2d_{x}_gradient", n) for x in ("input", "filter") for n in (2, 3)}
+MAY_BE_NONE |= {(f"conv3x3{x}", 2) for x in ("", "_input_gradient", "_filter_gradient")}
 MAY_BE_NONE |= {("self_attention", 1), ("self_attention", 2)}
 MAY_BE_NONE |= {("self_attention_backward", 2), ("self_attention_backward", 3)}
 
@@ -82,6 +89,16 @@ def _grouped(function: Callable[..., Any], first: int, group: Callable[..., Any]
     def call(*arrays: Any, **options: Any) -> Any:
         end = first + size
         return function(*arrays[:first], group(*arrays[first:end]), *arrays[end:], **options)
+
+    return call
+
+
+def _named(function: Callable[..., Any], *names: str) -> Any:
+    """An operation whose last arrays are given by their names."""
+
+    def call(*arrays: Any, **options: Any) -> Any:
+        first, last = arrays[: -len(names)], arrays[-len(names) :]
+        return function(*first, **dict(zip(names, last, strict=True)), **options)
 
     return call
 
@@ -103,9 +120,24 @@ CALLS = {
     "layer_norm_backward": Call(
         layer_norm.layer_norm_backward, [_floats(6, 4), _floats(6, 4), _floats(4), _floats(6, 2)]
     ),
-    "conv3x3": Call(conv.conv3x3, [IMAGES[0], FILTERS], WINDOWS),
-    "conv3x3_input_gradient": Call(conv.conv3x3_input_gradient, [IMAGES[1], FILTERS], WINDOWS),
-    "conv3x3_filter_gradient": Call(conv.conv3x3_filter_gradient, IMAGES, {"before": (1, 1)}),
+    "conv2d": Call(_named(conv2d.conv2d, "bias", *ROWS), [IMAGES[0], FILTERS, BIAS, *TOPS], MOVES),
+    "conv2d_input_gradient": Call(
+        _named(conv2d.conv2d_input_gradient, *ROWS),
+        [IMAGES[1], FILTERS, *TOPS],
+        {"size": (4, 6), **MOVES},
+    ),
+    "conv2d_filter_gradient": Call(
+        _named(conv2d.conv2d_filter_gradient, *ROWS),
+        [*IMAGES, *TOPS],
+        {"filter_size": (3, 3), **MOVES},
+    ),
+    "conv3x3": Call(_named(conv.conv3x3, "lengths"), [IMAGES[0], FILTERS, TOPS[0]], WINDOWS),
+    "conv3x3_input_gradient": Call(
+        _named(conv.conv3x3_input_gradient, "lengths"), [IMAGES[1], FILTERS, TOPS[0]], WINDOWS
+    ),
+    "conv3x3_filter_gradient": Call(
+        _named(conv.conv3x3_filter_gradient, "lengths"), [*IMAGES, TOPS[0]], {"before": (1, 1)}
+    ),
     "edit_distance": Call(edit.edit_distance, PAIRS),
     "edit_distance_row": Call(edit.edit_distance_row, PAIRS),
     "alignment_counts": Call(edit.alignment_counts, PAIRS),
@@ -190,7 +222,7 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (activation, align, chunk, conv, ctc, edit, energies, fsa)
+    packages = (activation, align, chunk, conv, conv2d, ctc, edit, energies, fsa)
     packages += (layer_norm, linear, lstm, lstm2d, self_attention, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}

@@ -18,6 +18,7 @@ from cupy_kernels.conv import (
     reference,
     stepwise,
 )
+from cupy_kernels.conv.source import counted
 
 
 class Case(NamedTuple):
@@ -28,6 +29,7 @@ class Case(NamedTuple):
     dy: Any
     before: tuple[int, int]
     size: tuple[int, int]
+    lengths: Any = None
 
 
 def _case(
@@ -35,11 +37,17 @@ def _case(
     outputs: int,
     before: tuple[int, int] = (1, 1),
     size: tuple[int, int] | None = None,
+    lengths: list[int] | None = None,
 ) -> Case:
     rng = np.random.default_rng(sum(shape) + outputs)
     size = shape[1:3] if size is None else size
     shapes = shape, (3, 3, shape[3], outputs), (shape[0], *size, outputs)
-    return Case(*(rng.standard_normal(s, np.float32) for s in shapes), before, size)
+    x, filters, dy = (rng.standard_normal(s, np.float32) for s in shapes)
+    if lengths is None:
+        return Case(x, filters, dy, before, size)
+    for b, length in enumerate(lengths):
+        x[b, length:] = np.nan
+    return Case(x, filters, dy, before, size, np.array(lengths, np.int32))
 
 
 CASES = {
@@ -53,6 +61,8 @@ CASES = {
     "a part": lambda: _case((2, 9, 9, 4), 4, (1, 0), (3, 2)),
     "more inputs than a cache has": lambda: _case((1, 6, 10, 700), 40),
     "more tiles than are summed at once": lambda: _case((2, 40, 44, 12), 10),
+    "images of several lengths": lambda: _case((4, 9, 6, 5), 40, lengths=[9, 1, 0, 6]),
+    "lengths, and zeros before": lambda: _case((3, 6, 6, 9), 4, (2, 0), (7, 5), [4, 6, 3]),
     "no image": lambda: _case((0, 4, 4, 3), 2),
     "no row": lambda: _case((2, 0, 4, 3), 2, (1, 1), (2, 2)),
     "no output": lambda: _case((2, 4, 4, 3), 2, (0, 0), (0, 3)),
@@ -68,21 +78,23 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 def _run(case: Case, xp: ModuleType = np, **options: Any) -> list[Any]:
     """y, dx, dfilters."""
-    x, filters, dy = (xp.asarray(a) for a in case[:3])
+    x, filters, dy, lengths = (
+        None if a is None else xp.asarray(a) for a in (*case[:3], case.lengths)
+    )
     found = [
-        conv3x3(x, filters, case.before, case.size, **options),
-        conv3x3_input_gradient(dy, filters, case.before, x.shape[1:3], **options),
-        conv3x3_filter_gradient(x, dy, case.before, **options),
+        conv3x3(x, filters, case.before, case.size, lengths, **options),
+        conv3x3_input_gradient(dy, filters, case.before, x.shape[1:3], lengths, **options),
+        conv3x3_filter_gradient(x, dy, case.before, lengths, **options),
     ]
     return [a.get() if hasattr(a, "get") else a for a in found]
 
 
 def _wanted(case: Case) -> list[Any]:
-    x, filters, dy, before, size = case
+    x, filters, dy, before, size, lengths = case
     return [
-        reference.conv3x3(x, filters, before, size),
-        reference.conv3x3_input_gradient(dy, filters, before, x.shape[1:3]),
-        reference.conv3x3_filter_gradient(x, dy, before),
+        reference.conv3x3(x, filters, before, size, lengths),
+        reference.conv3x3_input_gradient(dy, filters, before, x.shape[1:3], lengths),
+        reference.conv3x3_filter_gradient(x, dy, before, lengths),
     ]
 
 
@@ -98,15 +110,15 @@ def test_equals_the_reference(xp: ModuleType, case: Case) -> None:
 
 def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
     """On the host, with numpy's products."""
-    x, filters, dy, before, size = case
+    x, filters, dy, before, size, lengths = case
     turned = np.ascontiguousarray(filters[::-1, ::-1].transpose(0, 1, 3, 2))
     around = (2 - before[0], 2 - before[1])
     if not x.size or not dy.size or not filters.size:
         return  # nothing is launched
     found = [
-        stepwise.convolve(np, x, filters, before, size),
-        stepwise.convolve(np, dy, turned, around, x.shape[1:3]),
-        stepwise.filter_gradient(np, x, dy, before),
+        stepwise.convolve(np, x, filters, before, size, lengths),
+        counted(np, stepwise.convolve(np, dy, turned, around, x.shape[1:3], None), lengths),
+        stepwise.filter_gradient(np, x, dy, before, lengths),
     ]
     _assert_close(found, _wanted(case))
 
@@ -115,16 +127,18 @@ sizes = st.tuples(st.integers(0, 12), st.integers(0, 12))
 channels = st.sampled_from([1, 2, 7, 8, 9, 31, 32, 33, 70])
 
 
-@given(image=sizes, size=sizes, inputs=channels, outputs=channels, before=sizes)
+@given(data=st.data(), image=sizes, size=sizes, inputs=channels, outputs=channels, before=sizes)
 @settings(deadline=None, max_examples=60)
 def test_any_sizes(
+    data: st.DataObject,
     image: tuple[int, int],
     size: tuple[int, int],
     inputs: int,
     outputs: int,
     before: tuple[int, int],
 ) -> None:
-    case = _case((2, *image, inputs), outputs, before, size)
+    lengths = data.draw(st.none() | st.lists(st.integers(0, image[0]), min_size=2, max_size=2))
+    case = _case((2, *image, inputs), outputs, before, size, lengths)
     _assert_close(_run(case), _wanted(case))
 
 
@@ -179,7 +193,7 @@ def test_wrong_options_are_named(changes: dict[str, Any], message: str) -> None:
 
 
 def test_channels_that_do_not_fit_are_named() -> None:
-    x, filters, dy, before, size = CASES["odd"]()
+    x, filters, dy, before, size, _ = CASES["odd"]()
     wrong = filters[:, :, :-1].copy()
     with pytest.raises(ArgumentError, match=r"\(filters\): found shape \(3, 3, 32, 17\), needed"):
         conv3x3(x, wrong, before, size)
@@ -190,3 +204,10 @@ def test_channels_that_do_not_fit_are_named() -> None:
         ArgumentError, match=r"\(dy\): found shape \(2, 7, 5, 17\), needed \[batch=3"
     ):
         conv3x3_filter_gradient(x, dy[:2].copy(), before)
+
+
+def test_wrong_lengths_are_named() -> None:
+    case = CASES["images of several lengths"]()
+    wrong = case._replace(lengths=np.array([9, 1, 10, 6], np.int32))
+    with pytest.raises(ArgumentError, match=r"\(lengths\[2\]\): found 10, needed 0 to 9"):
+        _run(wrong)
