@@ -93,20 +93,37 @@ class Conv(Windows):
         """Return the convolution."""
         spatial: list[Dim] = site.node.resolved["spatial"]
         x, _ = self.flat(self.input(site), spatial)
-        masked = self.masked(site, x, 0.0)
-        padding = "SAME" if self._padded_by_tensorflow(spatial) else "VALID"
-        if padding == "VALID":
-            frames = self.padded(site, masked, spatial, 0.0)
-        else:
-            _, frames = self.flat(masked, spatial)
         weights = site.param("W", (), None) if self.filter is None else site.ref("filter").tensor
-        y = self._convolved(frames, weights, padding)
-        if self.with_bias:
-            y = y + site.param("bias", (), None)
+        bias = site.param("bias", (), None) if self.with_bias else None
+        fixed = all(dim.size is not None for dim in spatial[1:])
+        if self.groups == 1 and len(spatial) <= 2 and fixed and native.convolves(x.tensor):
+            y = self._by_kernel(site, x, spatial, weights, bias)
+        else:
+            y = self._by_tensorflow(site, x, spatial, weights)
+            y = y if bias is None else y + bias
         x = replace(x.with_feature(site.feature(self.n_out)), tensor=x.tensor)
         # What lies behind the ends is finite: no reason to set it to zero, as `finished` does.
         out = self.shaped(site, x, y, self.new_dims(spatial))
         return activated(site, out, self.activation)
+
+    def _by_kernel(self, site: Site, x: Data, spatial: list[Dim], weights: Any, bias: Any) -> Any:
+        """Return [-1, windows, n_out]; one dim is that of rows of one pixel."""
+        x, lengths = self.ragged(site, x, spatial, 0.0)
+        _, images = self.flat(x, spatial)
+        (top, rows), (left, columns) = [*self.places(site, x, spatial), (0, 1)][:2]
+        strides, rates = ((*n, 1)[:2] for n in (self.stride(), self.each(self.dilation_rate)))
+        moves = native.Moves((rows, columns), (top, left), strides, rates)
+        if len(spatial) > 1:
+            return native.conv2d(images, weights, bias, lengths, moves)
+        images, weights = tf.expand_dims(images, 2), tf.expand_dims(weights, 1)
+        return tf.squeeze(native.conv2d(images, weights, bias, lengths, moves), 2)
+
+    def _by_tensorflow(self, site: Site, x: Data, spatial: list[Dim], weights: Any) -> Any:
+        """Return [-1, windows, n_out], without bias."""
+        masked = self.masked(site, x, 0.0)
+        if self._padded_by_tensorflow(spatial):
+            return self._convolved(self.flat(masked, spatial)[1], weights, "SAME")
+        return self._convolved(self.padded(site, masked, spatial, 0.0), weights, "VALID")
 
     def _padded_by_tensorflow(self, spatial: list[Dim]) -> bool:
         """Return whether the operation can put the frames at both ends: a copy less."""
@@ -120,8 +137,6 @@ class Conv(Windows):
         # TensorFlow has no windows that are both dilated and apart.
         both = max(strides) > 1 and max(rates) > 1
         steps = (1,) * len(strides) if both else strides
-        if self._moves_by_pixels():
-            return native.conv3x3(frames, weights, padding)
         parts = [
             tf.nn.convolution(x, w, strides=steps, padding=padding, dilations=rates)
             for x, w in zip(
@@ -132,11 +147,6 @@ class Conv(Windows):
         ]
         y = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
         return y[(slice(None), *(slice(None, None, s) for s in strides))] if both else y
-
-    def _moves_by_pixels(self) -> bool:
-        """Return whether filters of 3 x 3 pixels move by one, which is an operation of its own."""
-        apart = max(*self.stride(), *self.each(self.dilation_rate), self.groups)
-        return tuple(self.filter_size) == (3, 3) and apart == 1
 
 
 def _depthwise(

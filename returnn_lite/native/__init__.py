@@ -5,7 +5,7 @@ from returnn_lite.native.attention import Heads, attends, self_attention
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
-from returnn_lite.native.conv import conv3x3
+from returnn_lite.native.conv import Moves, conv2d, convolves
 from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
 from returnn_lite.native.edit import (
     alignment_counts,
@@ -33,13 +33,15 @@ from returnn_lite.native.transducer import (
 __all__ = [
     "Heads",
     "JointDropout",
+    "Moves",
     "Precision",
     "additive_energies",
     "affine",
     "alignment_counts",
     "attends",
     "chunk",
-    "conv3x3",
+    "conv2d",
+    "convolves",
     "ctc_align",
     "ctc_automaton",
     "ctc_best_path",

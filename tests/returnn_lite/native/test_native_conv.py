@@ -1,67 +1,129 @@
-"""Convolution with 3 x 3 filters: the kernel and TensorFlow's own operation give the same."""
+"""Convolution: the kernels give what TensorFlow's own operations do."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from both_forms import assert_equal
+from both_forms import NEEDS_COMPILER
 
 from returnn_lite import native
-from returnn_lite.native import conv, launch
+from returnn_lite.native import Moves, conv, launch
+
+pytestmark = NEEDS_COMPILER
 
 
 def _normal(*shape: int) -> Any:
     return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
 
 
-def _count_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    called = []
+def _gradients(compute: Callable[..., Any], inputs: list[Any]) -> list[Any]:
+    """The result, and the gradients of the inputs by numbers without a pattern."""
+
+    @tf.function(autograph=False)
+    def both(*tensors: Any) -> Any:
+        y = compute(*tensors)
+        dy = tf.reshape(tf.sin(tf.range(tf.size(y), dtype=tf.float32) ** 2.0), tf.shape(y))
+        return [y, *tf.gradients(y, tensors, dy)]
+
+    return [a.numpy() for a in both(*map(tf.constant, inputs))]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kernels that are called."""
+    names = []
 
     def count(source: Any, name: str, *arguments: Any) -> Any:
-        called.append(name)
+        names.append(name)
         return launch.launch(source, name, *arguments)
 
     monkeypatch.setattr(conv, "launch", count)
-    return called
+    return names
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("size", [(5, 4), (8, 7), (3, 3)])
-def test_both_forms(padding: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    called = _count_calls(monkeypatch)
-    inputs = [_normal(2, *size, 16), _normal(3, 3, 16, 17)]
-    y = assert_equal(lambda *a: native.conv3x3(*a, padding), inputs)[0]
-    assert y.shape[1:3] == (size if padding == "SAME" else (size[0] - 2, size[1] - 2))
-    assert called == ["conv_forward", "conv_forward", "conv_filter_gradient"]
-    assert_equal(lambda *a: native.conv3x3(*a, padding), inputs, compiled=True)
+TILES = ["conv_forward", "conv_forward", "conv_filter_gradient"]
+ROWS = ["conv2d_forward", "conv2d_input_gradient", "conv2d_filter_gradient"]
 
 
-def test_sizes_that_a_graph_does_not_know() -> None:
-    filters = tf.constant(_normal(3, 3, 16, 16))
-    spec = tf.TensorSpec([None, None, None, 16])
+@pytest.mark.parametrize(
+    ("filters", "strides", "rates", "kernels"),
+    [
+        ((3, 3, 16, 17), (1, 1), (1, 1), TILES),
+        ((3, 3, 3, 17), (1, 1), (1, 1), ROWS),  # few channels make thin products
+        ((3, 3, 16, 17), (2, 1), (1, 1), ROWS),
+        ((3, 3, 16, 17), (1, 1), (1, 2), ROWS),
+        ((2, 5, 20, 8), (1, 2), (1, 1), ROWS),
+    ],
+)
+@pytest.mark.parametrize("lengths", [None, [9, 4, 1]])
+def test_equals_tensorflow(
+    called: list[str],
+    filters: tuple[int, ...],
+    strides: tuple[int, int],
+    rates: tuple[int, int],
+    kernels: list[str],
+    lengths: list[int] | None,
+) -> None:
+    inputs = [_normal(3, 9, 7, filters[2]), _normal(*filters), _normal(filters[3])]
+    spans = [(n - 1) * rate + 1 for n, rate in zip(filters[:2], rates, strict=True)]
+    sizes = [-(-n // step) for n, step in zip((9, 7), strides, strict=True)]
+    steps = zip((9, 7), sizes, strides, spans, strict=True)
+    before = tuple(max((m - 1) * step + span - n, 0) // 2 for n, m, step, span in steps)
+    moves = Moves(tuple(sizes), before, strides, rates)
+    counts = None if lengths is None else tf.constant(lengths)
+
+    def by_tensorflow(x: Any, filters: Any, bias: Any) -> Any:
+        if counts is not None:
+            x = tf.where(tf.sequence_mask(counts, 9)[:, :, None, None], x, 0.0)
+        return tf.nn.convolution(x, filters, strides, "SAME", dilations=rates) + bias
+
+    found = _gradients(lambda *a: native.conv2d(*a, counts, moves), inputs)
+    assert called == kernels
+    for a, b in zip(found, _gradients(by_tensorflow, inputs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_sizes_that_a_graph_does_not_know(channels: int) -> None:
+    filters = tf.constant(_normal(3, 3, channels, 16))
+    spec = tf.TensorSpec([None, None, None, channels])
 
     @tf.function(input_signature=[spec], autograph=False)
     def compute(x: Any) -> Any:
-        y = native.conv3x3(x, filters, "SAME")
+        moves = Moves(tuple(tf.unstack(tf.shape(x)[1:3])), (1, 1))
+        y = native.conv2d(x, filters, None, None, moves)
         assert y.shape.as_list() == [None, None, None, 16]
         return y, tf.gradients(y, x)[0]
 
     for size in ((2, 5, 4), (1, 1, 3), (0, 4, 4), (2, 0, 3)):
-        x = _normal(*size, 16)
+        x = _normal(*size, channels)
         y, dx = compute(x)
         assert dx.shape == x.shape
         np.testing.assert_allclose(y, tf.nn.conv2d(x, filters, 1, "SAME"), atol=2e-5)
 
 
-def test_a_gradient_that_nothing_needs_is_not_made() -> None:
-    x, filters = tf.constant(_normal(2, 5, 4, 16)), tf.constant(_normal(3, 3, 16, 16))
+def test_zeros_before_each_image() -> None:
+    x, filters, tops = _normal(3, 9, 2, 5), _normal(4, 1, 5, 6), [1, 2, 0]
+    moves = Moves((4, 2), (tf.constant(tops), 0), (2, 1))
+    y = native.conv2d(tf.constant(x), tf.constant(filters), None, None, moves)
+    for b, top in enumerate(tops):
+        padded = np.pad(x[b : b + 1], [(0, 0), (top, 4), (0, 0), (0, 0)])
+        wanted = tf.nn.conv2d(padded, filters, [2, 1], "VALID")[:, :4]
+        np.testing.assert_allclose(y[b : b + 1], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_gradient_that_nothing_needs_is_not_made(channels: int) -> None:
+    x, filters = tf.constant(_normal(2, 5, 4, channels)), tf.constant(_normal(3, 3, channels, 16))
 
     @tf.function(autograph=False)
     def compute() -> Any:
-        return tf.gradients(native.conv3x3(x, filters, "SAME"), filters)[0]
+        y = native.conv2d(x, filters, None, None, Moves((5, 4), (1, 1)))
+        return tf.gradients(y, filters)[0]
 
     graph = compute.get_concrete_function().graph
     needed, waiting = set(), [x.op for x in graph.outputs]
@@ -71,11 +133,3 @@ def test_a_gradient_that_nothing_needs_is_not_made() -> None:
             needed.add(operation)
             waiting += [x.op for x in operation.inputs]
     assert [x.type for x in needed].count("KernelLaunch") == 1
-
-
-def test_few_channels_are_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    called = _count_calls(monkeypatch)
-    x, filters = _normal(2, 9, 8, 3), _normal(3, 3, 3, 32)
-    y = native.conv3x3(tf.constant(x), tf.constant(filters), "SAME")
-    np.testing.assert_array_equal(y, tf.nn.conv2d(x, filters, 1, "SAME"))
-    assert not called
