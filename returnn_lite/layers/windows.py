@@ -166,7 +166,7 @@ class Windows(Spatial):
         kind = self.padding.lower()
         if kind == "valid":
             return 0
-        if kind == "same_static" and dynamic:
+        if stride == 1 or (kind == "same_static" and dynamic):  # whatever the number of frames
             return max(span - stride, 0) // 2
         most = max if isinstance(frames, int) else tf.maximum
         return most((self.count(i, frames) - 1) * stride + span - frames, 0) // 2

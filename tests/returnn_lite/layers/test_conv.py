@@ -11,8 +11,10 @@ import pytest
 from eager import Array, dense, random_parameters, run
 from reference import check
 
+from cupy_kernels.backend import host
 from returnn_lite import native
 from returnn_lite.errors import NetworkError
+from returnn_lite.native import conv, launch
 from returnn_lite.network import Network
 
 LENGTHS = [7, 1, 4]
@@ -154,6 +156,24 @@ def test_many_channels(padding: Any) -> None:
         pixels = batch[0][b, :n].reshape(n, 5, 16)
         wanted = convolved(pixels, p["output/W"], **sizes) + p["output/bias"]
         np.testing.assert_allclose(found[b, : windows[0]], wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
+def test_windows_that_move_by_single_frames_begin_where_no_length_matters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So tiles serve, whatever the sequences."""
+    called = []
+
+    def count(source: Any, name: str, *arguments: Any) -> Any:
+        called.append(name)
+        return launch.launch(source, name, *arguments)
+
+    monkeypatch.setattr(conv, "launch", count)
+    options = {"input_split_feature_dim": 16, "filter_size": [3, 3], "n_out": 16}
+    network = Network(layer(**options), extern_data={"data": {"dim": 80}})
+    run(network, {"data": dense(LENGTHS, 80)})
+    assert called == ["conv_forward"]
 
 
 def test_gradients_of_many_channels_are_tensorflows() -> None:
