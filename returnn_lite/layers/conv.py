@@ -96,7 +96,9 @@ class Conv(Windows):
         weights = site.param("W", (), None) if self.filter is None else site.ref("filter").tensor
         bias = site.param("bias", (), None) if self.with_bias else None
         fixed = all(dim.size is not None for dim in spatial[1:])
-        if self.groups == 1 and len(spatial) <= 2 and fixed and native.convolves(x.tensor):
+        if self._is_depthwise_over_time(x):
+            y = self._depthwise_over_time(site, x, spatial, weights, bias)
+        elif self.groups == 1 and len(spatial) <= 2 and fixed and native.convolves(x.tensor):
             y = self._by_kernel(site, x, spatial, weights, bias)
         else:
             y = self._by_tensorflow(site, x, spatial, weights)
@@ -124,6 +126,23 @@ class Conv(Windows):
         if self._padded_by_tensorflow(spatial):
             return self._convolved(self.flat(masked, spatial)[1], weights, "SAME")
         return self._convolved(self.padded(site, masked, spatial, 0.0), weights, "VALID")
+
+    def _is_depthwise_over_time(self, x: Data) -> bool:
+        """Return whether each feature has one filter, which moves by single frames."""
+        alone = 1 < self.groups == self.n_out == x.feature_size
+        return alone and self.stride() == (1,)
+
+    def _depthwise_over_time(
+        self, site: Site, x: Data, spatial: list[Dim], weights: Any, bias: Any
+    ) -> Any:
+        """Return [-1, windows, n_out]."""
+        x, lengths = self.ragged(site, x, spatial, 0.0)
+        _, frames = self.flat(x, spatial)
+        ((before, windows),) = self.places(site, x, spatial)
+        size = None if self.plainly_same(spatial) else windows
+        filters = tf.reshape(weights, [*self.filter_size, self.n_out])
+        options = {"before": before, "size": size, "dilation": self.each(self.dilation_rate)[0]}
+        return native.depthwise_convolution(frames, filters, bias, lengths, **options)
 
     def _padded_by_tensorflow(self, spatial: list[Dim]) -> bool:
         """Return whether the operation can put the frames at both ends: a copy less."""

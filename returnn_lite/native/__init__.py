@@ -7,6 +7,7 @@ from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.conv import Moves, conv2d, convolves
 from returnn_lite.native.ctc import ctc_align, ctc_best_path, ctc_errors, ctc_loss
+from returnn_lite.native.depthwise import depthwise_convolution
 from returnn_lite.native.edit import (
     alignment_counts,
     edit_distance,
@@ -47,6 +48,7 @@ __all__ = [
     "ctc_best_path",
     "ctc_errors",
     "ctc_loss",
+    "depthwise_convolution",
     "edit_distance",
     "first_edit_distance_row",
     "fsa_best_path",

@@ -113,6 +113,42 @@ def test_groups(groups: int, strides: int) -> None:
     check(network, {"data": dense(LENGTHS, 6)}, formula)
 
 
+@pytest.mark.parametrize("pure", [False, True])
+@pytest.mark.parametrize("padding", ["same", "same_static", "valid", 1, 5])
+@pytest.mark.parametrize(("window", "rate"), [(3, 1), (4, 1), (3, 2)])
+def test_a_filter_for_each_feature(window: int, rate: int, padding: Any, pure: bool) -> None:
+    """Over time, it is an operation of its own."""
+    options = {"groups": 6, "n_out": 6, "filter_size": [window], "dilation_rate": rate}
+    network = Network(layer(**options, padding=padding), extern_data=STREAMS)
+    assert network.param_shapes()["output/W"] == (window, 1, 6)
+    span = (window - 1) * rate + 1
+    around = {"same": (span - 1) // 2, "same_static": (span - 1) // 2, "valid": 0}
+    before = around.get(padding, padding)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        found = []
+        for x, n in zip(data, LENGTHS, strict=True):
+            windows = n if padding in ("same", "same_static") else n + 2 * before - span + 1
+            sizes = {"strides": (1,), "before": (before,), "windows": (max(windows, 0),)}
+            filters = p["output/W"] * np.eye(6)
+            found.append(convolved(x[:n], filters, rate=rate, **sizes) + p["output/bias"])
+        return found
+
+    with native.tensorflow_only() if pure else nullcontext():
+        check(network, {"data": dense(LENGTHS, 6)}, formula)
+
+
+@pytest.mark.parametrize("padding", ["valid", 0, "same"])
+def test_a_filter_for_each_feature_of_fewer_frames_than_a_window(padding: Any) -> None:
+    options = {"groups": 6, "n_out": 6, "filter_size": [5], "padding": padding}
+    network = Network(layer(**options), extern_data=STREAMS)
+    random_parameters(network)
+    out = run(network, {"data": dense([2, 1], 6)})["output"]
+    same = padding == "same"
+    assert next(iter(out.lengths.values())).tolist() == ([2, 1] if same else [0, 0])
+    assert out.values.shape == (2, 2 if same else 1, 6)  # no layer ever sees an empty axis
+
+
 @pytest.mark.parametrize("padding", ["same", "valid", "same_static"])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 3)])
 def test_two_dims(strides: tuple[int, int], padding: str) -> None:
