@@ -4,7 +4,7 @@
 
 #include "operand.h"
 
-#define PIECE (2 * LANES)  // channels that are worked on at once: a cache line of most processors
+#define PIECE (4 * LANES)  // channels that are worked on at once
 #define BLOCK 128          // frames at once, or some more
 #define OUTPUTS 8          // sums at once
 #define TAPS 4             // of each at once
@@ -60,16 +60,19 @@ struct Piece {
   }
   // Copies frames begin to begin + count of an array of `frames` ones, zero outside.
   void pack(const float* array, index_t frames, index_t begin, index_t count, float* to) const {
-    for (index_t i = 0; i < count; ++i, to += PIECE) {
-      index_t frame = begin + i;
-      const float* from = array + frame * channels + first;
-      if (frame < 0 || frame >= frames)
-        for (int j = 0; j < PIECE; j += LANES) *(Lanes*)(to + j) = Lanes{};
-      else if (valid == PIECE)
-        for (int j = 0; j < PIECE; j += LANES) *(Lanes*)(to + j) = *(const Lanes*)(from + j);
-      else
-        for (int j = 0; j < PIECE; ++j) to[j] = j < valid ? from[j] : 0.0f;
-    }
+    index_t from = begin < 0 ? -begin : 0, end = frames - begin;
+    end = end < count ? end : count;
+    if (from >= end) from = end = count;
+    memset(to, 0, from * PIECE * sizeof(float));
+    if (valid == PIECE)
+      for (index_t i = from; i < end; ++i)
+        for (int j = 0; j < PIECE; j += LANES)
+          *(Lanes*)(to + i * PIECE + j) = *(const Lanes*)(array + (begin + i) * channels + first + j);
+    else
+      for (index_t i = from; i < end; ++i)
+        for (int j = 0; j < PIECE; ++j)
+          to[i * PIECE + j] = j < valid ? array[(begin + i) * channels + first + j] : 0.0f;
+    memset(to + end * PIECE, 0, (count - end) * PIECE * sizeof(float));
   }
   // LANES of a frame from channel first + j on.
   void put(Lanes x, float* array, index_t frame, int j) const {
@@ -78,6 +81,15 @@ struct Piece {
       *(Lanes*)to = x;
     else
       memcpy(to, &x, (valid - j) * sizeof(float));
+  }
+  // The sums of frames that are `step` apart, but for those behind the last one of `count`.
+  void put_all(const Lanes* sum, float* array, index_t frame, index_t step, int j,
+               index_t count) const {
+    float* to = array + frame * channels + first + j;
+    if (count >= OUTPUTS && j + LANES <= valid)
+      for (int i = 0; i < OUTPUTS; ++i) *(Lanes*)(to + i * step * channels) = sum[i];
+    else
+      for (int i = 0; i < OUTPUTS && i < count; ++i) put(sum[i], array, frame + i * step, j);
   }
 };
 
@@ -112,8 +124,7 @@ static void convolve(const Depthwise& of, const Sides& sides, const Piece& piece
           Line x = {line + t * PIECE + j, step * PIECE};
           if (from < to)
             add_products(x.from(from), Line{w.at + j, w.step}.from(from), to - from, sum);
-          for (int i = 0; i < OUTPUTS && t + i * step < n; ++i)
-            piece.put(sum[i], sides.y, first + t + i * step, j);
+          piece.put_all(sum, sides.y, first + t, step, j, ceil_div(n - t, step));
         }
       }
   }
@@ -138,8 +149,8 @@ static void sum_gradients(const Depthwise& of, const float* dy, index_t size, co
     if (n <= 0) continue;
     piece.pack(x, frames, begin, n + of.span() - 1 + (rows - of.window) * step, line);
     for (index_t r = 0; r < step && r < n; ++r)
-      for (index_t k = 0; k < of.window; k += OUTPUTS)
-        for (int j = 0; j < piece.valid; j += LANES) {
+      for (int j = 0; j < piece.valid; j += LANES)
+        for (index_t k = 0; k < of.window; k += OUTPUTS) {
           Lanes sum[OUTPUTS] = {};
           Line frames = {line + (r + k * step) * PIECE + j, step * PIECE};
           add_products(frames, {dy_line + r * PIECE + j, step * PIECE}, ceil_div(n - r, step), sum);
