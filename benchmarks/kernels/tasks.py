@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-FILES = ("chunk", "conv", "ctc", "edit", "energies", "fsa", "lstm", "lstm2d", "training_step")
-FILES += ("linear", "passes", "self_attention", "transducer")
+FILES = ("chunk", "conv", "ctc", "depthwise", "edit", "energies", "fsa", "lstm", "lstm2d")
+FILES += ("linear", "passes", "self_attention", "training_step", "transducer")
 NOT_CONTESTANTS = ("arrays", "weights")
 
 

@@ -58,20 +58,20 @@ struct Piece {
   Piece(index_t channels, index_t index) : channels(channels), first(index * PIECE) {
     valid = (int)(channels - first < PIECE ? channels - first : PIECE);
   }
+  void copy(const float* from, float* to) const {
+    if (valid == PIECE)
+      for (int j = 0; j < PIECE; j += LANES) *(Lanes*)(to + j) = *(const Lanes*)(from + j);
+    else
+      for (int j = 0; j < PIECE; ++j) to[j] = j < valid ? from[j] : 0.0f;
+  }
   // Copies frames begin to begin + count of an array of `frames` ones, zero outside.
   void pack(const float* array, index_t frames, index_t begin, index_t count, float* to) const {
-    index_t from = begin < 0 ? -begin : 0, end = frames - begin;
+    index_t start = begin < 0 ? -begin : 0, end = frames - begin;
     end = end < count ? end : count;
-    if (from >= end) from = end = count;
-    memset(to, 0, from * PIECE * sizeof(float));
-    if (valid == PIECE)
-      for (index_t i = from; i < end; ++i)
-        for (int j = 0; j < PIECE; j += LANES)
-          *(Lanes*)(to + i * PIECE + j) = *(const Lanes*)(array + (begin + i) * channels + first + j);
-    else
-      for (index_t i = from; i < end; ++i)
-        for (int j = 0; j < PIECE; ++j)
-          to[i * PIECE + j] = j < valid ? array[(begin + i) * channels + first + j] : 0.0f;
+    if (start >= end) start = end = count;
+    memset(to, 0, start * PIECE * sizeof(float));
+    for (index_t i = start; i < end; ++i)
+      copy(array + (begin + i) * channels + first, to + i * PIECE);
     memset(to + end * PIECE, 0, (count - end) * PIECE * sizeof(float));
   }
   // LANES of a frame from channel first + j on.
