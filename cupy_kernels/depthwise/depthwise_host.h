@@ -7,7 +7,7 @@
 #define PIECE (4 * LANES)  // channels that are worked on at once
 #define BLOCK 128          // frames at once, or some more
 #define OUTPUTS 8          // sums at once
-#define TAPS 4             // of each at once
+#define TAPS 6             // of each at once
 
 // Frames of a piece, `step` numbers apart.
 struct Line {
