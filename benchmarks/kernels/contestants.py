@@ -36,7 +36,8 @@ def tensorflow_gradients(tf: Any, function: Callable[..., Any], values: Any, dy:
         with tf.GradientTape() as tape:
             tape.watch(values)
             y = function(*values)
-        return y, *tape.gradient(y, values, output_gradients=dy)
+        gradients = tape.gradient(y, values, output_gradients=dy)
+        return y, *map(tf.convert_to_tensor, gradients)  # some are of single rows
 
     return lambda: [x.numpy() for x in run(*values)]
 

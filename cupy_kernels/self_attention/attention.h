@@ -6,9 +6,9 @@
 // the sequences has one number n = b heads + h. Arrays of values are [batch, time, heads,
 // value_size].
 struct Attention {
-  const float *qkv, *key_shift;  // key_shift may be null
+  const float *qkv, *key_shift;  // key_shift may be null, see shift_row
   const int* lengths;            // null: all frames count
-  index_t batch, time, heads, key_size, value_size, left_only, every_query;
+  index_t batch, time, heads, key_size, value_size, left_only, every_query, clipping;
 
   index_t columns() const { return 2 * key_size + value_size; }
   index_t row() const { return heads * columns(); }
@@ -38,6 +38,15 @@ struct Attention {
   const float* query(index_t n, index_t t) const { return qkv + at(n, t); }
   const float* key(index_t n, index_t t) const { return query(n, t) + key_size; }
   const float* value(index_t n, index_t t) const { return key(n, t) + key_size; }
-  // What is added to key j for query i.
-  const float* shift(index_t i, index_t j) const { return key_shift + (i * time + j) * key_size; }
+
+  bool by_pair() const { return key_shift && clipping < 0; }
+  bool by_distance() const { return key_shift && clipping >= 0; }
+  // Which of the shifts is added to key j for query i: one of [time, time] pairs or, where clipping
+  // is not below 0, of the distances from -clipping to clipping.
+  index_t shift_row(index_t i, index_t j) const {
+    if (clipping < 0) return i * time + j;
+    index_t distance = j - i < -clipping ? -clipping : j - i;
+    return clipping + (distance > clipping ? clipping : distance);
+  }
+  const float* shift(index_t i, index_t j) const { return key_shift + shift_row(i, j) * key_size; }
 };

@@ -1,13 +1,17 @@
 // Self-attention on the host: a head of a sequence at a time, by tiles of its queries, whose
-// weights stay in the cache. Where there are shifts of keys, which all heads share, some queries of
-// all heads go along together: products with the shifts of a query are made of all heads at once.
+// weights stay in the cache. Where there are shifts of keys by pair, which all heads share, some
+// queries of all heads go along together: products with the shifts of a query are made of all heads
+// at once.
 #pragma once
 #ifndef __CUDACC__
 
-#include "attention_tiles.h"
+#include <atomic>
+
+#include "attention_distances.h"
+#include "attention_pairs.h"
 
 // Calls attend(n, first, end) for each head n, and each piece of the queries in turn; with shifts
-// of keys before that before(i), and after it after(i), for the queries of the piece.
+// of keys by pair before that before(i), and after it after(i), for the queries of the piece.
 template <class Before, class Attend, class After>
 static void in_pieces(const Attention& a, index_t piece, index_t workers, Before before,
                       Attend attend, After after) {
@@ -22,9 +26,9 @@ static void in_pieces(const Attention& a, index_t piece, index_t workers, Before
       for (index_t k; (k = number++) < count;) f(k);
       team.wait(team_size());
     };
-    if (a.key_shift) deal(next[3 * p], end - first, [&](index_t k) { before(first + k); });
+    if (a.by_pair()) deal(next[3 * p], end - first, [&](index_t k) { before(first + k); });
     deal(next[3 * p + 1], a.all_heads(), [&](index_t n) { attend(n, first, end); });
-    if (a.key_shift) deal(next[3 * p + 2], end - first, [&](index_t k) { after(first + k); });
+    if (a.by_pair()) deal(next[3 * p + 2], end - first, [&](index_t k) { after(first + k); });
   }
 }
 
@@ -49,16 +53,6 @@ class Spaces {
   Space<float> data_;
 };
 
-// Copies rows [count, WIDTH] to rows that lie `stride` apart, or adds them.
-static void copy_rows(const float* from, index_t count, int valid, float* to, index_t stride,
-                      bool add = false) {
-  for (index_t r = 0; r < count; ++r, from += WIDTH, to += stride)
-    if (add)
-      THREADS(j, valid) to[j] += from[j];
-    else
-      THREADS(j, valid) to[j] = from[j];
-}
-
 // Calls each(tile) for the queries of head n from `first` on, QUERIES at a time.
 template <class Each>
 static void in_tiles(const Attention& a, index_t n, index_t first, index_t end, Each each) {
@@ -69,23 +63,43 @@ static void in_tiles(const Attention& a, index_t n, index_t first, index_t end, 
   }
 }
 
+// Those of keys, by pair or by distance.
+struct Shifts {
+  Pairs pairs;
+  Distances distances;
+};
+
+// energies [panels of keys, count, WIDTH] of a tile, before they are scaled. space: QUERIES *
+// key_size.
+static void tile_energies(const Attention& a, Tile t, const float* keys, const Shifts& shifts,
+                          float* energies, float* space) {
+  Rows queries = rows_of(a.query(t.n, t.first), a.row(), t.count);
+  queries = copies_of(queries, a.key_size, space);
+  if (a.by_pair()) copy_energies(a, shifts.pairs, t, energies);
+  if (a.by_distance()) shifts.distances.energies(t, queries, energies);
+  for (index_t key = 0; key < t.keys; key += WIDTH)
+    panel_product<P>({queries.data(), 0, 1}, t.count, {(float*)keys + key * a.key_size, a.key_size},
+                     a.key_size, a.key_shift, energies + key * t.count, t.keys - key);
+}
+
 KERNEL self_attention_forward(const float* qkv, const float* key_shift, const int* lengths,
                               float* out, float* log_sums, index_t batch, index_t time,
                               index_t heads, index_t key_size, index_t value_size,
-                              index_t left_only, index_t every_query, index_t workers) {
-  Attention a = {qkv,   key_shift, lengths,    batch,     time,
-                 heads, key_size,  value_size, left_only, every_query};
-  Pairs pairs(a);
+                              index_t left_only, index_t every_query, index_t clipping,
+                              index_t workers) {
+  Attention a = {qkv,      key_shift,  lengths,   batch,       time,    heads,
+                 key_size, value_size, left_only, every_query, clipping};
+  Shifts shifts = {Pairs(a), Distances(a, workers)};
   index_t of_keys = padded(time) * key_size, size = of_keys + time * padded(value_size);
-  bool at_once = pairs.piece == time;  // else packed matrices of all heads are kept
+  bool at_once = shifts.pairs.piece == time;  // else packed matrices of all heads are kept
   Space<float> packed((at_once ? workers : a.all_heads()) * size);
   index_t of_shift = key_size * (WIDTH + a.all_heads());
-  Spaces spaces(a, QUERIES * (key_size + WIDTH) + (key_shift ? of_shift : 0), workers);
+  Spaces spaces(a, QUERIES * (key_size + WIDTH) + (a.by_pair() ? of_shift : 0), workers);
 
   auto attend_tile = [&](Tile t, float* keys, float* values, index_t length) {
     float *energies = spaces.energies(), *weights = spaces.weights(), *sums = spaces.more();
     float sum[QUERIES];
-    tile_energies(a, t, keys, pairs, energies, sums);
+    tile_energies(a, t, keys, shifts, energies, sums);
     for (index_t r = 0; r < t.count; ++r) {
       float* row = energies + r * WIDTH;
       index_t step = t.count * WIDTH, seen = a.keys(t.first + r, length);
@@ -118,8 +132,8 @@ KERNEL self_attention_forward(const float* qkv, const float* key_shift, const in
       log_sums[n * time + i] = 0.0f;
     }
   };
-  auto before = [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); };
-  in_pieces(a, pairs.piece, workers, before, attend, [](index_t) {});
+  auto before = [&](index_t i) { shift_energies(a, shifts.pairs, i, spaces.more()); };
+  in_pieces(a, shifts.pairs.piece, workers, before, attend, [](index_t) {});
 }
 
 // The packed matrices of a head on the way back, and the sums of gradients.
@@ -166,36 +180,28 @@ struct Packed {
   }
 };
 
-// sums += weights^T rows, for the weights of a tile's queries, and rows of `size` numbers of these.
-static void add_by_keys(Tile t, const float* weights, index_t stride, const Rows& rows,
-                        index_t size, index_t time, float* panels, float* sums) {
-  pack(rows, size, panels);
-  Rows columns = rows_of(weights, 1, t.keys);
-  for (index_t column = 0; column < size; column += WIDTH)
-    panel_product<P>({columns.data(), 0, stride}, t.keys, {panels + column * t.count, t.count},
-                     t.count, true, sums + column * time);
-}
-
-// What a pass back is given, and its results.
+// What a pass back is given, and the result of each tile.
 struct Gradients {
   const float *d_out, *out, *log_sums;
-  float *d_qkv, *d_key_shift;
+  float* d_qkv;
 };
 
 static void tile_gradient(const Attention& a, const Gradients& g, Tile t, const Packed& packed,
-                          const Pairs& pairs, const Spaces& spaces) {
+                          const Shifts& shifts, const Spaces& spaces, float* d_shifts) {
   index_t length = a.length(t.n / a.heads), step = t.count * WIDTH, stride = spaces.stride;
   float *energies = spaces.energies(), *weights = spaces.weights(), *more = spaces.more();
   const float* d_out = g.d_out + a.value_at(t.n, t.first);
   Rows d_rows = rows_of(d_out, a.value_row(), t.count);
-  tile_energies(a, t, packed.keys_across, pairs, energies, more);
+  tile_energies(a, t, packed.keys_across, shifts, energies, more);
   for (index_t r = 0; r < t.count; ++r) {
     index_t seen = a.keys(t.first + r, length);
     hide(energies + r * WIDTH, step, seen);
     grow(energies + r * WIDTH, step, seen, t.keys, a.scale(),
          g.log_sums[t.n * a.time + t.first + r], weights + r * stride);
   }
-  add_by_keys(t, weights, stride, d_rows, a.value_size, a.time, more, packed.d_values);
+  Columns by_key = {weights, stride, t.keys};
+  pack(d_rows, a.value_size, more);
+  add_by_columns(by_key, more, t.count, a.value_size, packed.d_values, a.time);
 
   Rows d_copies = copies_of(d_rows, a.value_size, more);
   for (index_t key = 0; key < t.keys; key += WIDTH)  // now the energies are the weights' gradients
@@ -209,93 +215,56 @@ static void tile_gradient(const Attention& a, const Gradients& g, Tile t, const 
            weights + r * stride);
   }
   Rows rows = rows_of(weights, stride, t.count);
+  if (a.by_distance()) shifts.distances.sum_up(t, weights, stride);
   for (index_t column = 0; column < a.key_size; column += WIDTH) {
     panel_product<P>({rows.data(), 0, 1}, t.count, {packed.keys + column * length, length}, t.keys,
                      false, more);
+    if (a.by_distance()) shifts.distances.add_to_queries(t, column, more);
     copy_rows(more, t.count, (int)least(a.key_size - column, WIDTH),
               g.d_qkv + a.at(t.n, t.first) + column, a.row());
   }
-  add_by_keys(t, weights, stride, rows_of(a.query(t.n, t.first), a.row(), t.count), a.key_size,
-              a.time, more, packed.d_keys);
-}
-
-// Keeps the slopes of a tile, as gradients of the energies that the shifts have added.
-static void keep_slopes(const Attention& a, Tile t, const Pairs& pairs, const Spaces& spaces) {
-  for (index_t r = 0; r < t.count; ++r) {
-    index_t i = t.first + r, keys = a.keys(i, pairs.longest), step = pairs.step(i);
-    float* to = pairs.row(t.n, i);
-    for (index_t key = 0; key < keys; key += WIDTH, to += step)
-      if (key < t.keys)
-        memcpy(to, spaces.weights() + r * spaces.stride + key, WIDTH * sizeof(float));
-      else
-        memset(to, 0, WIDTH * sizeof(float));
-  }
-}
-
-// The gradient of the shifts of query i, and their part of that of the queries. space:
-// (all_heads + padded(time)) * WIDTH.
-static void shift_gradients(const Attention& a, const Gradients& g, const Pairs& pairs, index_t i,
-                            float* space) {
-  Rows queries = pairs.queries(i);
-  index_t count = (index_t)queries.size(), keys = count ? a.keys(i, pairs.longest) : 0;
-  fetch(a.shift(i, 0), keys * a.key_size);
-  const float* slopes = pairs.of(i);
-  float *of_queries = space + padded(a.time) * WIDTH, sums[WIDTH * WIDTH];
-  float* to = g.d_key_shift + i * a.time * a.key_size;
-  memset(to + keys * a.key_size, 0, (a.time - keys) * a.key_size * sizeof(float));
-  for (index_t column = 0; column < a.key_size && count; column += WIDTH) {
-    int valid = (int)least(a.key_size - column, WIDTH);
-    Panel<P> panel = {space, count};
-    gather_panel<P>({queries.data(), count}, column, valid, panel);
-    for (index_t key = 0; key < keys; key += WIDTH) {
-      index_t some = least(keys - key, WIDTH);
-      Rows rows = rows_of(slopes + key * count, 1, some);
-      panel_product<P>({rows.data(), 0, WIDTH}, some, panel, count, false, sums);
-      copy_rows(sums, some, valid, to + key * a.key_size + column, a.key_size);
-    }
-    Rows shifts = rows_of(a.shift(i, 0), a.key_size, keys);
-    panel = {space, keys};
-    gather_panel<P>({shifts.data(), keys}, column, valid, panel);
-    for (index_t key = 0; key < keys; key += WIDTH, panel.data += WIDTH * PART * LANES) {
-      Rows rows = rows_of(slopes + key * count, WIDTH, count);
-      panel_product<P>({rows.data(), 0, 1}, count, panel, least(keys - key, WIDTH), key > 0,
-                       of_queries);
-    }
-    for (index_t row = 0; row < count; ++row) {
-      float* d_query = g.d_qkv + (queries[row] - a.qkv) + column;
-      THREADS(j, valid) d_query[j] += of_queries[row * WIDTH + j];
-    }
-  }
+  pack(rows_of(a.query(t.n, t.first), a.row(), t.count), a.key_size, more);
+  add_by_columns(by_key, more, t.count, a.key_size, packed.d_keys, a.time);
+  if (a.by_distance()) shifts.distances.add_to_shifts(t, more, d_shifts);
 }
 
 KERNEL self_attention_backward(const float* d_out, const float* qkv, const float* key_shift,
                                const int* lengths, const float* out, const float* log_sums,
                                float* d_qkv, float* d_key_shift, index_t batch, index_t time,
                                index_t heads, index_t key_size, index_t value_size,
-                               index_t left_only, index_t every_query, index_t workers) {
-  Attention a = {qkv,   key_shift, lengths,    batch,     time,
-                 heads, key_size,  value_size, left_only, every_query};
-  Gradients g = {d_out, out, log_sums, d_qkv, d_key_shift};
-  Pairs pairs(a);
+                               index_t left_only, index_t every_query, index_t clipping,
+                               index_t workers) {
+  Attention a = {qkv,      key_shift,  lengths,   batch,       time,    heads,
+                 key_size, value_size, left_only, every_query, clipping};
+  Gradients g = {d_out, out, log_sums, d_qkv};
+  Shifts shifts = {Pairs(a), Distances(a, workers)};
   index_t size = Packed::size(a);
-  bool at_once = pairs.piece == time;  // else packed matrices of all heads are kept
+  bool at_once = shifts.pairs.piece == time;  // else packed matrices of all heads are kept
   Space<float> packed((at_once ? workers : a.all_heads()) * size);
   index_t of_tile = QUERIES * (padded(key_size) + padded(value_size));
   index_t of_shift = (a.all_heads() + padded(time)) * WIDTH + key_size * (WIDTH + a.all_heads());
-  Spaces spaces(a, key_shift && of_shift > of_tile ? of_shift : of_tile, workers);
+  Space<float> d_shifts(a.all_heads() * shifts.distances.of_head());
+  Spaces spaces(a, a.by_pair() && of_shift > of_tile ? of_shift : of_tile, workers);
 
   auto attend = [&](index_t n, index_t first, index_t end) {
     Packed of_head(a, packed.data() + (at_once ? team_index() : n) * size);
-    if (first == 0) of_head.begin(n);
+    float* of_shifts = d_shifts.data() + n * shifts.distances.of_head();
+    if (first == 0) {
+      of_head.begin(n);
+      memset(of_shifts, 0, shifts.distances.of_head() * sizeof(float));
+    }
     in_tiles(a, n, first, end, [&](Tile t) {
-      tile_gradient(a, g, t, of_head, pairs, spaces);
-      if (key_shift) keep_slopes(a, t, pairs, spaces);
+      tile_gradient(a, g, t, of_head, shifts, spaces, of_shifts);
+      if (a.by_pair()) keep_slopes(a, shifts.pairs, t, spaces.weights(), spaces.stride);
     });
     if (end == time) of_head.end(n, d_qkv);
   };
-  auto before = [&](index_t i) { shift_energies(a, pairs, i, spaces.more()); };
-  auto after = [&](index_t i) { shift_gradients(a, g, pairs, i, spaces.more()); };
-  in_pieces(a, pairs.piece, workers, before, attend, after);
+  auto before = [&](index_t i) { shift_energies(a, shifts.pairs, i, spaces.more()); };
+  auto after = [&](index_t i) {
+    shift_gradients(a, shifts.pairs, i, d_qkv, d_key_shift, spaces.more());
+  };
+  in_pieces(a, shifts.pairs.piece, workers, before, attend, after);
+  if (a.by_distance()) shifts.distances.total(d_shifts.data(), d_key_shift, workers);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #pragma once
 #ifndef __CUDACC__
 
-#include <atomic>
 #include <vector>
 
 #include "attention.h"
@@ -12,8 +11,7 @@
 typedef Float32 P;
 typedef std::vector<const float*> Rows;
 
-#define QUERIES 60        // of a tile
-#define ENERGIES 1048576  // of shifts that are kept at once, if not those of a tile are more
+#define QUERIES 60  // of a tile
 
 DEVICE index_t least(index_t a, index_t b) { return a < b ? a : b; }
 
@@ -54,90 +52,35 @@ static void pack_transposed(const float* x, index_t stride, index_t count, index
                     {packed + first * size, size});
 }
 
+// Copies rows [count, WIDTH] to rows that lie `stride` apart, or adds them.
+static void copy_rows(const float* from, index_t count, int valid, float* to, index_t stride,
+                      bool add = false) {
+  for (index_t r = 0; r < count; ++r, from += WIDTH, to += stride)
+    if (add)
+      THREADS(j, valid) to[j] += from[j];
+    else
+      THREADS(j, valid) to[j] = from[j];
+}
+
 // Rows [first, first + count) of the queries of head n, of which the last sees `keys` keys.
 struct Tile {
   index_t n, first, count, keys;
 };
 
-// Numbers of pairs of a query and a key, of all heads, where keys are shifted: for each query of a
-// piece of them panels of its keys, and in these a row for each head of the sequences that have the
-// query.
-class Pairs {
- public:
-  explicit Pairs(const Attention& a)
-      : piece(piece_of(a)),
-        longest(0),
-        a_(a),
-        size_(a.all_heads() * padded(a.time)),
-        data_(a.key_shift ? piece * size_ : 0) {
-    for (index_t b = 0; b < a.batch; ++b) longest = longest < a.length(b) ? a.length(b) : longest;
-  }
-
-  float* of(index_t i) const { return data_.data() + i % piece * size_; }
-  // Heads with query i, of the sequences before b, or of all.
-  index_t count(index_t i, index_t b) const {
-    index_t found = 0;
-    for (index_t other = 0; other < b; ++other) found += i < a_.queries(other);
-    return found * a_.heads;
-  }
-  index_t count(index_t i) const { return count(i, a_.batch); }
-  // The queries i of these heads.
-  Rows queries(index_t i) const {
-    Rows rows;
-    for (index_t n = 0; n < a_.all_heads(); ++n)
-      if (i < a_.queries(n / a_.heads)) rows.push_back(a_.query(n, i));
-    return rows;
-  }
-  // The row of head n in the first panel; the others lie step(i) apart.
-  float* row(index_t n, index_t i) const {
-    return of(i) + (count(i, n / a_.heads) + n % a_.heads) * WIDTH;
-  }
-  index_t step(index_t i) const { return count(i) * WIDTH; }
-
-  index_t piece;    // queries
-  index_t longest;  // of the sequences
-
- private:
-  static index_t piece_of(const Attention& a) {
-    index_t of_tile = QUERIES * a.all_heads() * padded(a.time);
-    if (!a.key_shift || of_tile == 0) return a.time;
-    return least(a.time, QUERIES * (of_tile < ENERGIES ? ENERGIES / of_tile : 1));
-  }
-
-  const Attention& a_;
-  index_t size_;
-  Space<float> data_;
+// Columns of weights, of which those of a row lie `stride` apart from the next row's.
+struct Columns {
+  const float* first;
+  index_t stride, count;
 };
 
-// Query i by the shifts of its keys. space: key_size * (WIDTH + all heads).
-static void shift_energies(const Attention& a, const Pairs& pairs, index_t i, float* space) {
-  Rows queries = copies_of(pairs.queries(i), a.key_size, space + a.key_size * WIDTH);
-  index_t keys = a.keys(i, pairs.longest);
-  for (index_t key = 0; key < keys; key += WIDTH) {
-    Panel<P> panel = {space, a.key_size};
-    fetch(a.shift(i, key + WIDTH), least(keys - key - WIDTH, WIDTH) * a.key_size);
-    pack_columns<P>(a.shift(i, key), a.key_size, a.key_size, (int)least(keys - key, WIDTH), panel);
-    panel_product<P>({queries.data(), 0, 1}, (index_t)queries.size(), panel, a.key_size, false,
-                     pairs.of(i) + key * (index_t)queries.size(), keys - key);
-  }
-}
-
-// energies [panels of keys, count, WIDTH] of a tile, before they are scaled. space: QUERIES *
-// key_size.
-static void tile_energies(const Attention& a, Tile t, const float* keys, const Pairs& pairs,
-                          float* energies, float* space) {
-  index_t step = t.count * WIDTH;
-  for (index_t r = 0; a.key_shift && r < t.count; ++r) {
-    index_t i = t.first + r, apart = pairs.step(i), seen = a.keys(i, a.length(t.n / a.heads));
-    const float* from = pairs.row(t.n, i);
-    for (index_t p = 0; p * WIDTH < seen; ++p)
-      memcpy(energies + p * step + r * WIDTH, from + p * apart, WIDTH * sizeof(float));
-  }
-  Rows queries = rows_of(a.query(t.n, t.first), a.row(), t.count);
-  queries = copies_of(queries, a.key_size, space);
-  for (index_t key = 0; key < t.keys; key += WIDTH)
-    panel_product<P>({queries.data(), 0, 1}, t.count, {(float*)keys + key * a.key_size, a.key_size},
-                     a.key_size, a.key_shift, energies + key * t.count, t.keys - key);
+// sums += columns^T rows, for `depth` packed rows of `size` numbers; panels of sums have `apart`
+// rows.
+static void add_by_columns(Columns x, const float* rows, index_t depth, index_t size, float* sums,
+                           index_t apart) {
+  Rows columns = rows_of(x.first, 1, x.count);
+  for (index_t column = 0; column < size; column += WIDTH)
+    panel_product<P>({columns.data(), 0, x.stride}, x.count, {(float*)rows + column * depth, depth},
+                     depth, true, sums + column * apart);
 }
 
 // Makes what is behind the keys of a row's last panel count as nothing.

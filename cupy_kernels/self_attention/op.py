@@ -20,7 +20,10 @@ GRID = 1024  # blocks of a GPU, each with memory for a row of weights
 
 
 class Sizes(NamedTuple):
-    """The sizes of the operation, as its kernels take them."""
+    """The sizes of the operation, as its kernels take them.
+
+    clipping: of shifts by distance, -1: there are none, or they are by pair.
+    """
 
     batch: int
     time: int
@@ -29,6 +32,7 @@ class Sizes(NamedTuple):
     value_size: int
     left_only: int
     every_query: int
+    clipping: int = -1
 
 
 def self_attention(
@@ -50,7 +54,9 @@ def self_attention(
 
     Args:
         qkv: float32 [batch, time, heads (2 key_size + value_size)]: of each head query, key, value.
-        key_shift: float32 [time, time, key_size], of each query and key; None: no shift.
+        key_shift: float32 [time, time, key_size], of each query and key, or [2 clipping + 1,
+            key_size], of each distance j - i from -clipping to clipping, beyond which all are
+            alike; None: no shift.
         lengths: int32 [batch], frames of each sequence; None: all.
         heads: their number.
         key_size: of a head's query and key.
@@ -153,7 +159,8 @@ def forward_rows(xp: ModuleType, arrays: tuple[Any, ...], sizes: Sizes, grid: in
 
 def backward_rows(xp: ModuleType, arrays: tuple[Any, ...], sizes: Sizes, grid: int = GRID) -> None:
     """Run the backward pass of GPUs, a block per row of the gradients."""
-    blocks = 2 * sizes.batch * sizes.heads * sizes.time + sizes.time * -(-sizes.time // KEYS)
+    of_shifts = max(2 * sizes.clipping + 1, sizes.time * -(-sizes.time // KEYS))
+    blocks = 2 * sizes.batch * sizes.heads * sizes.time + of_shifts
     workers = max(1, min(blocks, grid))
     space = xp.empty((workers, 2, sizes.time), np.float32)
     launch(SOURCE, "self_attention_rows_backward", *arrays, space, *sizes, workers=workers, xp=xp)
@@ -196,11 +203,18 @@ def _check(
     if columns % heads or value_size < 1:
         needed = f"a multiple of {heads} (heads), for each more than {2 * key_size} (2 key_size)"
         check.fail(where, "qkv", f"{columns} columns", needed)
-    if key_shift is not None:
+    clipping = -1
+    if key_shift is not None and key_shift.ndim == 2:
+        check.array(where, "key_shift", key_shift, np.float32, distances=None, key_size=key_size)
+        if len(key_shift) % 2 == 0:
+            needed = "an odd number, 2 clipping + 1: as many distances to the left as to the right"
+            check.fail(where, "key_shift", f"{len(key_shift)} distances", needed)
+        clipping = len(key_shift) // 2
+    elif key_shift is not None:
         axes = {"queries": time, "keys": time, "key_size": int(key_size)}
         check.array(where, "key_shift", key_shift, np.float32, **axes)
     if lengths is not None:
         check.array(where, "lengths", lengths, np.int32, batch=batch)
         check.lengths(where, "lengths", lengths, time, "time axis")
-    sizes = (batch, time, heads, key_size, value_size, *options.values())
+    sizes = (batch, time, heads, key_size, value_size, *options.values(), clipping)
     return xp, Sizes(*map(int, sizes))

@@ -35,6 +35,7 @@ def self_attention(
     every_query: bool = False,
 ) -> tuple[Floats, Floats]:
     """The operation's values, and the logarithms of the softmax' sums."""
+    key_shift = _by_pair(key_shift, qkv.shape[1])
     batch, time = qkv.shape[:2]
     out = np.zeros((batch, time, heads, qkv.shape[2] // heads - 2 * key_size))
     log_sums = np.zeros((batch, heads, time))
@@ -57,6 +58,7 @@ def self_attention_backward(
 ) -> tuple[Floats, Floats | None]:
     """The gradients of qkv, and of key_shift where there is one."""
     batch, time = qkv.shape[:2]
+    given, key_shift = key_shift, _by_pair(key_shift, time)
     d_qkv = np.zeros((batch, time, heads, qkv.shape[2] // heads))
     d_shift = np.zeros((time, time, key_size))
     for x in _heads(qkv, key_shift, lengths, heads, key_size, left_only, every_query):
@@ -70,7 +72,25 @@ def self_attention_backward(
         d_head[:queries, :key_size] = d_query * key_size**-0.5
         d_head[:frames, key_size:] = np.hstack([d_energies.T @ x.query, x.weights.T @ d])
         d_shift[:queries, :frames] += d_energies[:, :, None] * x.query[:, None]
-    return d_qkv.reshape(qkv.shape), None if key_shift is None else d_shift
+    if given is not None and given.ndim == 2:
+        d_pairs, d_shift = d_shift, np.zeros(given.shape)
+        np.add.at(d_shift, _distances(given, time), d_pairs)
+    return d_qkv.reshape(qkv.shape), None if given is None else d_shift
+
+
+def _by_pair(key_shift: Array | None, time: int) -> Array | None:
+    """Shifts of each query and key, [time, time, key size], where they may be of distances."""
+    if key_shift is None or key_shift.ndim == 3:
+        return key_shift
+    by_pair: Array = key_shift[_distances(key_shift, time)]
+    return by_pair
+
+
+def _distances(key_shift: Array, time: int) -> npt.NDArray[np.int64]:
+    """The row of the shifts of each query and key."""
+    frames, clipping = np.arange(time), len(key_shift) // 2
+    rows: npt.NDArray[np.int64] = np.clip(frames - frames[:, None], -clipping, clipping) + clipping
+    return rows
 
 
 def _heads(

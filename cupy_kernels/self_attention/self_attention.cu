@@ -30,9 +30,10 @@ DEVICE float energy(Attention a, index_t n, index_t i, index_t j) {
 KERNEL self_attention_rows(const float* qkv, const float* key_shift, const int* lengths,
                            float* out, float* log_sums, float* space, index_t batch, index_t time,
                            index_t heads, index_t key_size, index_t value_size,
-                           index_t left_only, index_t every_query, index_t workers) {
-  Attention a = {qkv,   key_shift, lengths,    batch,     time,
-                 heads, key_size,  value_size, left_only, every_query};
+                           index_t left_only, index_t every_query, index_t clipping,
+                           index_t workers) {
+  Attention a = {qkv,      key_shift,  lengths,   batch,       time,    heads,
+                 key_size, value_size, left_only, every_query, clipping};
   BLOCKS(block, a.all_heads() * time) {
     index_t n = block / time, i = block % time, length = a.length(n / heads);
     float *to = out + a.value_at(n, i), *weights = space + WORKER * time;
@@ -110,7 +111,8 @@ DEVICE void key_gradient(Attention a, Given g, index_t n, index_t j, float* weig
   BARRIER;
 }
 
-// Of the shifts of query i and KEYS keys from j on: of all heads and sequences one after the other.
+// Of the shifts of query i and KEYS keys from j on, where they are by pair: of all heads and
+// sequences one after the other.
 DEVICE void shift_gradient(Attention a, Given g, index_t i, index_t j, float* slopes, float* to) {
   int width = (int)a.key_size, most = (int)(a.time - j < KEYS ? a.time - j : KEYS);
   THREADS(e, most * width) to[e] = 0.0f;
@@ -125,18 +127,42 @@ DEVICE void shift_gradient(Attention a, Given g, index_t i, index_t j, float* sl
   }
 }
 
+// Of the shift of a distance: of all heads and sequences one after the other.
+DEVICE void distance_gradient(Attention a, Given g, index_t distance, float* slopes, float* to) {
+  THREADS(k, a.key_size) to[k] = 0.0f;
+  for (index_t n = 0; n < a.all_heads(); ++n) {
+    index_t length = a.length(n / a.heads), queries = a.queries(n / a.heads);
+    THREADS(i, queries) {
+      index_t keys = a.keys(i, length), j = distance > -a.clipping ? i + distance : 0;
+      index_t end = distance < a.clipping && i + distance < keys ? i + distance + 1 : keys;
+      float sum = 0.0f;
+      for (j = j < 0 ? 0 : j; j < end; ++j)
+        sum += slope_of(a, g, n, i, j, weight_of(a, g, n, i, j));
+      slopes[i] = sum;
+    }
+    BARRIER;
+    THREADS(k, a.key_size) {
+      float sum = 0.0f;
+      for (index_t i = 0; i < queries; ++i) sum += slopes[i] * a.query(n, i)[k];
+      to[k] += sum;
+    }
+    BARRIER;
+  }
+}
+
 // space [workers, 2, time]: the weights and slopes of a query or of a key.
 KERNEL self_attention_rows_backward(const float* d_out, const float* qkv, const float* key_shift,
                                     const int* lengths, const float* out, const float* log_sums,
                                     float* d_qkv, float* d_key_shift, float* space, index_t batch,
                                     index_t time, index_t heads, index_t key_size,
                                     index_t value_size, index_t left_only, index_t every_query,
-                                    index_t workers) {
-  Attention a = {qkv,   key_shift, lengths,    batch,     time,
-                 heads, key_size,  value_size, left_only, every_query};
+                                    index_t clipping, index_t workers) {
+  Attention a = {qkv,      key_shift,  lengths,   batch,       time,    heads,
+                 key_size, value_size, left_only, every_query, clipping};
   Given g = {d_out, out, log_sums};
   index_t rows = a.all_heads() * time, pieces = (time + KEYS - 1) / KEYS;
-  BLOCKS(block, 2 * rows + (key_shift ? time * pieces : 0)) {
+  index_t of_shifts = a.by_pair() ? time * pieces : a.by_distance() ? 2 * clipping + 1 : 0;
+  BLOCKS(block, 2 * rows + of_shifts) {
     float *weights = space + WORKER * 2 * time, *slopes = weights + time;
     if (block < rows) {
       query_gradient(a, g, block / time, block % time, slopes,
@@ -144,6 +170,9 @@ KERNEL self_attention_rows_backward(const float* d_out, const float* qkv, const 
     } else if (block < 2 * rows) {
       index_t n = (block - rows) / time, j = (block - rows) % time;
       key_gradient(a, g, n, j, weights, slopes, d_qkv + a.at(n, j) + key_size);
+    } else if (a.by_distance()) {
+      index_t row = block - 2 * rows;
+      distance_gradient(a, g, row - clipping, slopes, d_key_shift + row * key_size);
     } else {
       index_t i = (block - 2 * rows) / pieces, j = (block - 2 * rows) % pieces * KEYS;
       shift_gradient(a, g, i, j, slopes, d_key_shift + (i * time + j) * key_size);

@@ -35,12 +35,16 @@ def self_attention(qkv: Any, key_shift: Any | None, lengths: Any | None, of: Hea
     """Return float32 [batch, time, heads * value_size], where `attends`.
 
     qkv: float32 [batch, time, heads * (2 key_size + value_size)]: of each head query, key, value.
-    key_shift: float32 [time, time, key_size], which is added to the key for a query. lengths: int32
-    [batch], None: all frames. See `cupy_kernels.self_attention`.
+    key_shift: float32, which is added to the key for a query: [time, time, key_size], of each pair,
+    or [2 clipping + 1, key_size], of each distance; None: nothing. lengths: int32 [batch], None:
+    all frames. See `cupy_kernels.self_attention`.
     """
     from cupy_kernels.self_attention.op import SOURCE
 
-    sizes = of.heads, of.key_size, of.value_size, int(of.left_only), int(of.every_query)
+    clipping = -1
+    if key_shift is not None and len(key_shift.shape) == 2:
+        clipping = key_shift.shape[0] // 2
+    sizes = of.heads, of.key_size, of.value_size, int(of.left_only), int(of.every_query), clipping
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(qkv: Any, *shift: Any) -> Any:

@@ -16,7 +16,9 @@ def results(rng: np.random.Generator) -> list[Any]:
     key_size, value_size = (int(x) for x in rng.integers(1, 40, 2))
     columns = heads * (2 * key_size + value_size)
     qkv = rng.standard_normal((batch, time, columns), np.float32)
-    shift = rng.standard_normal((time, time, key_size), np.float32) if rng.integers(2) else None
+    clipping = int(rng.choice([-1, 0, 1, 16, 100]))  # -1: shifts by pair
+    shifts = (time, time) if clipping < 0 else (2 * clipping + 1,)
+    shift = rng.standard_normal((*shifts, key_size), np.float32) if rng.integers(3) else None
     lengths = rng.integers(0, time + 1, batch, dtype=np.int32) if rng.integers(3) else None
     left_only, every_query = (bool(n) for n in rng.integers(0, 2, 2))
     d_out = rng.standard_normal((batch, time, heads * value_size), np.float32)
@@ -25,8 +27,8 @@ def results(rng: np.random.Generator) -> list[Any]:
     given = (d_out, qkv, shift, lengths, *saved)
     found = [*saved, *self_attention_backward(*given, heads, key_size, **options)]
     if host.library(op.SOURCE):
-        sizes = op.Sizes(batch, time, heads, key_size, value_size, int(left_only), int(every_query))
-        found += _by_rows(given[:4], sizes)
+        sizes = (batch, time, heads, key_size, value_size, int(left_only), int(every_query))
+        found += _by_rows(given[:4], op.Sizes(*sizes, clipping))
     return [x for x in found if x is not None]
 
 

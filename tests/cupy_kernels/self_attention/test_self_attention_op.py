@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from cupy_kernels.check import ArgumentError
 from cupy_kernels.self_attention import op, reference, self_attention, self_attention_backward
 
+PAIRS = -1
+
 
 class Case(NamedTuple):
     """Arguments of both passes."""
@@ -31,21 +33,22 @@ def _case(
     lengths: list[int],
     sizes: tuple[int, int, int],
     *,
-    shifted: bool = False,
+    clipping: int | None = None,
     left_only: bool = False,
     every_query: bool = False,
     time: int | None = None,
     scale: float = 1.0,
 ) -> Case:
-    """sizes: heads, key_size, value_size. scale: of the numbers of qkv."""
+    """sizes: heads, key_size, value_size. clipping: PAIRS for shifts by pair. scale: of qkv."""
     heads, key_size, value_size = sizes
     rng = np.random.default_rng(key_size)
     batch, time = len(lengths), max(lengths) if time is None else time
+    shifts = (time, time) if clipping == PAIRS else (2 * (clipping or 0) + 1,)
     qkv = rng.standard_normal((batch, time, heads * (2 * key_size + value_size)), np.float32)
     return Case(
         rng.standard_normal((batch, time, heads * value_size), np.float32),
         qkv * np.float32(scale),
-        rng.standard_normal((time, time, key_size), np.float32) if shifted else None,
+        None if clipping is None else rng.standard_normal((*shifts, key_size), np.float32),
         np.array(lengths, np.int32),
         heads,
         key_size,
@@ -74,12 +77,12 @@ CASES = {
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, shifted: bool, left_only: bool) -> Case:
-    return CASES[request.param](shifted=shifted, left_only=left_only)
+def case(request: pytest.FixtureRequest, clipping: int | None, left_only: bool) -> Case:
+    return CASES[request.param](clipping=clipping, left_only=left_only)
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "shifted"])
-def shifted(request: pytest.FixtureRequest) -> bool:
+@pytest.fixture(params=[None, PAIRS, 9], ids=["plain", "shifted by pair", "shifted by distance"])
+def clipping(request: pytest.FixtureRequest) -> int | None:
     return request.param
 
 
@@ -104,6 +107,8 @@ def _run_rows(case: Case) -> list[Any]:
     """The same by the form of GPUs, on the host."""
     d_out, qkv, shift, lengths, heads, key_size, *flags = case
     batch, time, width = d_out.shape
+    by_distance = shift is not None and shift.ndim == 2
+    flags.append(len(shift) // 2 if by_distance else PAIRS)
     sizes = op.Sizes(batch, time, heads, key_size, width // heads, *map(int, flags))
     saved = [np.empty_like(d_out), np.empty((batch, heads, time), np.float32)]
     op.forward_rows(np, (qkv, shift, lengths, *saved), sizes, grid=2)
@@ -142,25 +147,40 @@ sizes = st.integers(1, 40)
 @given(
     lengths=st.lists(st.integers(0, 110), min_size=1, max_size=3),
     sizes=st.tuples(st.integers(1, 3), sizes, sizes),
-    shifted=st.booleans(),
+    clipping=st.sampled_from([None, PAIRS]) | st.integers(0, 120),
     left_only=st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
 def test_any_sizes(
-    lengths: list[int], sizes: tuple[int, int, int], shifted: bool, left_only: bool
+    lengths: list[int], sizes: tuple[int, int, int], clipping: int | None, left_only: bool
 ) -> None:
-    case = _case(lengths, sizes, shifted=shifted, left_only=left_only)
+    case = _case(lengths, sizes, clipping=clipping, left_only=left_only)
     _check(_run(case), case)
     _check(_run_rows(case), case)
 
 
-def test_padding_is_zero_and_is_not_read(xp: ModuleType, shifted: bool, left_only: bool) -> None:
-    case = CASES["ragged"](shifted=shifted, left_only=left_only, time=30)
+@pytest.mark.parametrize("form", [_run, _run_rows])
+@pytest.mark.parametrize("clipping", [0, 1, 29, 30, 100])
+@pytest.mark.parametrize("every_query", [False, True])
+def test_distances_that_no_pair_has(form: Any, clipping: int, every_query: bool) -> None:
+    case = _case([23, 7], (2, 5, 7), time=30, clipping=clipping, every_query=every_query)
+    spoilt = case._replace(key_shift=case.key_shift.copy())
+    unused = np.abs(np.arange(-clipping, clipping + 1)) >= 30
+    spoilt.key_shift[unused] = np.nan
+    found = form(spoilt)
+    _check(found, case)
+    assert not found[3][unused].any()
+
+
+def test_padding_is_zero_and_is_not_read(
+    xp: ModuleType, clipping: int | None, left_only: bool
+) -> None:
+    case = CASES["ragged"](clipping=clipping, left_only=left_only, time=30)
     _check_padding(case, lambda x: _run(x, xp))
 
 
-def test_padding_in_the_form_of_gpus(shifted: bool, left_only: bool) -> None:
-    _check_padding(CASES["ragged"](shifted=shifted, left_only=left_only, time=30), _run_rows)
+def test_padding_in_the_form_of_gpus(clipping: int | None, left_only: bool) -> None:
+    _check_padding(CASES["ragged"](clipping=clipping, left_only=left_only, time=30), _run_rows)
 
 
 def _check_padding(case: Case, form: Any) -> None:
@@ -168,7 +188,8 @@ def _check_padding(case: Case, form: Any) -> None:
     spoilt = case._replace(d_out=case.d_out.copy(), qkv=case.qkv.copy())
     spoilt.d_out[behind] = np.nan
     spoilt.qkv[behind] = np.nan
-    if case.key_shift is not None:
+    by_pair = case.key_shift is not None and case.key_shift.ndim == 3
+    if by_pair:
         spoilt = spoilt._replace(key_shift=case.key_shift.copy())
         spoilt.key_shift[23:] = np.nan
         spoilt.key_shift[:, 23:] = np.nan
@@ -178,19 +199,19 @@ def _check_padding(case: Case, form: Any) -> None:
     out, log_sums, d_qkv, *d_shift = found
     assert not out[behind].any() and not d_qkv[behind].any()
     assert not log_sums.transpose(0, 2, 1)[behind].any()
-    assert not any(x[23:].any() or x[:, 23:].any() for x in d_shift)
+    assert not any(by_pair and (x[23:].any() or x[:, 23:].any()) for x in d_shift)
 
 
 @pytest.mark.parametrize("form", [_run, _run_rows])
-def test_the_left_does_not_see_the_right(form: Any, shifted: bool) -> None:
-    case = _case([70], (2, 8, 8), shifted=shifted, left_only=True)
+def test_the_left_does_not_see_the_right(form: Any, clipping: int | None) -> None:
+    case = _case([70], (2, 8, 8), clipping=clipping, left_only=True)
     other = case._replace(qkv=case.qkv.copy())
     other.qkv[:, 50:] = 7.0
     np.testing.assert_array_equal(form(case)[0][:, :50], form(other)[0][:, :50])
 
 
-def test_all_frames_count_where_there_are_no_lengths(xp: ModuleType, shifted: bool) -> None:
-    case = _case([53, 20, 7], (2, 9, 8), shifted=shifted)
+def test_all_frames_count_where_there_are_no_lengths(xp: ModuleType, clipping: int | None) -> None:
+    case = _case([53, 20, 7], (2, 9, 8), clipping=clipping)
     whole = case._replace(lengths=np.full(3, 53, np.int32))
     runs = _run(case._replace(lengths=None), xp), _run(whole, xp)
     for a, b in zip(*runs, strict=True):
@@ -204,12 +225,12 @@ def test_runs_are_equal_bit_for_bit(case: Case, threads: int) -> None:
 
 
 @pytest.mark.parametrize(("batch", "time"), [(0, 5), (3, 0), (0, 0)])
-def test_empty_arrays(xp: ModuleType, batch: int, time: int, shifted: bool) -> None:
-    case = _case([time] * batch, (2, 4, 3), shifted=shifted, time=time)
+def test_empty_arrays(xp: ModuleType, batch: int, time: int, clipping: int | None) -> None:
+    case = _case([time] * batch, (2, 4, 3), clipping=clipping, time=time)
     out, log_sums, d_qkv, *d_shift = _run(case, xp)
     assert out.shape == (batch, time, 6) and log_sums.shape == (batch, 2, time)
     assert d_qkv.shape == case.qkv.shape
-    assert all(x.shape == (time, time, 4) and not x.any() for x in d_shift)
+    assert all(x.shape == case.key_shift.shape and not x.any() for x in d_shift)
 
 
 def test_no_number_stays_none(xp: ModuleType) -> None:
@@ -235,13 +256,21 @@ def test_no_number_stays_none(xp: ModuleType) -> None:
         ({"left_only": lambda x: 1}, r"\(left_only\): found 1, needed True or False"),
         ({"every_query": lambda x: 1}, r"\(every_query\): found 1, needed True or False"),
         ({"key_shift": lambda x: x[1:]}, r"\(key_shift\): found shape \(22, 23, 5\), needed \[que"),
+        (
+            {"key_shift": lambda x: x[0, :22]},
+            r"\(key_shift\): found 22 distances, needed an odd numb",
+        ),
+        (
+            {"key_shift": lambda x: x[0, :, 1:]},
+            r"\(key_shift\): found shape \(23, 4\), needed \[dist",
+        ),
         ({"key_shift": lambda x: x.tolist()}, r"\(key_shift\): found a list, needed a numpy or "),
         ({"lengths": lambda x: x + 1}, r"\(lengths\[0\]\): found 24, needed 0 to 23 \(the time a"),
         ({"lengths": lambda x: x[1:]}, r"\(lengths\): found shape \(4,\), needed \[batch=5\]"),
     ],
 )
 def test_wrong_arguments_are_named(changes: dict[str, Any], message: str) -> None:
-    case = CASES["ragged"](shifted=True)
+    case = CASES["ragged"](clipping=PAIRS)
     out, log_sums = _run(case)[:2]
     arguments = {**case._asdict(), "out": out, "log_sums": log_sums}
     for name, change in changes.items():

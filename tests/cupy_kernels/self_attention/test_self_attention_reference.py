@@ -80,3 +80,25 @@ def test_gradients_equal_differences(shifted: bool, left_only: bool, every_query
             ends.append((reference.self_attention(*moved, *sizes)[0] * d_out).sum())
         wanted = (ends[0] - ends[1]) / 2e-5
         np.testing.assert_allclose((gradient * direction).sum(), wanted, rtol=1e-7)
+
+
+@pytest.mark.parametrize("clipping", [0, 2, 9])
+def test_shifts_by_distance_are_those_of_their_pairs(clipping: int) -> None:
+    rng = np.random.default_rng(clipping)
+    qkv, table = _case()[0], rng.standard_normal((2 * clipping + 1, KEY))
+    pairs, row = np.zeros((5, 5, KEY)), np.zeros((5, 5), np.int64)
+    for i in range(5):
+        for j in range(5):
+            row[i, j] = clipping + max(-clipping, min(clipping, j - i))
+            pairs[i, j] = table[row[i, j]]
+    sizes = (LENGTHS, HEADS, KEY)
+    by_pair = reference.self_attention(qkv, pairs, *sizes)
+    for a, b in zip(reference.self_attention(qkv, table, *sizes), by_pair, strict=True):
+        np.testing.assert_array_equal(a, b)
+    d_out = rng.standard_normal((3, 5, HEADS * VALUE))
+    d_qkv, d_pairs = reference.self_attention_backward(d_out, qkv, pairs, *sizes)
+    found = reference.self_attention_backward(d_out, qkv, table, *sizes)
+    assert d_pairs is not None and found[1] is not None
+    np.testing.assert_array_equal(found[0], d_qkv)
+    for k, d in enumerate(found[1]):
+        np.testing.assert_allclose(d, d_pairs[row == k].sum(axis=0), rtol=1e-12, atol=1e-15)
