@@ -221,16 +221,35 @@ class RelativePositionalEncoding(_Positions):
         """Return the vectors."""
         x = site.sources[0]
         over = site.node.resolved["over"] or site.axis
-        if self.fixed:
-            matrix = sinusoids(tf.range(2 * self.clipping + 1), self.n_out)
-        else:
-            matrix = site.param("encoding_matrix", (), None)
         out = self._out(site, over)
         queries, keys = self._positions(site, x, over, out.dims[-2])
         if over is not None:
             queries = queries[:, None]
         distance = tf.clip_by_value(keys - queries, -self.clipping, self.clipping)
-        return replace(out, tensor=tf.gather(matrix, distance + self.clipping))
+        return replace(out, tensor=tf.gather(self._matrix(site), distance + self.clipping))
+
+    def _matrix(self, site: Site) -> Any:
+        """Return the vectors of the distances from -clipping to clipping."""
+        if self.fixed:
+            return sinusoids(tf.range(2 * self.clipping + 1), self.n_out)
+        return site.param("encoding_matrix", (), None)
+
+    def by_distance(self, site: Site, frames: Dim) -> Any:
+        """Return float [2 clipping + 1, n_out], of which `call` makes the vectors of all pairs.
+
+        None where queries and keys are others than these frames, or counted from elsewhere, and
+        where another option changes the vectors.
+        """
+        node = site.node
+        checked = node.common.control_dependencies_on_output is not None
+        if checked or self.query_offset or not node.plain(self.layer_class, dropout=True):
+            return None
+        keys: Dim = node.resolved["keys"]
+        own = keys is node.dim("spatial", "keys", keys.size)
+        over = node.resolved["over"] or site.axis
+        if over is not frames or not own:
+            return None
+        return tf.ensure_shape(self._matrix(site), [2 * self.clipping + 1, self.n_out])
 
     def _positions(self, site: Site, x: Data, over: Dim | None, dim: Dim) -> tuple[Any, Any]:
         """Return the positions of the queries, or of that of a step, and those of the keys."""

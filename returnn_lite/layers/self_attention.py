@@ -14,6 +14,7 @@ from returnn_lite.layers import kept_state
 from returnn_lite.layers.affine import affine
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.history import no_entries
+from returnn_lite.layers.positions import RelativePositionalEncoding
 from returnn_lite.lazy import tf
 from returnn_lite.node import Node
 from returnn_lite.site import Site
@@ -258,8 +259,8 @@ class SelfAttention(Layer):
 
     def _whole(self, site: Site, x: Data, over: Dim, qkv: Any) -> Any:
         """Return float [batch, time, heads * value] of what `affine` made."""
-        shift = None
-        if self.key_shift is not None:
+        shift = self._shift_by_distance(site, over)
+        if self.key_shift is not None and shift is None:
             shift, frames = self._shift(site, over, None), tf.shape(qkv)[1]
             text = f"{site.node}: found key_shift of other queries or keys than there are frames"
             check = tf.debugging.assert_equal(tf.shape(shift)[:-1], [frames, frames], message=text)
@@ -342,6 +343,13 @@ class SelfAttention(Layer):
             # What was computed for all steps at once has keys of later steps, too.
             return (x if x.shape.rank == 3 else x[None])[:, :keys]
         return x
+
+    def _shift_by_distance(self, site: Site, over: Dim) -> Any:
+        """Return float [2 clipping + 1, key_dim] of distances; None where shifts are of pairs."""
+        for node in site.node.refs.get("key_shift", ()):
+            if isinstance(node.layer, RelativePositionalEncoding) and site.frame is not None:
+                return node.layer.by_distance(Site(node, site.frame.home(node)), over)
+        return None
 
     def _dropped(self, site: Site, weights: Any, over: Dim | None) -> Any:
         """Return the weights [batch, heads, queries, keys], some of them zero."""

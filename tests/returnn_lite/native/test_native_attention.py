@@ -10,6 +10,7 @@ import tensorflow as tf
 from both_forms import NEEDS_COMPILER
 
 from returnn_lite import Network, NetworkError, native
+from returnn_lite.layers.positions import RelativePositionalEncoding
 from returnn_lite.native import attention
 
 STREAMS = {"data": {"dim": 5}, "classes": {"dim": 4, "sparse": True}}
@@ -27,9 +28,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 BY_TENSORFLOW = ("shared keys", "states")
 
 
-def _net(sees_padding: bool = False, **options: Any) -> dict[str, Any]:
-    places = {"class": "relative_positional_encoding", "n_out": 3, "from": "data"}
-    net = {"places": places, "att": {**ATTENTION, **options, "from": "data"}}
+def _net(sees_padding: bool = False, places: Any = None, **options: Any) -> dict[str, Any]:
+    encoding = {"class": "relative_positional_encoding", "n_out": 3, "from": "data"}
+    net = {
+        "places": {**encoding, **(places or {})},
+        "att": {**ATTENTION, **options, "from": "data"},
+    }
     # Sees what the attention's queries behind the ends have.
     sum_of_all = {"class": "eval", "eval": "tf.reduce_sum(source(0), axis=1, keepdims=True)"}
     other = {"class": "combine", "kind": "add", "from": ["att", "sum"]}
@@ -37,16 +41,17 @@ def _net(sees_padding: bool = False, **options: Any) -> dict[str, Any]:
     return {**net, "output": {**OUTPUT, "from": "both" if sees_padding else "att"}}
 
 
-def _run(net: dict[str, Any], *, train: bool = False) -> list[Any]:
+def _run(net: dict[str, Any], *, train: bool = False, outputs: tuple[str, ...] = ()) -> list[Any]:
     rng = np.random.default_rng(1)
     data = {
         "data": (rng.standard_normal((3, 9, 5), np.float32), LENGTHS),
         "classes": (rng.integers(0, 4, (3, 9), np.int32), LENGTHS),
     }
     network = Network(net, extern_data=STREAMS, train=train, seed=3)
-    out = network.run(data, ["att"], gradients=True)
+    out = network.run(data, ["att", *outputs], gradients=True)
     assert out.gradients is not None
-    return [out["att"].canonical(), *(out.gradients[name] for name in sorted(out.gradients))]
+    values = [out[name].canonical() for name in ("att", *outputs)]
+    return [*values, *(out.gradients[name] for name in sorted(out.gradients))]
 
 
 @pytest.mark.parametrize("sees_padding", [False, True])
@@ -58,6 +63,62 @@ def test_both_forms(name: str, sees_padding: bool) -> None:
         wanted = _run(net)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 1e-3))
+
+
+# With the number of axes of what the kernel is given: of distances, or of all pairs.
+ENCODINGS: dict[str, tuple[dict[str, Any], int]] = {
+    "learnt": ({}, 2),
+    "fixed": ({"fixed": True}, 2),
+    "near": ({"clipping": 1}, 2),
+    "offset of none": ({"query_offset": 0, "clipping": 3}, 2),
+    "offset": ({"query_offset": 2, "clipping": 3}, 3),
+    "normalised": ({"batch_norm": {"masked_time": False}}, 3),
+    "checked": ({"control_dependencies_on_output": lambda layer: [tf.no_op()]}, 3),
+}
+
+
+@pytest.mark.parametrize("also", [(), ("places",)], ids=["alone", "shown"])
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_shifts_by_distance(
+    name: str, also: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, axes = ENCODINGS[name]
+    given = []
+
+    def launch(*arguments: Any, launch: Any = attention.launch) -> Any:
+        given.append(len(arguments[3 if arguments[1].endswith("forward") else 4].shape))
+        return launch(*arguments)
+
+    net = _net(key_shift="places", places=places)
+    monkeypatch.setattr(attention, "launch", launch)
+    found = _run(net, outputs=also)
+    assert set(given) <= {axes}
+    with native.tensorflow_only():
+        wanted = _run(net, outputs=also)
+    for a, b in zip(found, wanted, strict=True):  # what shifts all keys alike has no gradient
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 0.1))
+
+
+def _in_a_loop() -> dict[str, Any]:
+    """All of its layers leave it."""
+    unit = _net(key_shift="places", attention_left_only=True)
+    unit |= {name: {**unit[name], "from": "data:source"} for name in ("places", "att")}
+    loop = {"class": "rec", "from": "data", "unit": unit, "target": "classes"}
+    return {"output": loop, "att": {"class": "copy", "from": "output/att"}}
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("net", [_net(key_shift="places"), _in_a_loop()], ids=["plain", "loop"])
+def test_shifts_of_pairs_are_not_made(net: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*_: Any) -> Any:
+        raise AssertionError("found shifts of pairs")
+
+    wanted = _run(net)
+    monkeypatch.setattr(RelativePositionalEncoding, "call", call)
+    for a, b in zip(_run(net), wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with native.tensorflow_only(), pytest.raises(AssertionError, match="found shifts of pairs"):
+        _run(net)
 
 
 def test_shifts_of_other_frames_are_an_error() -> None:
