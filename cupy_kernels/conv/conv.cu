@@ -7,8 +7,9 @@
 
 // v [ELEMENTS, tiles, channels]; zeros [channels] stand outside of the images. lengths may be null.
 KERNEL conv_input_tiles(const float* x, const float* zeros, const int* lengths, float* v,
-                        index_t tiles, index_t height, index_t width, index_t channels, index_t rows,
-                        index_t columns, index_t top, index_t left, index_t workers) {
+                        index_t tiles, index_t height, index_t width, index_t channels,
+                        index_t rows, index_t columns, index_t top, index_t left,
+                        index_t workers) {
   Images images = {height, width, channels, rows, columns, top, left, lengths};
   BLOCKS(tile, tiles) {
     const float* at[ELEMENTS];

@@ -67,7 +67,8 @@ KERNEL conv_forward(const float* x, const float* filters, const int* lengths,
                     const int* out_lengths, float* y, index_t batch, index_t height, index_t width,
                     index_t in, index_t out_height, index_t out_width, index_t out, index_t top,
                     index_t left, index_t turned, index_t workers) {
-  Convolution of(lengths, out_lengths, batch, height, width, in, out_height, out_width, out, top, left);
+  Convolution of(lengths, out_lengths, batch, height, width, in, out_height, out_width, out, top,
+                 left);
   Images input = of.input, output = of.output;
   index_t tiles = of.tiles;
   Space<float> of_filters(ELEMENTS * in * ceil_div(out, WIDTH) * WIDTH);
@@ -127,7 +128,8 @@ KERNEL conv_filter_gradient(const float* x, const float* dy, const int* lengths,
                             index_t batch, index_t height, index_t width, index_t in,
                             index_t out_height, index_t out_width, index_t out, index_t top,
                             index_t left, index_t workers) {
-  Convolution of(lengths, nullptr, batch, height, width, in, out_height, out_width, out, top, left);
+  Convolution of(lengths, nullptr, batch, height, width, in, out_height, out_width, out, top,
+                 left);
   Images input = of.input, output = of.output;
   index_t tiles = of.tiles;
   std::vector<float> none(in > out ? in : out), all_sums(ELEMENTS * in * out);

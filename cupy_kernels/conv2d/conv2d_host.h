@@ -12,12 +12,12 @@
 typedef Float32 P;
 typedef const float* Address;
 
-#define CACHE 65536     // numbers of pixels that stay in the cache while filters pass
-#define MOST_ROWS 240   // outputs that take all filters at once
+#define CACHE 65536    // numbers of pixels that stay in the cache while filters pass
+#define MOST_ROWS 240  // outputs that take all filters at once
 #define LEAST_ROWS 48
-#define THIN 128        // channels, of fewer of which the pixels of a window are copied side by side
-#define FEW 16          // so for a gradient of filters
-#define AT_ONCE 8192    // outputs whose addresses a gradient of filters writes at once
+#define THIN 128      // of fewer channels the pixels of a window are copied side by side
+#define FEW 16        // so for a gradient of filters
+#define AT_ONCE 8192  // outputs whose addresses a gradient of filters writes at once
 
 // A row of an image or of its output.
 struct Line {
