@@ -11,11 +11,7 @@
 // T is a float or, on the host, a register of them.
 #pragma once
 
-#ifdef __CUDACC__
-#include "kernel.h"
-#else
-#include "operand.h"
-#endif
+#include "channels.h"
 
 #define TILE 4  // pixels of an input tile in each direction
 #define STEP 2  // of an output tile
@@ -122,35 +118,6 @@ DEVICE void pixels_of(const Images& images, T* values, index_t tile, T* outside,
       at[i * N + j] = inside ? image + (y * images.width + x) * images.channels : outside;
     }
 }
-
-#ifdef __CUDACC__
-
-DEVICE void get(float& x, const float* from) { x = *from; }
-DEVICE void put(float x, float* to) { *to = x; }
-
-// f(T(), c): for all channels c, each by a thread.
-template <class F>
-DEVICE void each_channel(index_t channels, F f) {
-  THREADS(c, channels) f(0.0f, c);
-}
-
-#else
-
-// A register, or a number, from or to any address.
-DEVICE void get(Lanes& x, const float* from) { x = *(const Lanes*)from; }
-DEVICE void get(float& x, const float* from) { x = *from; }
-DEVICE void put(Lanes x, float* to) { *(Lanes*)to = x; }
-DEVICE void put(float x, float* to) { *to = x; }
-
-// f(T(), c): for registers of channels from c on, then for each one that is left.
-template <class F>
-DEVICE void each_channel(index_t channels, F f) {
-  index_t c = 0;
-  for (; c + LANES <= channels; c += LANES) f(Lanes(), c);
-  for (; c < channels; ++c) f(0.0f, c);
-}
-
-#endif
 
 // What a tile is in the products, from the addresses of its pixels: `to` is that of its first
 // element, the others lie `stride` apart.
