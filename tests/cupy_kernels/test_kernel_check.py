@@ -25,6 +25,7 @@ from cupy_kernels import (
     linear,
     lstm,
     lstm2d,
+    pool,
     self_attention,
     transducer,
 )
@@ -64,6 +65,8 @@ WINDOWS = {"before": (1, 1), "size": (4, 6)}
 MOVES = {"windows": conv2d.Windows(**WINDOWS)}
 BIAS, ROWS = _floats(5), ("lengths", "tops")
 TOPS = [np.array([4, 2], np.int32), np.array([0, 1], np.int32)]
+HALVES = [_floats(2, 6, 4, 3), FRAMES, np.zeros(2, np.int32)]
+POOLING: dict[str, Any] = {"mode": "max", "size": (2, 2), "strides": (2, 2), "left": 0}
 HEADS = {"heads": 2, "key_size": 4}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
@@ -79,6 +82,7 @@ MAY_BE_NONE = {
 MAY_BE_NONE |= {("conv2d", n) for n in (2, 3, 4)}
 MAY_BE_NONE |= {(f"conv2d_{x}_gradient", n) for x in ("input", "filter") for n in (2, 3)}
 MAY_BE_NONE |= {(f"conv3x3{x}", 2) for x in ("", "_input_gradient", "_filter_gradient")}
+MAY_BE_NONE |= {("pool", 1), ("pool", 2), ("pool_gradient", 2), ("pool_gradient", 3)}
 MAY_BE_NONE |= {("self_attention", 1), ("self_attention", 2)}
 MAY_BE_NONE |= {("self_attention_backward", 2), ("self_attention_backward", 3)}
 
@@ -185,6 +189,8 @@ CALLS = {
         _grouped(lstm2d.lstm2d_backward, 1, lstm2d.Lstm2dSaved, 2),
         [_floats(3, 4, 2, n) for n in (4, 20, 4, 4)] + SQUARES,
     ),
+    "pool": Call(pool.pool, HALVES, {**POOLING, "windows": (3, 2)}),
+    "pool_gradient": Call(pool.pool_gradient, [_floats(2, 3, 2, 3), *HALVES], POOLING),
     "self_attention": Call(self_attention.self_attention, QKV, HEADS),
     "self_attention_backward": Call(
         self_attention.self_attention_backward,
@@ -223,7 +229,7 @@ CALLS = {
 
 def test_all_operations_are_here() -> None:
     packages = (activation, align, chunk, conv, conv2d, ctc, edit, energies, fsa)
-    packages += (layer_norm, linear, lstm, lstm2d, self_attention, transducer)
+    packages += (layer_norm, linear, lstm, lstm2d, pool, self_attention, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}

@@ -50,6 +50,7 @@ def test_there_are_sources() -> None:
         "layer_norm.cu",
         "linear.cu",
         "lstm.cu",
+        "pool.cu",
         "self_attention.cu",
         "transducer.cu",
     }
