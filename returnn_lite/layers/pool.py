@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from returnn_lite import native
 from returnn_lite.data import Data
 from returnn_lite.dim import Dim
 from returnn_lite.layers.base import register
@@ -18,9 +19,10 @@ from returnn_lite.site import Site
 class Pool(Windows):
     """Maximum or mean of each window; frames behind the end of a sequence do not count.
 
-    mode: "max" or "avg". in: float [batch, spatial dims, feature]; out: the same with the windows'
-    dims. pool_size: in each of them. strides: by default the windows do not overlap.
-    use_channel_first: a layout, which is chosen by the device here and changes no result.
+    mode: "max" or "avg"; of no frame at all, both are 0. in: float [batch, spatial dims, feature];
+    out: the same with the windows' dims. pool_size: in each of them. strides: by default the
+    windows do not overlap. use_channel_first: a layout, which is chosen by the device here and
+    changes no result.
     """
 
     mode: Literal["max", "avg"]
@@ -46,16 +48,36 @@ class Pool(Windows):
     def call(self, site: Site) -> Data:
         """Return the pooled input."""
         spatial: list[Dim] = site.node.resolved["spatial"]
-        x, _ = self.flat(self.input(site), spatial)
-        if self.mode == "max":
-            y = self._pool(site, self.masked(site, x, x.tensor.dtype.min), spatial, "MAX")
-        else:
-            y = self._pool(site, self.masked(site, x, 0.0), spatial, "AVG")
-            # Frames that padding by a number adds count as zeros, as in RETURNN.
-            if isinstance(self.padding, str):
-                ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
-                y = y / tf.maximum(self._pool(site, ones, spatial, "AVG"), 1e-6)
-        return self.finished(site, x, y, self.new_dims(spatial))
+        x, tensor = self.flat(self.input(site), spatial)
+        of, new = self._pooling(), self.new_dims(spatial)
+        fixed = all(d.size is not None for d in x.dims if d not in (x.batch_dim, spatial[0]))
+        if fixed and native.pools(tensor, of):
+            lengths = self.ragged(site, x, spatial, 0.0)[1]
+            y = native.pool(tensor, lengths, self.places(site, x, spatial), of)
+            # What lies behind the ends is finite, as in `conv`.
+            return self.shaped(site, x, y, new)
+        return self.finished(site, x, self._by_tensorflow(site, x, spatial, of), new)
+
+    def _pooling(self) -> native.Pooling:
+        # Frames that padding by a number adds count as zeros, as in RETURNN.
+        mean: Any = "mean" if isinstance(self.padding, str) else "mean_of_all"
+        return native.Pooling(
+            mode="max" if self.mode == "max" else mean,
+            size=self.size(),
+            strides=self.stride(),
+            dilation=self.each(self.dilation_rate),
+        )
+
+    def _by_tensorflow(self, site: Site, x: Data, spatial: list[Dim], of: native.Pooling) -> Any:
+        if of.mode == "max":
+            least = x.tensor.dtype.min
+            y = self._pool(site, self.masked(site, x, least), spatial, "MAX")
+            return tf.where(tf.equal(y, least), tf.zeros_like(y), y)  # of no frame
+        y = self._pool(site, self.masked(site, x, 0.0), spatial, "AVG")
+        if of.mode == "mean_of_all":
+            return y
+        ones = self.masked(site, replace(x, tensor=tf.ones_like(x.tensor)), 0.0)
+        return y / tf.maximum(self._pool(site, ones, spatial, "AVG"), 1e-6)
 
     def _pool(self, site: Site, x: Data, spatial: list[Dim], kind: str) -> Any:
         value = x.tensor.dtype.min if kind == "MAX" else 0.0

@@ -22,6 +22,7 @@ from returnn_lite.native.lstm import Precision, lstm, lstm_layer, lstm_step
 from returnn_lite.native.lstm2d import lstm2d, lstm2d_row
 from returnn_lite.native.lstm_tf import rounded
 from returnn_lite.native.normalise import layer_norm
+from returnn_lite.native.pooling import Pooling, pool, pools
 from returnn_lite.native.transducer import (
     JointDropout,
     joint_activation,
@@ -35,6 +36,7 @@ __all__ = [
     "Heads",
     "JointDropout",
     "Moves",
+    "Pooling",
     "Precision",
     "additive_energies",
     "affine",
@@ -64,6 +66,8 @@ __all__ = [
     "lstm_step",
     "next_edit_distance_row",
     "optimal_completion",
+    "pool",
+    "pools",
     "rna_automaton",
     "rounded",
     "self_attention",
