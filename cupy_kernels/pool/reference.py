@@ -61,13 +61,12 @@ def pool(x: Array, lengths: Array | None, before: Array | None, mode: str, *plac
     if not x.size:
         return np.zeros(shape)
     entries = _entries(x, lengths, before, *places)
-    values = entries.of(x)
+    values, counts = entries.of(x), entries.counts
     if mode == "max":
-        found: Floats = np.where(entries.counts, values, -np.inf).max(axis=0)
-        found[~entries.counts.any(axis=0)[..., 0]] = 0
-        return found
-    sums: Floats = np.where(entries.counts, values, 0).sum(axis=0)
-    return sums / _divisor(entries, mode)
+        found: Floats = np.where(counts, values, -np.inf).max(axis=0)
+        return np.where(np.any(counts, axis=0), found, 0)
+    sums: Floats = np.where(counts, values, 0).sum(axis=0) / _divisor(entries, mode)
+    return sums
 
 
 def pool_gradient(
