@@ -11,7 +11,7 @@ import importlib
 from typing import Any
 
 FILES = ("chunk", "conv", "ctc", "depthwise", "edit", "energies", "fsa", "lstm", "lstm2d")
-FILES += ("linear", "passes", "self_attention", "training_step", "transducer")
+FILES += ("linear", "passes", "pool", "self_attention", "training_step", "transducer")
 NOT_CONTESTANTS = ("arrays", "weights")
 
 
