@@ -42,10 +42,10 @@ KERNEL pool_forward(const float* x, const int* lengths, const int* before, float
   });
 }
 
-// The gradient that entry (p, q) of a window has of dy, that of the window.
+// What the entry of a number has of the gradient of its window.
 template <class T>
-DEVICE T share_of(const Window& w, index_t kind, index_t p, index_t q, T dy, T best) {
-  return kind == MAXIMUM ? (best == T() + w.number(p, q) ? dy : T()) : dy / (float)w.count;
+DEVICE T share_of(const Window& w, index_t kind, T number, T dy, T best) {
+  return kind == MAXIMUM ? (best == number ? dy : T()) : dy / (float)w.count;
 }
 
 KERNEL pool_gradient(const float* x, const int* lengths, const int* before, const float* dy,
@@ -56,7 +56,7 @@ KERNEL pool_gradient(const float* x, const int* lengths, const int* before, cons
     float* to = dx + pool.image(b) + row * numbers;
     const float* of = dy + b * row_windows * column_windows * channels;
     Range none = {0, 0}, i_of = pool.rows.reaching({row, row + 1}, pool.top(b));
-    if (row >= pool.inside(b).end) i_of = none;
+    if (row >= pool.rows_of(b).end) i_of = none;
     each_channel_of(width, channels, [=](index_t column) {
       Range j_of = pool.columns.reaching({column, column + 1}, left);
       return [=](auto zero, index_t c) {
@@ -70,7 +70,7 @@ KERNEL pool_gradient(const float* x, const int* lengths, const int* before, cons
             auto d = zero, best = zero;
             get(d, of + (i * column_windows + j) * channels + c);
             if (kind == MAXIMUM) best = best_of<decltype(zero)>(w, c).number;
-            sum += share_of(w, kind, p, q, d, best);
+            sum += share_of(w, kind, zero + w.number(p, q), d, best);
           }
         put(sum, to + column * channels + c);
       };
@@ -99,7 +99,7 @@ KERNEL pool_gradient_of_rows(const float* x, const int* lengths, const int* befo
     float* image = dx + pool.image(b);
     const float* of = dy + b * row_windows * column_windows * channels;
     memset(image + own.begin * numbers, 0, own.size() * numbers * sizeof(float));
-    own.end = least(own.end, pool.inside(b).end);
+    own.end = least(own.end, pool.rows_of(b).end);
     Range i_of = own.empty() ? own : pool.rows.reaching(own, pool.top(b));
     for (index_t i = i_of.begin; !own.empty() && i < i_of.end; ++i) {
       Range p_of = pool.rows.entries(i * row_stride - pool.top(b), own);
@@ -112,12 +112,15 @@ KERNEL pool_gradient_of_rows(const float* x, const int* lengths, const int* befo
           auto d = zero, best = zero;
           get(d, from + c);
           if (kind == MAXIMUM) best = best_of<decltype(zero)>(w, c).number;
-          for (index_t p = p_of.begin; p < p_of.end; ++p)
-            for (index_t q = w.q.begin; q < w.q.end; ++q) {
+          for (index_t p = p_of.begin; p < p_of.end; ++p) {
+            auto number = zero + w.number(p, w.q.begin);
+            for (index_t q = w.q.begin; q < w.q.end; ++q, number += 1.0f) {
+              float* at = to + w.at(p, q) + c;
               auto sum = zero;
-              get(sum, to + w.at(p, q) + c);
-              put(sum + share_of(w, kind, p, q, d, best), to + w.at(p, q) + c);
+              get(sum, at);
+              put(sum + share_of(w, kind, number, d, best), at);
             }
+          }
         };
       });
     }

@@ -62,6 +62,7 @@ struct Window {
 
   bool empty() const { return p.empty() || q.empty(); }
   index_t at(index_t p, index_t q) const { return p * row_step + q * column_step; }
+  // Of those that count, row by row.
   float number(index_t row, index_t column) const {
     return (float)((row - p.begin) * q.size() + column - q.begin);
   }
@@ -76,12 +77,13 @@ struct Pool {
 
   index_t image(index_t b) const { return b * height * width * channels; }
   index_t top(index_t b) const { return before ? before[b * before_step] : 0; }
-  Range inside(index_t b) const { return {0, lengths ? most(0, least(lengths[b], height)) : height}; }
-  Range all_columns() const { return {0, width}; }
+  Range rows_of(index_t b) const {
+    return {0, lengths ? most(0, least(lengths[b], height)) : height};
+  }
 
   Window window(index_t b, index_t i, index_t j) const {
     index_t row = i * rows.stride - top(b), column = j * columns.stride - left;
-    Range p = rows.entries(row, inside(b)), q = columns.entries(column, all_columns());
+    Range p = rows.entries(row, rows_of(b)), q = columns.entries(column, {0, width});
     index_t counted = p.empty() || q.empty() ? 1 : p.size() * q.size();
     return {x + image(b) + (row * width + column) * channels,
             rows.dilation * width * channels,
@@ -100,16 +102,16 @@ struct Best {
 
 template <class T>
 DEVICE Best<T> best_of(const Window& w, index_t c) {
-  Best<T> best;
+  T number = T();
+  Best<T> best = {number, number};
   get(best.value, w.first + w.at(w.p.begin, w.q.begin) + c);
-  best.number = T();
   for (index_t p = w.p.begin; p < w.p.end; ++p)
-    for (index_t q = w.q.begin; q < w.q.end; ++q) {
+    for (index_t q = w.q.begin; q < w.q.end; ++q, number += 1.0f) {
       T value;
       get(value, w.first + w.at(p, q) + c);
       auto better = (value > best.value) | (value != value);
       best.value = better ? value : best.value;
-      best.number = better ? T() + w.number(p, q) : best.number;
+      best.number = better ? number : best.number;
     }
   return best;
 }
