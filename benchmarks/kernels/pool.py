@@ -20,7 +20,7 @@ class Pool:
     size: tuple[int, int]
     channels: int = 32
     batch: int = 12
-    bar: float = 1.5
+    bar: float = 1.0
 
     def arrays(self) -> Any:
         rng = np.random.default_rng(0)
