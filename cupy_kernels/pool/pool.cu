@@ -92,17 +92,23 @@ KERNEL pool_gradient_of_rows(const float* x, const int* lengths, const int* befo
   Pool pool = POOL;
   index_t numbers = width * channels, count = rows_of_block(pool.rows, numbers);
   index_t blocks = ceil_div(height, count) + 1;  // they begin where windows do
+  bool adjoin = pool.rows.adjoin() && pool.columns.adjoin();  // a pixel is written once
   BLOCKS(block, batch * blocks) {
     index_t b = block / blocks, first = block % blocks * count - pool.top(b) % count;
     Range own = {most(first, 0), least(first + count, height)};
     if (own.empty()) continue;
     float* image = dx + pool.image(b);
     const float* of = dy + b * row_windows * column_windows * channels;
-    memset(image + own.begin * numbers, 0, own.size() * numbers * sizeof(float));
-    own.end = least(own.end, pool.rows_of(b).end);
-    Range i_of = own.empty() ? own : pool.rows.reaching(own, pool.top(b));
-    for (index_t i = i_of.begin; !own.empty() && i < i_of.end; ++i) {
-      Range p_of = pool.rows.entries(i * row_stride - pool.top(b), own);
+    Range live = {own.begin, least(own.end, pool.rows_of(b).end)};
+    for (index_t row = own.begin; row < own.end; ++row) {
+      index_t written = !adjoin || row >= least(live.end, pool.rows.reach(pool.top(b))) ? 0
+                        : most(0, least(width, pool.columns.reach(left)));
+      memset(image + row * numbers + written * channels, 0,
+             (width - written) * channels * sizeof(float));
+    }
+    Range i_of = live.empty() ? live : pool.rows.reaching(live, pool.top(b));
+    for (index_t i = i_of.begin; !live.empty() && i < i_of.end; ++i) {
+      Range p_of = pool.rows.entries(i * row_stride - pool.top(b), live);
       each_channel_of(column_windows, channels, [=](index_t j) {
         Window w = pool.window(b, i, j);
         float* to = image + (w.first - (x + pool.image(b)));
@@ -117,7 +123,7 @@ KERNEL pool_gradient_of_rows(const float* x, const int* lengths, const int* befo
             for (index_t q = w.q.begin; q < w.q.end; ++q, number += 1.0f) {
               float* at = to + w.at(p, q) + c;
               auto sum = zero;
-              get(sum, at);
+              if (!adjoin) get(sum, at);
               put(sum + share_of(w, kind, number, d, best), at);
             }
           }

@@ -32,6 +32,8 @@ struct Axis {
   index_t windows, size, stride, dilation;
 
   index_t span() const { return (size - 1) * dilation + 1; }
+  bool adjoin() const { return stride == size && dilation == 1; }
+  index_t reach(index_t before) const { return windows * stride - before; }  // if they do
 
   // The entries of a window from `start` on that lie in a range.
   Range entries(index_t start, Range in) const {
