@@ -16,6 +16,8 @@ def results(rng: np.random.Generator) -> list[Any]:
     windows = counts[0], counts[1]
     channels = int(rng.choice([1, 3, 8, 19, 33]))
     size, strides, dilation = (tuple(n) for n in rng.integers(1, 4, (3, 2)).tolist())
+    if rng.integers(2):  # side by side
+        strides, dilation = size, (1, 1)
     lengths = rng.integers(0, height + 1, batch).astype(np.int32)
     before = rng.integers(0, 5, rng.choice([1, batch])).astype(np.int32)
     x = rng.integers(-3, 3, (batch, height, width, channels)).astype(np.float32)  # some are equal

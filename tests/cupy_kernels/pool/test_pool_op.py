@@ -138,11 +138,20 @@ sizes = st.tuples(st.integers(0, 12), st.integers(0, 12))
     channels=st.sampled_from([1, 7, 8, 33]),
     shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     mode=st.sampled_from(MODES),
+    side_by_side=st.booleans(),
 )
 @settings(deadline=None, max_examples=100)
 def test_any_windows(
-    image: Pair, windows: Pair, channels: int, shares: Pair, mode: str, **options: Any
+    image: Pair,
+    windows: Pair,
+    channels: int,
+    shares: Pair,
+    mode: str,
+    side_by_side: bool,
+    **options: Any,
 ) -> None:
+    if side_by_side:
+        options |= {"strides": options["size"], "dilation": (1, 1)}
     options["lengths"] = [int(share * image[0]) for share in shares]
     case = _case((2, *image, channels), windows, **options)
     _assert_close(_run(case, mode), _wanted(case, mode))
