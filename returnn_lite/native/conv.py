@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.launch import Result, Size, launch, like, serves
+from returnn_lite.native.launch import Result, count, launch, like, serves
 
 TAPS = 3  # of a filter in each direction that has tiles of its own
 CHANNELS = 16  # of input and output: of fewer, the products of tiles are too thin to gain from
@@ -27,7 +27,7 @@ class Moves:
 
     def counts(self) -> list[Any]:
         """Return the sizes as `launch` takes them."""
-        return [n if isinstance(n, int) else Size(tf.range(n), 0) for n in self.size]
+        return [count(n) for n in self.size]
 
 
 def convolves(x: Any) -> bool:

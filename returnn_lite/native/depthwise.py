@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.launch import Result, Size, launch, like, pays
+from returnn_lite.native.launch import Result, Size, count, launch, like, pays
 
 
 def depthwise_convolution(
@@ -31,10 +31,7 @@ def depthwise_convolution(
     filters = tf.convert_to_tensor(filters)
     if filters.dtype != x.dtype or not pays(SOURCE, x):
         return _depthwise(x, filters, bias, lengths, before, size, dilation)
-    if size is None:
-        windows: Any = Size(x, 1)
-    else:  # results have the sizes of tensors' axes
-        windows = size if isinstance(size, int) else Size(tf.range(size), 0)
+    windows = Size(x, 1) if size is None else count(size)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(x: Any, filters: Any, *bias: Any) -> Any:

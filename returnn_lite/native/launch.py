@@ -48,6 +48,11 @@ def like(tensor: Any, over: Any = None) -> Result:
     return Result([Size(tensor, axis) for axis in axes], tensor.dtype.name, over)
 
 
+def count(n: Any) -> int | Size:
+    """Return what stands for a number, or for that of a tensor, int32 []: sizes are of axes."""
+    return n if isinstance(n, int) else Size(tf.range(n), 0)
+
+
 def serves(source: Path) -> bool:
     """Return whether `launch` can be used for a source; else TensorFlow's own operations are."""
     return not bridge.on_gpu() and bridge.serves(source) and _operation() is not None

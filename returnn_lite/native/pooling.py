@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.launch import Result, Size, launch, like, pays
+from returnn_lite.native.launch import Result, count, launch, like, pays
 
 Pair = tuple[int, int]
 
@@ -45,7 +45,7 @@ def pool(x: Any, lengths: Any | None, places: list[tuple[Any, Any]], of: Pooling
     first, left = _two([before for before, _ in places], 0)
     before = tf.reshape(tf.convert_to_tensor(first, tf.int32), [-1])
     apart = int(tf.is_tensor(first) and first.shape.rank == 1)
-    windows = [Size(tf.range(n), 0) if tf.is_tensor(n) else n for _, n in places]
+    windows = [count(n) for _, n in places]
     frames = (*_two(of.size), *_two(of.strides), *_two(of.dilation))
     options = apart, left, *frames, MODES.index(of.mode)
 
