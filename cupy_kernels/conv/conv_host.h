@@ -17,11 +17,16 @@ DEVICE Panel<P> panel_of(float* packed, index_t depth, index_t p, int e) {
   return {packed + (p * ELEMENTS + e) * depth * WIDTH, depth};
 }
 
-// LANES of the outputs of a filter's pixel, which lie `stride` apart; zero from `valid` on.
-DEVICE Lanes outputs_of(const float* from, index_t stride, int valid) {
-  float line[LANES] = {};
-  for (int i = 0; i < valid; ++i) line[i] = from[i * stride];
-  return *(const Lanes*)line;
+// Registers of `count` rows, which lie `stride` apart: LANES numbers of each, zero from `valid` on.
+DEVICE void rows_of(const float* from, index_t stride, index_t count, index_t valid, Lanes* to) {
+  for (index_t i = 0; i < count; ++i, from += stride)
+    if (valid >= LANES) {
+      to[i] = *(const Lanes*)from;
+    } else {
+      float line[LANES] = {};
+      memcpy(line, from, valid * sizeof(float));
+      to[i] = *(const Lanes*)line;
+    }
 }
 
 // packed: panels of filters [TAPS, TAPS, in, out]. turned: of each by half a turn, from outputs to
@@ -30,17 +35,25 @@ static void pack_filters(const float* filters, float* packed, index_t in, index_
                          index_t turned, index_t workers) {
   index_t depth = turned ? out : in, results = turned ? in : out;
   BLOCKS(block, ceil_div(results, WIDTH) * 4) {
-    index_t p = block / 4, first = p * WIDTH + block % 4 * LANES, left = results - first;
-    int valid = (int)(left < 0 ? 0 : left < LANES ? left : LANES);
-    for (index_t k = 0; k < depth; ++k) {
-      Lanes g[TAPS * TAPS], u[ELEMENTS];
+    index_t p = block / 4, first = p * WIDTH + block % 4 * LANES;
+    index_t valid = results - first < 0 ? 0 : results - first < LANES ? results - first : LANES;
+    for (index_t k = 0; k < depth; k += LANES) {
+      index_t count = depth - k < LANES ? depth - k : LANES;
+      Lanes numbers[TAPS * TAPS][LANES] = {}, g[TAPS * TAPS], u[ELEMENTS];
       for (int tap = 0; tap < TAPS * TAPS; ++tap)
-        g[tap] = turned ? outputs_of(filters + (TAPS * TAPS - 1 - tap) * in * out + first * out + k,
-                                     out, valid)
-                        : outputs_of(filters + tap * in * out + k * out + first, 1, valid);
-      filter_tile(g, u);
-      for (int e = 0; e < ELEMENTS; ++e)
-        put(u[e], panel_of(packed, depth, p, e).at(k, (int)(block % 4)));
+        if (turned) {
+          const float* pixel = filters + (TAPS * TAPS - 1 - tap) * in * out;
+          rows_of(pixel + first * out + k, out, valid, count, numbers[tap]);
+          transpose(numbers[tap]);
+        } else {
+          rows_of(filters + tap * in * out + k * out + first, out, count, valid, numbers[tap]);
+        }
+      for (index_t i = 0; i < count; ++i) {
+        for (int tap = 0; tap < TAPS * TAPS; ++tap) g[tap] = numbers[tap][i];
+        filter_tile(g, u);
+        for (int e = 0; e < ELEMENTS; ++e)
+          put(u[e], panel_of(packed, depth, p, e).at(k + i, (int)(block % 4)));
+      }
     }
   }
 }
