@@ -18,6 +18,7 @@ from cupy_kernels import (
     conv,
     conv2d,
     ctc,
+    depthwise,
     edit,
     energies,
     fsa,
@@ -79,6 +80,7 @@ MAY_BE_NONE = {
     ("linear", 3),
     ("linear_backward", 3),
 }
+MAY_BE_NONE |= {("depthwise", 2), ("depthwise", 3), ("depthwise_gradient", 3)}
 MAY_BE_NONE |= {("conv2d", n) for n in (2, 3, 4)}
 MAY_BE_NONE |= {(f"conv2d_{x}_gradient", n) for x in ("input", "filter") for n in (2, 3)}
 MAY_BE_NONE |= {(f"conv3x3{x}", 2) for x in ("", "_input_gradient", "_filter_gradient")}
@@ -141,6 +143,16 @@ CALLS = {
     ),
     "conv3x3_filter_gradient": Call(
         _named(conv.conv3x3_filter_gradient, "lengths"), [*IMAGES, TOPS[0]], {"before": (1, 1)}
+    ),
+    "depthwise": Call(
+        _named(depthwise.depthwise, "bias", "lengths"),
+        [_floats(2, 6, 3), _floats(5, 3), _floats(3), FRAMES],
+        {"before": 2, "size": 6},
+    ),
+    "depthwise_gradient": Call(
+        depthwise.depthwise_gradient,
+        [_floats(2, 6, 3), _floats(2, 6, 3), _floats(5, 3), FRAMES],
+        {"before": 2},
     ),
     "edit_distance": Call(edit.edit_distance, PAIRS),
     "edit_distance_row": Call(edit.edit_distance_row, PAIRS),
@@ -228,7 +240,7 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (activation, align, chunk, conv, conv2d, ctc, edit, energies, fsa)
+    packages = (activation, align, chunk, conv, conv2d, ctc, depthwise, edit, energies, fsa)
     packages += (layer_norm, linear, lstm, lstm2d, pool, self_attention, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
