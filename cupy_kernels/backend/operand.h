@@ -76,10 +76,10 @@ struct Float32 {
 
   // The words of a row, in the direction of the depth.
   static void along(const float* row, index_t count, Word* out) {
-    if (count == LANES)
-      *(Lanes*)out = *(const Lanes*)row;  // a call, or halves, would take longer
-    else
-      memcpy(out, row, count * sizeof(float));
+    index_t i = 0;
+    for (; i + LANES <= count; i += LANES)  // a call would take longer than a few of these
+      *(Lanes*)(out + i) = *(const Lanes*)(row + i);
+    if (i < count) memcpy(out + i, row + i, (count - i) * sizeof(float));
   }
   // A word of each column of NUMBERS rows: the second is null behind the last row.
   static void across(const float* row, const float*, index_t count, Word* out) {

@@ -2,7 +2,6 @@
 // read. Some rows at a time stay in a core's cache, and take all panels there.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "product.h"
@@ -12,21 +11,6 @@ typedef Float32 P;
 #define CACHE 65536     // numbers of the rows that stay in the cache
 #define MOST_ROWS 240   // of them
 #define LEAST_ROWS 48   // that panels are read for
-
-// Numbers without a value, of which a thread that calls kernels keeps the room: what is asked for
-// anew at every call, the system would have to fill with zeros every time.
-class Scratch {
- public:
-  static float* of(index_t count) {
-    thread_local Scratch kept;
-    if (kept.count_ < count) kept.room_.reset(new Space<float>(kept.count_ = count));
-    return kept.room_->data();
-  }
-
- private:
-  index_t count_ = -1;
-  std::unique_ptr<Space<float>> room_;
-};
 
 // The rows that count of an array.
 class Valid {
@@ -100,12 +84,12 @@ static void multiply(const std::vector<const float*>& rows, const std::vector<fl
 static void product(const Valid& valid, const float* x, const float* w, bool transposed,
                     const float* bias, float* y, index_t depth, index_t columns,
                     index_t workers) {
-  float* packed = Scratch::of(ceil_div(columns, WIDTH) * WIDTH * depth);
+  Space<float> packed(ceil_div(columns, WIDTH) * WIDTH * depth);
   if (transposed)
-    pack_transposed(w, depth, columns, packed, workers);
+    pack_transposed(w, depth, columns, packed.data(), workers);
   else
-    pack_panels<P>(w, depth, columns, packed, workers);
-  multiply(valid.of(x, depth), valid.of(y, columns), packed, bias, depth, columns, workers);
+    pack_panels<P>(w, depth, columns, packed.data(), workers);
+  multiply(valid.of(x, depth), valid.of(y, columns), packed.data(), bias, depth, columns, workers);
   valid.zero_others(y, columns);
 }
 
@@ -125,12 +109,11 @@ KERNEL linear_backward(const float* dy, const float* x, const float* w, const in
   Valid valid({lengths, first, second, time_axis, count / inputs});
   if (dx) product(valid, dy, w, true, nullptr, dx, outputs, inputs, workers);
   std::vector<const float*> x_rows = valid.of(x, inputs), dy_rows = valid.of(dy, outputs);
-  float* packed = Scratch::of(Factor<P>::space(inputs));
-  Space<float> unused(dbias ? 0 : outputs);
+  Space<float> packed(Factor<P>::space(inputs)), unused(dbias ? 0 : outputs);
   float* sums = dbias ? dbias : unused.data();
   memset(dw, 0, inputs * outputs * sizeof(float));
   memset(sums, 0, outputs * sizeof(float));
-  std::vector<Factor<P>> factors = {{inputs, x_rows.data(), packed, dw}};
+  std::vector<Factor<P>> factors = {{inputs, x_rows.data(), packed.data(), dw}};
   Team team;
   PRAGMA(omp parallel num_threads(workers) if (workers > 1))
   add_transposed_products<P>(factors, dy_rows.data(), valid.size(), outputs, sums, team);
