@@ -24,6 +24,19 @@ def activate_backward(dy: npt.NDArray[Any], x: npt.NDArray[Any], kind: str) -> F
     return dy * (share + x * slope)
 
 
+def glu(x: npt.NDArray[Any]) -> Floats:
+    """The operation's result."""
+    a, b = np.split(x.astype(np.float64), 2, axis=-1)
+    return a * _shares(b, "silu")[0]
+
+
+def glu_backward(dy: npt.NDArray[Any], x: npt.NDArray[Any]) -> Floats:
+    """The gradient of x."""
+    a, b = np.split(x.astype(np.float64), 2, axis=-1)
+    share, slope = _shares(b, "silu")
+    return np.concatenate([dy * share, dy * a * slope], axis=-1)
+
+
 def _shares(x: Floats, kind: str) -> tuple[Floats, Floats]:
     """What x is multiplied by, and its derivative."""
     if kind == "silu":

@@ -72,7 +72,7 @@ HEADS = {"heads": 2, "key_size": 4}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
 NO_CALLS = {"lexicon_automaton", "transducer_fused_loss"}
-OF_ANY_SHAPE = {"activate"}
+OF_ANY_SHAPE = {"activate", "glu"}
 MAY_BE_NONE = {
     ("additive_energies", 3),
     ("additive_energies_backward", 4),
@@ -120,6 +120,8 @@ CALLS = {
     "activate_backward": Call(
         activation.activate_backward, [_floats(2, 4, 3), _floats(2, 4, 3)], {"kind": "silu"}
     ),
+    "glu": Call(activation.glu, [_floats(2, 4, 6)]),
+    "glu_backward": Call(activation.glu_backward, [_floats(2, 4, 3), _floats(2, 4, 6)]),
     "layer_norm": Call(
         layer_norm.layer_norm, [_floats(6, 4), _floats(4), _floats(4)], {"epsilon": 1e-6}
     ),
