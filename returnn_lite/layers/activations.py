@@ -61,8 +61,9 @@ def safe_exp(x: Any, eps: float = 1e-20) -> Any:
     return tf.math.exp(tf.stop_gradient(inside) + (x - tf.stop_gradient(x)))
 
 
+_IDENTITY = ("identity", "linear", "none")
 _OTHERS: dict[str, Function] = {
-    **dict.fromkeys(("identity", "linear", "none"), lambda x: x),
+    **dict.fromkeys(_IDENTITY, lambda x: x),
     **dict.fromkeys(("silu", "swish"), native.silu),
     "gelu": native.gelu,
     "safe_exp": safe_exp,
@@ -98,6 +99,11 @@ def activation(name: str | None, opts: Mapping[str, Any] | None = None) -> Calla
         return _of_x(body, name) if "(" in name else _expression(body, name)
     except SyntaxError:
         raise NetworkError(f"unknown activation {name!r}{nearest(name, activations())}") from None
+
+
+def is_identity(name: str | None) -> bool:
+    """Return whether a name is one of the identity's."""
+    return name is None or name in _IDENTITY
 
 
 def activations() -> list[str]:

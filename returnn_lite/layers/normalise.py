@@ -9,7 +9,7 @@ from returnn_lite import native
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.dim import BATCH, Dim
-from returnn_lite.layers.activations import activation
+from returnn_lite.layers.activations import activation, is_identity
 from returnn_lite.layers.base import Layer, register
 from returnn_lite.layers.reduce import masked_mean
 from returnn_lite.lazy import tf
@@ -137,8 +137,11 @@ class Gating(Layer):
         """Return the gated half."""
         x = site.source
         x = x.last(x.feature)
-        a, b = tf.split(x.tensor, 2, axis=-1)
-        y = activation(self.activation)(a) * activation(self.gate_activation)(b)
+        if is_identity(self.activation) and self.gate_activation == "sigmoid":
+            y = native.glu(x.tensor)
+        else:
+            a, b = tf.split(x.tensor, 2, axis=-1)
+            y = activation(self.activation)(a) * activation(self.gate_activation)(b)
         return replace(x.with_feature(site.feature(x.feature_size // 2)), tensor=y)
 
 

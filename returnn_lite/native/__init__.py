@@ -1,6 +1,6 @@
 """The hot loops for TensorFlow with their gradients: kernels, or its own operations alone."""
 
-from returnn_lite.native.activation import gelu, silu
+from returnn_lite.native.activation import gelu, glu, silu
 from returnn_lite.native.attention import Heads, attends, self_attention
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
 from returnn_lite.native.bridge import tensorflow_only
@@ -56,6 +56,7 @@ __all__ = [
     "fsa_best_path",
     "fsa_full_sum",
     "gelu",
+    "glu",
     "hmm_automaton",
     "joint_activation",
     "layer_norm",

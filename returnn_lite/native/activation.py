@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from returnn_lite.lazy import tf
-from returnn_lite.native.launch import Size, launch, like, pays
+from returnn_lite.native.launch import Result, Size, launch, like, pays
 
 
 def silu(x: Any) -> Any:
@@ -19,6 +19,30 @@ def gelu(x: Any, approximate: bool = False) -> Any:
     approximate: TensorFlow's form with tanh.
     """
     return tf.nn.gelu(x, approximate) if approximate else _activated(x, "gelu")
+
+
+def glu(x: Any) -> Any:
+    """Return a s(b), of x: float [..., 2 n], whose halves are a and b; a gated linear unit."""
+    from cupy_kernels.activation.op import SOURCE
+
+    x = tf.convert_to_tensor(x)
+    if not pays(SOURCE, x) or x.shape[-1] is None:
+        a, b = tf.split(x, 2, axis=-1)
+        return a * tf.math.sigmoid(b)
+    half = x.shape[-1] // 2
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def compute(x: Any) -> Any:
+        y = Result([*like(x).shape[:-1], half])
+        (y,) = launch(SOURCE, "glu_forward", x, y, Size(x), half)
+
+        def gradient(dy: Any) -> Any:
+            (dx,) = launch(SOURCE, "glu_backward", dy, x, like(x, over=x), Size(x), half)
+            return dx
+
+        return y, gradient
+
+    return compute(x)
 
 
 def _activated(x: Any, kind: str) -> Any:

@@ -288,6 +288,7 @@ CASES: dict[str, Net] = {
     "dct": {"class": "dct", "from": "in"},
     "stack": {"class": "stack", "from": ["in", "column"]},
     "gating": {"class": "gating", "activation": "tanh", "from": "in"},
+    "gating_linear": {"class": "gating", "activation": "identity", "from": "in"},
     "batch_norm": {"class": "batch_norm", "update_sample_only_in_training": True, "from": "in"},
     "accumulate_mean": {"class": "accumulate_mean", "exp_average": 0.1, "from": "in"},
     "variable": {"class": "variable", "shape": [2, 3], "add_batch_axis": True},

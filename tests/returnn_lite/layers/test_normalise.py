@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from eager import Array, dense, frame_of, run
 from reference import check, sigmoid
 
+from returnn_lite import native
 from returnn_lite.errors import NetworkError
 from returnn_lite.network import Network
 
@@ -92,6 +94,19 @@ def test_gating_is_its_formula() -> None:
         return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
 
     check(make({"class": "gating", "activation": "tanh"}), {"data": dense(LENGTHS, 4)}, formula)
+
+
+@pytest.mark.parametrize("name", [None, "identity", "linear", "none"])
+def test_gated_linear_unit(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    operation = Mock(wraps=native.glu)
+    monkeypatch.setattr(native, "glu", operation)
+
+    def formula(p: Any, data: Array) -> list[Array]:
+        y = data[..., :2] * sigmoid(data[..., 2:])
+        return [x[:n] for x, n in zip(y, LENGTHS, strict=True)]
+
+    check(make({"class": "gating", "activation": name}), {"data": dense(LENGTHS, 4)}, formula)
+    assert operation.called
 
 
 def test_gating_of_two_sources() -> None:

@@ -96,9 +96,32 @@ def test_activations(function: Any, shape: tuple[int, ...]) -> None:
     assert_equal(function, [x], compiled=True)
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 6), (0, 4, 6), (3, 4, 0), (2, 3, 4, 600), (3, 4)])
+def test_gated_linear_unit(shape: tuple[int, ...]) -> None:
+    x = _normal(*shape) * 5
+    found = assert_equal(native.glu, [x])
+    assert found[0].shape == (*shape[:-1], shape[-1] // 2)
+    assert_equal(native.glu, [x], compiled=True)
+
+
+def test_gradient_of_a_gated_linear_unit_leaves_what_is_needed_later() -> None:
+    @tf.function(autograph=False)
+    def compute(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            z = 2.0 * x
+            y = native.glu(z)
+        return z, tape.gradient(y, x)
+
+    x = _normal(3, 4, 6)
+    np.testing.assert_array_equal(compute(tf.constant(x))[0], 2 * x)
+
+
 def test_activations_of_other_numbers() -> None:
     x = tf.constant(_normal(2, 3, 4), tf.float64)
     np.testing.assert_array_equal(native.silu(x), tf.nn.silu(x))
+    a, b = tf.split(x, 2, axis=-1)
+    np.testing.assert_array_equal(native.glu(x), a * tf.sigmoid(b))
     x = tf.constant(_normal(2, 3, 4))
     np.testing.assert_array_equal(native.gelu(x, approximate=True), tf.nn.gelu(x, True))
 
@@ -115,3 +138,4 @@ def test_a_step_of_a_loop_calls_no_kernel(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(module, "launch", None)
     x, ones = tf.constant(_normal(3, 4)), tf.ones(4)
     assert native.silu(x).shape == native.layer_norm(x, ones, ones, 1e-6).shape == (3, 4)
+    assert native.glu(x).shape == (3, 2)
