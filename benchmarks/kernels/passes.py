@@ -1,4 +1,4 @@
-"""What is bound by memory: a silu, and a layer normalisation, forward and backward."""
+"""What is bound by memory: activations, and a layer normalisation, forward and backward."""
 
 from __future__ import annotations
 
@@ -48,6 +48,44 @@ class Silu:
 
 
 @dataclass(frozen=True)
+class Glu:
+    """Of the frames of a batch, in the convolution module of a Conformer: a gated linear unit."""
+
+    rows: int = 1440
+    size: int = 512
+    bar: float = 1.5
+
+    def arrays(self) -> Any:
+        rng = np.random.default_rng(0)
+        return [
+            rng.standard_normal((self.rows, n), np.float32) for n in (self.size, self.size // 2)
+        ]
+
+    def ours(self, threads: int) -> Run:
+        from cupy_kernels.activation import glu, glu_backward
+
+        x, dy = self.arrays()
+        return lambda: (glu(x, threads=threads), glu_backward(dy, x, threads=threads))
+
+    def pytorch(self, threads: int) -> Run:
+        import torch
+
+        torch.set_num_threads(threads)
+        x, dy = map(torch.from_numpy, self.arrays())
+        return torch_gradients(torch.nn.functional.glu, [x], dy)
+
+    def tensorflow(self, threads: int) -> Run:
+        tf = load_tensorflow(threads)
+        x, dy = map(tf.constant, self.arrays())
+
+        def glu(x: Any) -> Any:
+            a, b = tf.split(x, 2, axis=-1)
+            return a * tf.sigmoid(b)
+
+        return tensorflow_gradients(tf, glu, [x], dy)
+
+
+@dataclass(frozen=True)
 class LayerNorm:
     """Of the frames of a batch, in a Conformer."""
 
@@ -93,4 +131,8 @@ class LayerNorm:
         return tensorflow_gradients(tf, layer_norm, values, dy)
 
 
-TASKS = {"silu, 1440 x 1024": Silu(), "layer normalisation, 1440 x 256": LayerNorm()}
+TASKS = {
+    "silu, 1440 x 1024": Silu(),
+    "gated linear unit, 1440 x 512": Glu(),
+    "layer normalisation, 1440 x 256": LayerNorm(),
+}
