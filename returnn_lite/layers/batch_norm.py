@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from returnn_lite import native
 from returnn_lite.axes import resolve
 from returnn_lite.data import Data
 from returnn_lite.layers.base import Layer, register, split_options
@@ -104,7 +105,7 @@ class BatchNorm(Layer):
             offset = -mean * factor
             if self.use_shift:
                 offset = offset + self._value(site, "beta")
-            y = x.tensor * factor + offset
+            y = native.scale_shift(x.tensor, factor, offset)
         return replace(x, tensor=y).ordered(order)
 
     def sees_padding(self, node: Node) -> bool:

@@ -3,6 +3,7 @@
 from returnn_lite.native.activation import gelu, glu, silu
 from returnn_lite.native.attention import Heads, attends, self_attention
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
+from returnn_lite.native.batch_normalisation import scale_shift
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.conv import Moves, conv2d, convolves
@@ -71,6 +72,7 @@ __all__ = [
     "pools",
     "rna_automaton",
     "rounded",
+    "scale_shift",
     "self_attention",
     "silu",
     "tensorflow_only",

@@ -14,6 +14,7 @@ import cupy_kernels
 from cupy_kernels import (
     activation,
     align,
+    batch_norm,
     chunk,
     conv,
     conv2d,
@@ -111,6 +112,10 @@ def _named(function: Callable[..., Any], *names: str) -> Any:
 
 CALLS = {
     "ctc_loss": Call(ctc.ctc_loss, [_floats(6, 2, 5), *SEQUENCES], {"blank": 4}),
+    "scale_shift": Call(batch_norm.scale_shift, [_floats(6, 4), _floats(4), _floats(4)]),
+    "scale_shift_backward": Call(
+        batch_norm.scale_shift_backward, [_floats(6, 4), _floats(6, 4), _floats(4)]
+    ),
     "ctc_align": Call(align.ctc_align, [_floats(6, 2, 5), *SEQUENCES], {"blank": 4}),
     "additive_energies": Call(energies.additive_energies, ENERGIES),
     "additive_energies_backward": Call(
@@ -242,8 +247,9 @@ CALLS = {
 
 
 def test_all_operations_are_here() -> None:
-    packages = (activation, align, chunk, conv, conv2d, ctc, depthwise, edit, energies, fsa)
-    packages += (layer_norm, linear, lstm, lstm2d, pool, self_attention, transducer)
+    packages = (activation, align, batch_norm, chunk, conv, conv2d, ctc, depthwise, edit)
+    packages += (energies, fsa, layer_norm, linear, lstm, lstm2d, pool, self_attention)
+    packages += (transducer,)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}

@@ -42,6 +42,7 @@ def test_there_are_sources() -> None:
     assert {source.name for source in SOURCES} >= {
         "activation.cu",
         "align.cu",
+        "batch_norm.cu",
         "conv.cu",
         "ctc.cu",
         "edit.cu",
