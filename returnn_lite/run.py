@@ -162,9 +162,16 @@ class Run:
     def counted(self, x: Data) -> tuple[Any, int]:
         """Return the lengths, int32 [batch], of the frames of x that are of use, and their axis.
 
-        None as lengths: all are, or x is no [batch, time, ...] or [time, batch, ...].
+        None as lengths: all are, or as `framed`.
         """
-        for axis in (1, 0) if self.skips_padding and len(x.dims) > 2 else ():
+        return self.framed(x) if self.skips_padding else (None, 1)
+
+    def framed(self, x: Data) -> tuple[Any, int]:
+        """Return the lengths, int32 [batch], of frames of x that are no padding, and their axis.
+
+        None as lengths: x is no [batch, time, ...] or [time, batch, ...].
+        """
+        for axis in (1, 0) if len(x.dims) > 2 else ():
             dim, other = x.dims[axis], x.dims[1 - axis]
             if other is BATCH and dim.dynamic and self.lengths[dim].dims == (BATCH,):
                 return self.lengths_of(dim, x.beam), axis

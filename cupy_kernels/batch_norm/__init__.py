@@ -1,5 +1,10 @@
-"""A factor and an offset for each channel, with their gradients: batch normalisation."""
+"""Batch normalisation, and a factor and an offset for each channel, with their gradients."""
 
-from cupy_kernels.batch_norm.op import scale_shift, scale_shift_backward
+from cupy_kernels.batch_norm.op import (
+    batch_norm,
+    batch_norm_backward,
+    scale_shift,
+    scale_shift_backward,
+)
 
-__all__ = ["scale_shift", "scale_shift_backward"]
+__all__ = ["batch_norm", "batch_norm_backward", "scale_shift", "scale_shift_backward"]

@@ -5,22 +5,7 @@
 // x [first, second, ..., inputs], where one of the first two axes is of sequences and the other one
 // of frames; of sequence b the frames below lengths[b] count, all without lengths. y and dx are
 // zero behind them. The GPU has the products from a library, and from here what counts of each.
-#include "kernel.h"
-
-// How the rows of an array [first, second, ..., columns] are of sequences and frames. time_axis: of
-// frames, 0 or 1.
-struct Frames {
-  const int* lengths;
-  index_t first, second, time_axis, rows;
-};
-
-// Whether a row counts.
-DEVICE bool counts(const Frames& f, index_t row) {
-  if (!f.lengths) return true;
-  index_t inner = f.rows / (f.first * f.second), i = row / (f.second * inner);
-  index_t j = row / inner % f.second;
-  return f.time_axis ? j < f.lengths[i] : i < f.lengths[j];
-}
+#include "frames.h"
 
 // to [rows, columns] = from + bias, in rows that count, and zero in others. A block per row.
 KERNEL linear_frames(const float* from, const float* bias, const int* lengths, float* to,

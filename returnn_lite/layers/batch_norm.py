@@ -95,8 +95,12 @@ class BatchNorm(Layer):
     def normalised(self, site: Site, x: Data) -> Data:
         """Return x normalised, and update the running values in training."""
         order, x = x.dims, x.last(x.feature)
-        if self._of_all_frames(site, x):
-            y = self._fused(site, x)
+        frames = self._frames(site, x)
+        if frames is not None:
+            gamma = self._value(site, "gamma") if self.use_std else tf.ones([x.feature_size])
+            beta = self._value(site, "beta") if self.use_shift else tf.zeros([x.feature_size])
+            y, *own = native.batch_norm(x.tensor, gamma, beta, self.epsilon, *frames)
+            self._updated(site, self._counted(x, own))
         else:
             mean, variance = self._moments(site, x)
             factor = tf.math.rsqrt(variance + self.epsilon)
@@ -113,30 +117,18 @@ class BatchNorm(Layer):
         dynamic = [] if node.out is None else [d for d in node.out.dims if d.dynamic]
         return not self.masked_time or len(dynamic) > 1
 
-    def _of_all_frames(self, site: Site, x: Data) -> bool:
-        """Return whether it is normalised with the moments of this batch, padding included."""
-        time = x.time_dim
-        counts = self.masked_time and time is not None and site.run.pads(x, time)
-        # TensorFlow has an operation for these, of half the passes over the frames.
-        usual = site.run.mode.train and self.use_sample == 0.0 and x.dtype == "float32"
-        return usual and not counts
+    def _frames(self, site: Site, x: Data) -> tuple[Any | None, int] | None:
+        """Return the lengths of what counts and their axis, as `Run.framed`, for this batch alone.
 
-    def _fused(self, site: Site, x: Data) -> Any:
-        """Return x normalised by TensorFlow's operation for images."""
-        size, shape = x.feature_size, tf.shape(x.tensor)
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.reshape(x.tensor, [1, -1, 1, size]),
-            scale=self._value(site, "gamma") if self.use_std else tf.ones([size]),
-            offset=self._value(site, "beta") if self.use_shift else tf.zeros([size]),
-            mean=[],
-            variance=[],
-            epsilon=self.epsilon,
-        )
-        if not self._unbiased:
-            count = tf.cast(tf.size(x.tensor) // size, x.tensor.dtype)
-            variance = variance * tf.maximum(count - 1.0, 1.0) / count
-        self._updated(site, [mean, variance])
-        return tf.reshape(y, shape)
+        None: the running values take part, or it counts other frames than those of sequences.
+        """
+        time = x.time_dim
+        if not site.run.mode.train or self.use_sample != 0.0 or x.dtype != "float32":
+            return None
+        if not self.masked_time or time is None or not site.run.pads(x, time):
+            return None, 1
+        lengths, axis = site.run.framed(x)
+        return None if lengths is None or x.dims[axis] is not time else (lengths, axis)
 
     def _value(self, site: Site, name: str) -> Any:
         return tf.reshape(site.param(self._name(site, name), (), None), [-1])

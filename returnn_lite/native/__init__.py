@@ -3,7 +3,7 @@
 from returnn_lite.native.activation import gelu, glu, silu
 from returnn_lite.native.attention import Heads, attends, self_attention
 from returnn_lite.native.automata import ctc_automaton, hmm_automaton, rna_automaton
-from returnn_lite.native.batch_normalisation import scale_shift
+from returnn_lite.native.batch_normalisation import batch_norm, scale_shift
 from returnn_lite.native.bridge import tensorflow_only
 from returnn_lite.native.chunk import chunk, unchunk
 from returnn_lite.native.conv import Moves, conv2d, convolves
@@ -43,6 +43,7 @@ __all__ = [
     "affine",
     "alignment_counts",
     "attends",
+    "batch_norm",
     "chunk",
     "conv2d",
     "convolves",

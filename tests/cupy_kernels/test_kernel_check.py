@@ -77,6 +77,7 @@ OF_ANY_SHAPE = {"activate", "glu"}
 MAY_BE_NONE = {
     ("additive_energies", 3),
     ("additive_energies_backward", 4),
+    ("batch_norm_backward", 4),
     ("linear", 2),
     ("linear", 3),
     ("linear_backward", 3),
@@ -112,6 +113,14 @@ def _named(function: Callable[..., Any], *names: str) -> Any:
 
 CALLS = {
     "ctc_loss": Call(ctc.ctc_loss, [_floats(6, 2, 5), *SEQUENCES], {"blank": 4}),
+    "batch_norm": Call(
+        batch_norm.batch_norm, [_floats(2, 6, 4), _floats(4), _floats(4)], {"epsilon": 1e-3}
+    ),
+    "batch_norm_backward": Call(
+        batch_norm.batch_norm_backward,
+        [_floats(2, 6, 4), _floats(2, 6, 4), _floats(4), _floats(4, 4), FRAMES],
+        {"time_axis": 1},
+    ),
     "scale_shift": Call(batch_norm.scale_shift, [_floats(6, 4), _floats(4), _floats(4)]),
     "scale_shift_backward": Call(
         batch_norm.scale_shift_backward, [_floats(6, 4), _floats(6, 4), _floats(4)]

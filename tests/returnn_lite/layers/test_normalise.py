@@ -169,6 +169,37 @@ def test_with_padding_it_is_the_formula_over_all_frames(*, version: int, affine:
         np.testing.assert_allclose(value.numpy().reshape(-1), new, rtol=1e-5)
 
 
+TRANSPOSED = {"class": "transpose", "perm": {"B": "T", "T": "B"}, "from": "data"}
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, [(LENGTHS, 1)]),
+        ({"masked_time": False}, [(None, 1)]),
+        ({"use_sample": 0.5}, []),
+        ({"from": "transposed"}, [(LENGTHS, 0)]),
+    ],
+)
+def test_moments_of_this_batch_alone_are_of_one_operation(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], needed: list[Any]
+) -> None:
+    found, own = [], native.batch_norm
+
+    def batch_norm(*args: Any) -> Any:
+        lengths, axis = args[4:]
+        found.append((lengths if lengths is None else lengths.numpy().tolist(), axis))
+        return own(*args)
+
+    monkeypatch.setattr(native, "batch_norm", batch_norm)
+    net = {"transposed": TRANSPOSED, "output": {"class": "batch_norm", "from": "data", **options}}
+    network = Network(net, extern_data=STREAMS)
+    for train in (True, False):
+        frame = frame_of(network, {"data": dense(LENGTHS, 4)}, train=train)
+        frame.value(network.scope.get("output"))
+        assert found == needed
+
+
 RUNNING = {"mean": 0.5, "variance": 2.0}
 
 

@@ -24,6 +24,39 @@ def test_scale_shift(shape: tuple[int, ...]) -> None:
     assert_equal(native.scale_shift, inputs, compiled=True)
 
 
+LENGTHS = np.array([7, 0, 4], np.int32)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 5), (1, 1, 5), (2, 3, 4, 60), (30, 4)])
+def test_moments_of_all_frames(shape: tuple[int, ...]) -> None:
+    inputs = [_normal(*shape) + 1, _normal(shape[-1]), _normal(shape[-1] + 1)[1:]]
+    assert_equal(lambda *a: native.batch_norm(*a, 0.01), inputs)
+    assert_equal(lambda *a: native.batch_norm(*a, 0.01), inputs, compiled=True)
+
+
+@pytest.mark.parametrize("time_axis", [0, 1])
+@pytest.mark.parametrize("inner", [[], [2], [3, 4]])
+def test_moments_of_frames_that_count(time_axis: int, inner: list[int]) -> None:
+    x = _normal(*((3, 7) if time_axis else (7, 3)), *inner, 5) + 1
+    inputs = [x, _normal(5), _normal(6)[1:]]
+
+    def function(*a: Any) -> Any:
+        return native.batch_norm(*a, 0.01, tf.constant(LENGTHS), time_axis)
+
+    found = assert_equal(function, inputs)
+    inside = np.arange(7) < LENGTHS[:, None]
+    frames = x[inside if time_axis else inside.T].reshape(-1, 5)
+    np.testing.assert_allclose(found[1], frames.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[2], frames.var(axis=0), rtol=1e-5, atol=1e-6)
+    assert_equal(function, inputs, compiled=True)
+
+
+@pytest.mark.parametrize("lengths", [[0, 0, 0], [1, 0, 0]])
+def test_none_or_one_that_counts(lengths: list[int]) -> None:
+    inputs = [_normal(3, 7, 5), _normal(5), _normal(6)[1:]]
+    assert_equal(lambda *a: native.batch_norm(*a, 0.01, tf.constant(lengths, tf.int32)), inputs)
+
+
 def test_what_else_is_needed_is_not_written_over() -> None:
     inputs = [_normal(2, 3, 4), _normal(4), _normal(5)[1:]]
     assert_equal(lambda x, *a: (y := tf.tanh(x)) + native.scale_shift(y, *a) + y, inputs)
