@@ -14,6 +14,7 @@
 // x, y, dy, dx [rows, channels]; factor, offset, gamma, beta [channels]; moments [4, channels]:
 // mean, variance, 1 / sqrt(variance + epsilon), 1 / N. A block per ROWS rows; what it finds goes to
 // its part of sums [blocks, 2, channels], and the parts are added in their order.
+#include "channels.h"
 #include "frames.h"
 
 #define ROWS 64  // as in op.py
@@ -31,7 +32,7 @@ DEVICE void each_frame_of(index_t block, const Frames& frames, F f) {
 // Calls f(row, counts) with each row of a block.
 template <class F>
 DEVICE void each_row_of(index_t block, const Frames& frames, F f) {
-  each_frame_of(block, frames, [=](index_t begin, index_t end, bool valid) {
+  each_frame_of(block, frames, [&](index_t begin, index_t end, bool valid) {
     for (index_t row = begin; row < end; ++row) f(row, valid);
   });
 }
@@ -39,6 +40,14 @@ DEVICE void each_row_of(index_t block, const Frames& frames, F f) {
 DEVICE Frames all_frames(index_t count, index_t channels) {
   Frames frames = {nullptr, 0, 0, 0, rows_of(count, channels)};
   return frames;
+}
+
+// A number of the type of another one: for each_channel.
+template <class T>
+DEVICE T at(T, const float* from) {
+  T x;
+  get(x, from);
+  return x;
 }
 
 // How many rows of a block count.
@@ -89,18 +98,18 @@ KERNEL batch_norm_parts(const float* x, const int* lengths, float* sums, index_t
     float *mean = sums + block * 2 * channels, *squares = mean + channels;
     int n = counted(block, frames);
     float share = n ? 1.0f / n : 0.0f;
-    THREADS(c, channels) mean[c] = squares[c] = 0.0f;
-    each_row_of(block, frames, [=](index_t row, bool valid) {
-      const float* from = x + row * channels;
-      THREADS(c, valid ? channels : 0) mean[c] += from[c];
-    });
-    THREADS(c, channels) mean[c] *= share;
-    each_row_of(block, frames, [=](index_t row, bool valid) {
-      const float* from = x + row * channels;
-      THREADS(c, valid ? channels : 0) {
-        float d = from[c] - mean[c];
-        squares[c] += d * d;
-      }
+    each_channel(channels, [=](auto zero, index_t c) {
+      auto sum = zero, of_squares = zero;
+      each_row_of(block, frames, [&](index_t row, bool valid) {
+        if (valid) sum += at(zero, x + row * channels + c);
+      });
+      auto middle = sum * share;
+      each_row_of(block, frames, [&](index_t row, bool valid) {
+        auto d = at(zero, x + row * channels + c) - middle;
+        if (valid) of_squares += d * d;
+      });
+      put(middle, mean + c);
+      put(of_squares, squares + c);
     });
   }
 }

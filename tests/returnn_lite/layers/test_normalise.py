@@ -200,6 +200,18 @@ def test_moments_of_this_batch_alone_are_of_one_operation(
         assert found == needed
 
 
+@pytest.mark.parametrize("option", [{"use_sample": 0.5}, {"update_sample_only_in_training": True}])
+def test_running_values_are_one_pass(
+    monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
+    passes, own = [], native.scale_shift
+    monkeypatch.setattr(native, "scale_shift", lambda *a: passes.append(1) or own(*a))
+    network = make({"class": "batch_norm", **option})
+    frame = frame_of(network, {"data": dense(LENGTHS, 4)}, train="use_sample" in option)
+    frame.value(network.scope.get("output"))
+    assert passes == [1]
+
+
 RUNNING = {"mean": 0.5, "variance": 2.0}
 
 
