@@ -257,8 +257,7 @@ CALLS = {
 
 def test_all_operations_are_here() -> None:
     packages = (activation, align, batch_norm, chunk, conv, conv2d, ctc, depthwise, edit)
-    packages += (energies, fsa, layer_norm, linear, lstm, lstm2d, pool, self_attention)
-    packages += (transducer,)
+    packages += (energies, fsa, layer_norm, linear, lstm, lstm2d, pool, self_attention, transducer)
     folders = {p.parent.name for p in Path(cupy_kernels.__file__).parent.glob("*/__init__.py")}
     assert folders - {"backend"} == {p.__name__.rpartition(".")[2] for p in packages}
     names = {n for p in packages for n in p.__all__ if inspect.isfunction(getattr(p, n))}
