@@ -113,9 +113,11 @@ KERNEL conv_forward(const float* x, const float* filters, const int* lengths,
       }
     }
   }
-  for (index_t b = 0; out_lengths && b < batch; ++b)
-    memset(y + (b * out_height + out_lengths[b]) * out_width * out, 0,
-           (out_height - out_lengths[b]) * out_width * out * sizeof(float));
+  for (index_t b = 0; b < batch; ++b) {
+    index_t end = output.rows_of(b);
+    memset(y + (b * out_height + end) * out_width * out, 0,
+           (out_height - end) * out_width * out * sizeof(float));
+  }
 }
 
 // sum [in, out] += v^T m for rows v [n, in] and m [n, out].

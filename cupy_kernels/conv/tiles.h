@@ -101,6 +101,11 @@ DEVICE void filter_gradient_tile(const T* u, T* g) {
 struct Images {
   index_t height, width, channels, rows, columns, top, left;
   const int* lengths;
+
+  index_t rows_of(index_t b) const {
+    index_t n = lengths ? lengths[b] : height;
+    return n < 0 ? 0 : n > height ? height : n;
+  }
 };
 
 // Addresses of the first channels of the N x N pixels of a tile; `outside` for those that are
@@ -109,7 +114,7 @@ template <int N, class T>
 DEVICE void pixels_of(const Images& images, T* values, index_t tile, T* outside, T** at) {
   index_t row = tile / images.columns % images.rows, column = tile % images.columns;
   index_t b = tile / (images.rows * images.columns);
-  index_t height = images.lengths ? images.lengths[b] : images.height;
+  index_t height = images.rows_of(b);
   T* image = values + b * images.height * images.width * images.channels;
   for (int i = 0; i < N; ++i)
     for (int j = 0; j < N; ++j) {

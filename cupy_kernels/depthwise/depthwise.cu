@@ -14,7 +14,10 @@ struct Frames {
   index_t all;
 };
 
-DEVICE index_t frames_of(const Frames& f, index_t b) { return f.lengths ? f.lengths[b] : f.all; }
+DEVICE index_t frames_of(const Frames& f, index_t b) {
+  index_t n = f.lengths ? f.lengths[b] : f.all;
+  return n < 0 ? 0 : n > f.all ? f.all : n;
+}
 
 // Row b * size + t of y, of bias alone behind out_lengths. turned: filters from last to first. bias
 // and both lengths may be null. A block per row.

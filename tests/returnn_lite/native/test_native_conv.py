@@ -133,3 +133,16 @@ def test_a_gradient_that_nothing_needs_is_not_made(channels: int) -> None:
             needed.add(operation)
             waiting += [x.op for x in operation.inputs]
     assert [x.type for x in needed].count("KernelLaunch") == 1
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_lengths_that_no_image_has_are_those_of_none_and_all(channels: int) -> None:
+    """Nothing is read or written outside of an image, whatever a network computes as lengths."""
+    inputs = [_normal(2, 5, 4, channels), _normal(3, 3, channels, 16)]
+
+    def compute(lengths: list[int]) -> list[Any]:
+        counts, moves = tf.constant(lengths), Moves((5, 4), (1, 1))
+        return _gradients(lambda x, w: native.conv2d(x, w, None, counts, moves), inputs)
+
+    for a, b in zip(compute([-3, 1000000]), compute([0, 5]), strict=True):
+        np.testing.assert_array_equal(a, b)

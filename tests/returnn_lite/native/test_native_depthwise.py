@@ -107,3 +107,12 @@ def test_sizes_that_differ_between_batches(before: int) -> None:
         ahead = tf.pad(tf.constant(x), [[0, 0], [before, before], [0, 0]])[:, :, None]
         wanted = tf.nn.depthwise_conv2d(ahead, filters[:, None, :, None], [1] * 4, "VALID")
         np.testing.assert_allclose(y, wanted[:, :, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_lengths_that_no_sequence_has_are_those_of_none_and_all() -> None:
+    """Nothing is read or written outside of a sequence, whatever a network computes as lengths."""
+    inputs = [_normal(2, 9, 5), _normal(3, 5)]
+    wrong, right = (np.array(n, np.int32) for n in ([-3, 1000000], [0, 9]))
+    found, wanted = (values(_function(n, 1), inputs) for n in (wrong, right))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
