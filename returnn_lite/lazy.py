@@ -7,6 +7,8 @@ import gc
 import types
 from typing import Any
 
+from returnn_lite import freed_memory
+
 
 class _LazyTensorFlow(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
@@ -16,6 +18,7 @@ class _LazyTensorFlow(types.ModuleType):
 @functools.cache
 def _tensorflow() -> Any:
     """Import TensorFlow with the garbage collector off: nothing that it makes then is garbage."""
+    freed_memory.keep()
     collects = gc.isenabled()
     gc.disable()
     try:
