@@ -98,14 +98,17 @@ def _wanted(case: Case) -> list[Any]:
     ]
 
 
-def _assert_close(found: list[Any], wanted: list[Any]) -> None:
-    for a, b in zip(found, wanted, strict=True):
+def _assert_close(found: list[Any], case: Case) -> None:
+    """Check sums by those of absolute values: where these cancel, float32 is no more exact."""
+    sizes = {k: np.abs(getattr(case, k)) for k in ("x", "filters", "dy")}
+    largest = _wanted(case._replace(**sizes))
+    for a, b, most in zip(found, _wanted(case), largest, strict=True):
         assert a.dtype == np.float32 and a.shape == b.shape
-        np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max(initial=0))
+        np.testing.assert_allclose(a, b, atol=1e-6 * most.max(initial=0))
 
 
 def test_equals_the_reference(xp: ModuleType, case: Case) -> None:
-    _assert_close(_run(case, xp), _wanted(case))
+    _assert_close(_run(case, xp), case)
 
 
 def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
@@ -120,7 +123,7 @@ def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
         counted(np, stepwise.convolve(np, dy, turned, around, x.shape[1:3], None), lengths),
         stepwise.filter_gradient(np, x, dy, before, lengths),
     ]
-    _assert_close(found, _wanted(case))
+    _assert_close(found, case)
 
 
 sizes = st.tuples(st.integers(0, 12), st.integers(0, 12))
@@ -139,7 +142,7 @@ def test_any_sizes(
 ) -> None:
     lengths = data.draw(st.none() | st.lists(st.integers(0, image[0]), min_size=2, max_size=2))
     case = _case((2, *image, inputs), outputs, before, size, lengths)
-    _assert_close(_run(case), _wanted(case))
+    _assert_close(_run(case), case)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

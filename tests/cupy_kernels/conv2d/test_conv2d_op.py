@@ -111,14 +111,18 @@ def _wanted(case: Case) -> list[Any]:
     ]
 
 
-def _assert_close(found: list[Any], wanted: list[Any]) -> None:
-    for a, b in zip(found, wanted, strict=True):
+def _assert_close(found: list[Any], case: Case) -> None:
+    """Check sums by those of absolute values: where these cancel, float32 is no more exact."""
+    arrays = {k: a for k, a in case._asdict().items() if k in ("x", "filters", "dy", "bias")}
+    sizes = {k: None if a is None else np.abs(a) for k, a in arrays.items()}
+    largest = _wanted(case._replace(**sizes))
+    for a, b, most in zip(found, _wanted(case), largest, strict=True):
         assert a.dtype == np.float32 and a.shape == b.shape
-        np.testing.assert_allclose(a, b, atol=3e-6 * np.abs(b).max(initial=0))
+        np.testing.assert_allclose(a, b, atol=1e-6 * most.max(initial=0))
 
 
 def test_equals_the_reference(xp: ModuleType, case: Case) -> None:
-    _assert_close(_run(case, xp), _wanted(case))
+    _assert_close(_run(case, xp), case)
 
 
 def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
@@ -131,7 +135,7 @@ def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
         stepwise.input_gradient(np, dy, filters, of, x.shape[1:3], *rows),
         *stepwise.filter_gradient(np, x, dy, of, filters.shape[:2], *rows),
     ]
-    _assert_close(found, _wanted(case))
+    _assert_close(found, case)
 
 
 def _pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
@@ -163,7 +167,7 @@ def test_any_sizes(
     inputs, outputs = channels
     of_rows: Any = {"lengths": rows(image[0]), "tops": rows(4)}
     case = _case((2, *image, inputs), (*filters, outputs), size, bias=True, **of_rows, **windows)
-    _assert_close(_run(case), _wanted(case))
+    _assert_close(_run(case), case)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

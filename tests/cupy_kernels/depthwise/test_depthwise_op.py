@@ -94,14 +94,17 @@ def _wanted(case: Case) -> list[Any]:
     return [y, *reference.depthwise_gradient(dy, x, filters, lengths, **options)]
 
 
-def _assert_close(found: list[Any], wanted: list[Any]) -> None:
-    for a, b in zip(found, wanted, strict=True):
+def _assert_close(found: list[Any], case: Case) -> None:
+    """Check sums by those of absolute values: where these cancel, float32 is no more exact."""
+    sizes = (None if a is None else np.abs(a) for a in case[:4])
+    largest = _wanted(Case(*sizes, *case[4:]))
+    for a, b, most in zip(found, _wanted(case), largest, strict=True):
         assert a.dtype == np.float32 and a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-6 * np.abs(b).max(initial=1e-9))
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * most.max(initial=0))
 
 
 def test_equals_the_reference(xp: ModuleType, case: Case) -> None:
-    _assert_close(_run(case, xp), _wanted(case))
+    _assert_close(_run(case, xp), case)
 
 
 @pytest.mark.skipif(host._compiler() is None, reason="no C++ compiler here")
@@ -113,7 +116,7 @@ def test_the_steps_of_a_gpu_equal_the_reference(case: Case) -> None:
     assert host.library(SOURCE) is not None
     y = stepwise.convolve(np, x, filters, bias, lengths, before, dy.shape[1], dilation)
     gradients = stepwise.gradients(np, dy, x, filters, lengths, before, dilation)
-    _assert_close([y, *gradients], _wanted(case))
+    _assert_close([y, *gradients], case)
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,8 +126,7 @@ def test_any_sizes(data: st.DataObject) -> None:
     limits = {"channels": (1, 40), "window": (1, 20), "before": (0, 30), "size": (0, 60)}
     sizes = {n: data.draw(st.integers(*limit)) for n, limit in limits.items()}
     case = _case(frames, **sizes, dilation=data.draw(st.integers(1, 5)))
-    for a, b in zip(_run(case), _wanted(case), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max(initial=1e-9))
+    _assert_close(_run(case), case)
 
 
 def test_padding_is_never_read(xp: ModuleType) -> None:
