@@ -1,7 +1,14 @@
-// Rows of an array [first, second, ..., columns] as frames of sequences.
+// Frames of sequences, and rows of an array [first, second, ..., columns] as such.
 #pragma once
 
 #include "kernel.h"
+
+// How many of `all` frames sequence b has: all without lengths, whatever these say no more or less
+// than there can be.
+DEVICE index_t length_of(const int* lengths, index_t b, index_t all) {
+  index_t n = lengths ? lengths[b] : all;
+  return n < 0 ? 0 : n > all ? all : n;
+}
 
 // One of the first two axes is of sequences and the other one, time_axis, of frames; of sequence b
 // the frames below lengths[b] count, all without lengths.

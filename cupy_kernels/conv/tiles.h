@@ -12,6 +12,7 @@
 #pragma once
 
 #include "channels.h"
+#include "frames.h"
 
 #define TILE 4  // pixels of an input tile in each direction
 #define STEP 2  // of an output tile
@@ -102,10 +103,7 @@ struct Images {
   index_t height, width, channels, rows, columns, top, left;
   const int* lengths;
 
-  index_t rows_of(index_t b) const {
-    index_t n = lengths ? lengths[b] : height;
-    return n < 0 ? 0 : n > height ? height : n;
-  }
+  index_t rows_of(index_t b) const { return length_of(lengths, b, height); }
 };
 
 // Addresses of the first channels of the N x N pixels of a tile; `outside` for those that are

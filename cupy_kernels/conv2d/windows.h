@@ -5,7 +5,7 @@
 // column j * right - left of its image; `tap` p * columns + q of a filter [rows, columns] is
 // p * rate_down rows and q * rate_right columns further. tops: `top` of each image.
 #pragma once
-#include "kernel.h"
+#include "frames.h"
 
 struct Windows {
   const int *lengths, *tops;  // may be null: all rows count; `top` is that of all
@@ -13,10 +13,7 @@ struct Windows {
   index_t rows, columns, down, right, rate_down, rate_right, top, left;
 
   index_t taps() const { return rows * columns; }
-  index_t length(index_t b) const {
-    index_t n = lengths ? lengths[b] : height;
-    return n < 0 ? 0 : n > height ? height : n;
-  }
+  index_t length(index_t b) const { return length_of(lengths, b, height); }
   index_t top_of(index_t b) const { return tops ? tops[b] : top; }
 
   // The row of an image at which a tap of output line i is; it need not exist.

@@ -6,18 +6,7 @@
 // y [batch, size, channels]; filters [window, channels]. The gradient of x is the same operation
 // with its filters from last to first. Entries of one channel meet no others, so no thread reads
 // what another one writes.
-#include "kernel.h"
-
-// The frames of one side that count: the first ones of each sequence.
-struct Frames {
-  const int* lengths;
-  index_t all;
-};
-
-DEVICE index_t frames_of(const Frames& f, index_t b) {
-  index_t n = f.lengths ? f.lengths[b] : f.all;
-  return n < 0 ? 0 : n > f.all ? f.all : n;
-}
+#include "frames.h"
 
 // Row b * size + t of y, of bias alone behind out_lengths. turned: filters from last to first. bias
 // and both lengths may be null. A block per row.
@@ -27,7 +16,7 @@ KERNEL depthwise_frames(const float* x, const float* filters, const float* bias,
                         index_t dilation, index_t turned, index_t rows, index_t workers) {
   BLOCKS(row, rows) {
     index_t b = row / size, t = row % size, first = t - before;
-    index_t end = t < frames_of({out_lengths, size}, b) ? frames_of({lengths, frames}, b) : 0;
+    index_t end = t < length_of(out_lengths, b, size) ? length_of(lengths, b, frames) : 0;
     float* to = y + row * channels;
     THREADS(c, channels) {
       float sum = bias ? bias[c] : 0.0f;
@@ -48,7 +37,7 @@ KERNEL depthwise_sums(const float* dy, const float* x, const int* lengths, float
                       index_t before, index_t dilation, index_t rows, index_t workers) {
   BLOCKS(row, rows) {
     index_t b = row / (window + 1), k = row % (window + 1), first = k * dilation - before;
-    index_t end = frames_of({lengths, frames}, b);
+    index_t end = length_of(lengths, b, frames);
     float* to = sums + row * channels;
     THREADS(c, channels) {
       float sum = 0.0f;

@@ -178,7 +178,7 @@ KERNEL depthwise_forward(const float* x, const float* filters, const float* bias
     float *packed = space.data(), *of_bias = packed + window * PIECE, *line = of_bias + PIECE;
     piece.pack(filters, window, 0, window, packed);
     piece.pack(bias, bias ? 1 : 0, 0, 1, of_bias);
-    Sides sides = {x + b * frames * channels, frames_of({lengths, frames}, b),
+    Sides sides = {x + b * frames * channels, length_of(lengths, b, frames),
                    y + b * size * channels, size, size};
     convolve(of, sides, piece, packed, of_bias, line);
   }
@@ -206,7 +206,7 @@ KERNEL depthwise_backward(const float* dy, const float* x, const float* filters,
   Space<float> all((window + 1) * channels * batch);
   float* sums = all.data();
   BLOCKS(i, batch * pieces) {
-    index_t b = i / pieces, known = frames_of({lengths, frames}, b);
+    index_t b = i / pieces, known = length_of(lengths, b, frames);
     Piece piece(channels, i % pieces);
     index_t room = of.room(of.block() + of.span()), of_dy = of.room(of.block());
     Space<float> space(rows * PIECE + of_dy + room);

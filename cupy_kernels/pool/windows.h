@@ -6,6 +6,7 @@
 // T is a float or, on the host, a register of them: of channels.
 #pragma once
 #include "channels.h"
+#include "frames.h"
 
 #define MAXIMUM 0
 #define MEAN 1         // of what counts
@@ -79,9 +80,7 @@ struct Pool {
 
   index_t image(index_t b) const { return b * height * width * channels; }
   index_t top(index_t b) const { return before ? before[b * before_step] : 0; }
-  Range rows_of(index_t b) const {
-    return {0, lengths ? most(0, least(lengths[b], height)) : height};
-  }
+  Range rows_of(index_t b) const { return {0, length_of(lengths, b, height)}; }
 
   Window window(index_t b, index_t i, index_t j) const {
     index_t row = i * rows.stride - top(b), column = j * columns.stride - left;

@@ -1,5 +1,6 @@
 // Where the numbers of self-attention lie, and which keys a query sees.
 #pragma once
+#include "frames.h"
 #include "functions.h"
 
 // qkv [batch, time, heads, columns]: of a head its query, its key, and its value. A head of one of
@@ -15,10 +16,7 @@ struct Attention {
   index_t value_row() const { return heads * value_size; }
   index_t all_heads() const { return batch * heads; }
   float scale() const { return 1.0f / sqrtf((float)key_size); }
-  index_t length(index_t b) const {
-    index_t frames = lengths ? lengths[b] : time;
-    return frames < 0 ? 0 : frames > time ? time : frames;
-  }
+  index_t length(index_t b) const { return length_of(lengths, b, time); }
   // Those behind the end of a sequence see all of its keys, if there are any.
   index_t queries(index_t b) const {
     index_t frames = length(b);
