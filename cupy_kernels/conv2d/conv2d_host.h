@@ -6,17 +6,10 @@
 
 #include <vector>
 
-#include "product.h"
+#include "row_sums.h"
 #include "windows.h"
 
-typedef Float32 P;
-typedef const float* Address;
-
-#define CACHE 65536    // numbers of pixels that stay in the cache while filters pass
-#define MOST_ROWS 240  // outputs that take all filters at once
-#define LEAST_ROWS 48
-#define THIN 128      // of fewer channels the pixels of a window are copied side by side
-#define FEW 16        // so for a gradient of filters
+#define FEW 16        // of fewer channels a gradient of filters copies a window's pixels
 #define AT_ONCE 8192  // outputs whose addresses a gradient of filters writes at once
 
 // A row of an image or of its output.
@@ -79,58 +72,6 @@ static void pixels_seen(const Windows& w, const float* x, const float* zeros, co
   });
 }
 
-// Copies the numbers of groups of addresses [groups, apart] side by side, to [count, groups *
-// depth].
-static void side_by_side(const Address* from, index_t groups, index_t depth, index_t count,
-                         index_t apart, float* to) {
-  for (index_t k = 0; k < count; ++k)
-    for (index_t g = 0; g < groups; ++g, to += depth) {
-      Address pixel = from[g * apart + k];
-      for (index_t c = 0; c < depth; ++c) to[c] = pixel[c];
-    }
-}
-
-// Sums of products of groups of rows, which lie anywhere, with panels of as many parts.
-struct Sums {
-  index_t groups, depth, columns;  // of a group, and of the result
-  const float *packed, *bias;      // bias may be null
-
-  index_t words() const { return groups * depth; }
-  bool copies() const { return groups > 1 && depth < THIN; }
-  // Pieces of `count` rows of results, as many for each worker.
-  index_t pieces(index_t count, index_t workers) const {
-    index_t most = CACHE / ((copies() ? words() : depth) + 1);
-    most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
-    return ceil_div(ceil_div(count, most), workers) * workers;
-  }
-  // The outs of the addresses [groups, outs.size()].
-  void make(std::vector<Address>& addresses, const std::vector<float*>& outs) const {
-    index_t count = (index_t)outs.size(), parts = groups, part = depth;
-    Space<float> tile(count * WIDTH), space(copies() ? count * words() : 0);
-    if (copies()) {
-      side_by_side(addresses.data(), groups, depth, count, count, space.data());
-      for (index_t k = 0; k < count; ++k) addresses[k] = space.data() + k * words();
-      parts = 1, part = words();
-    }
-    for (index_t column = 0; count && column < columns; column += WIDTH) {
-      index_t valid = columns - column < WIDTH ? columns - column : WIDTH;
-      Panel<P> panel = {(float*)packed + column * words(), words()};
-      for (index_t g = 0; g < parts; ++g)
-        panel_product<P>({&addresses[g * count], 0, 1}, count,
-                         {panel.at(g * part, 0), panel.words}, part, g > 0, tile.data(), valid);
-      if (!parts) memset(tile.data(), 0, count * WIDTH * sizeof(float));
-      for (index_t r = 0; r < count; ++r) {
-        const float* sum = tile.data() + r * WIDTH;
-        float* to = outs[r] + column;
-        if (bias)
-          THREADS(i, valid) to[i] = sum[i] + bias[column + i];
-        else
-          memcpy(to, sum, valid * sizeof(float));
-      }
-    }
-  }
-};
-
 // bias, lengths and tops may be null.
 KERNEL conv2d_forward(const float* x, const float* filters, const float* bias, const int* lengths,
                       const int* tops, float* y, SIZES) {
@@ -139,14 +80,12 @@ KERNEL conv2d_forward(const float* x, const float* filters, const float* bias, c
   std::vector<float> zeros(in);
   Space<float> packed(ceil_div(out, WIDTH) * WIDTH * w.taps() * in);
   pack_panels<P>(filters, w.taps() * in, out, packed.data(), workers);
-  Sums sums = {w.taps(), in, out, packed.data(), bias};
-  index_t count = outputs.size(), pieces = sums.pieces(count, workers);
-  BLOCKS(piece, pieces) {
-    index_t first = count * piece / pieces, n = count * (piece + 1) / pieces - first;
+  RowSums sums = {w.taps(), in, out, packed.data(), bias};
+  sums.in_pieces(outputs.size(), workers, [&](index_t first, index_t n) {
     std::vector<Address> seen(w.taps() * n);
     pixels_seen(w, x, zeros.data(), outputs, first, n, n, seen.data());
-    sums.make(seen, outputs.of(y, first, n, out_height, out_width, out));
-  }
+    sums.make(seen.data(), outputs.of(y, first, n, out_height, out_width, out).data(), n);
+  });
   for (index_t b = 0; b < batch; ++b)
     for (index_t i = out_height; i-- && w.row_at(b, i, 0) >= w.length(b);)
       for (index_t j = 0; j < out_width; ++j) {
@@ -215,14 +154,12 @@ KERNEL conv2d_input_gradient(const float* dy, const float* filters, const int* l
     index_t groups = (index_t)taps.size();
     Space<float> packed(ceil_div(in, WIDTH) * WIDTH * groups * out);
     pack_turned(w, filters, taps, packed.data(), workers);
-    Sums sums = {groups, out, in, packed.data(), nullptr};
-    index_t count = pixels.size(), pieces = sums.pieces(count, workers);
-    BLOCKS(piece, pieces) {
-      index_t first = count * piece / pieces, n = count * (piece + 1) / pieces - first;
+    RowSums sums = {groups, out, in, packed.data(), nullptr};
+    sums.in_pieces(pixels.size(), workers, [&](index_t first, index_t n) {
       std::vector<Address> met(groups * n);
       outputs_met(w, dy, zeros.data(), taps, pixels, first, n, met.data());
-      sums.make(met, pixels.of(dx, first, n, height, width, in));
-    }
+      sums.make(met.data(), pixels.of(dx, first, n, height, width, in).data(), n);
+    });
   }
   for (index_t b = 0; b < batch; ++b) {
     index_t length = w.length(b);

@@ -4,13 +4,7 @@
 
 #include <vector>
 
-#include "product.h"
-
-typedef Float32 P;
-
-#define CACHE 65536     // numbers of the rows that stay in the cache
-#define MOST_ROWS 240   // of them
-#define LEAST_ROWS 48   // that panels are read for
+#include "row_sums.h"
 
 // The rows that count of an array.
 class Valid {
@@ -53,33 +47,6 @@ static void pack_transposed(const float* w, index_t depth, index_t columns, floa
   }
 }
 
-// outs = rows times panels, and bias, where there is one.
-static void multiply(const std::vector<const float*>& rows, const std::vector<float*>& outs,
-                     const float* packed, const float* bias, index_t depth, index_t columns,
-                     index_t workers) {
-  index_t count = (index_t)rows.size(), most = CACHE / depth;
-  most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
-  index_t blocks = ceil_div(ceil_div(count, most), workers) * workers;  // as many for each
-  BLOCKS(block, blocks) {
-    index_t first = count * block / blocks, n = count * (block + 1) / blocks - first;
-    Space<float> space(n * WIDTH);
-    float* tile = space.data();
-    for (index_t column = 0; n && column < columns; column += WIDTH) {
-      Panel<P> panel = {(float*)packed + column * depth, depth};
-      int valid = (int)(columns - column < WIDTH ? columns - column : WIDTH);
-      panel_product<P>(&rows[first], n, panel, false, tile);
-      for (index_t r = 0; r < n; ++r) {
-        const float* sum = tile + r * WIDTH;
-        float* to = outs[first + r] + column;
-        if (bias)
-          THREADS(i, valid) to[i] = sum[i] + bias[column + i];
-        else
-          memcpy(to, sum, valid * sizeof(float));
-      }
-    }
-  }
-}
-
 // outs [rows, columns] = rows [rows, depth] times w.
 static void product(const Valid& valid, const float* x, const float* w, bool transposed,
                     const float* bias, float* y, index_t depth, index_t columns,
@@ -89,7 +56,11 @@ static void product(const Valid& valid, const float* x, const float* w, bool tra
     pack_transposed(w, depth, columns, packed.data(), workers);
   else
     pack_panels<P>(w, depth, columns, packed.data(), workers);
-  multiply(valid.of(x, depth), valid.of(y, columns), packed.data(), bias, depth, columns, workers);
+  RowSums sums = {1, depth, columns, packed.data(), bias};
+  std::vector<Address> rows = valid.of(x, depth);
+  std::vector<float*> outs = valid.of(y, columns);
+  sums.in_pieces(valid.size(), workers,
+                 [&](index_t first, index_t n) { sums.make(&rows[first], &outs[first], n); });
   valid.zero_others(y, columns);
 }
 
