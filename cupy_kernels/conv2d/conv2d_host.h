@@ -108,8 +108,8 @@ static Pixels pixels_alike(const Windows& w, index_t row, index_t column) {
 static std::vector<index_t> taps_that_meet(const Windows& w, index_t row, index_t column) {
   std::vector<index_t> found;
   for (index_t tap = 0; tap < w.taps(); ++tap)
-    if (tap / w.columns * w.rate_down % w.down == row &&
-        tap % w.columns * w.rate_right % w.right == column)
+    if (tap / w.columns * w.dilation_down % w.down == row &&
+        tap % w.columns * w.dilation_right % w.right == column)
       found.push_back(tap);
   return found;
 }
@@ -135,7 +135,8 @@ static void outputs_met(const Windows& w, const float* dy, const float* zeros,
   pixels.in_pieces(first, count, [&](index_t k, Line line, index_t x, index_t n) {
     for (size_t t = 0; t < taps.size(); ++t) {
       index_t i = w.line_of(line.b, line.i, taps[t]);
-      index_t j = (x + w.left - taps[t] % w.columns * w.rate_right) / w.right;  // a whole number
+      // A whole number: these taps meet these pixels.
+      index_t j = (x + w.left - taps[t] % w.columns * w.dilation_right) / w.right;
       Address from = dy + (line.b * w.out_height + i) * w.out_width * w.out;
       for (index_t o = 0; o < n; ++o, ++j)
         to[t * count + k + o] = i >= 0 && j >= 0 && j < w.out_width ? from + j * w.out : zeros;

@@ -28,7 +28,7 @@ def conv2d(
     """Convolution of images with filters of any size that move by any steps.
 
     y[b, i, j, k] = bias[k] + sum over p, q, c of
-    x[b, i strides[0] + p rates[0] - tops[b], j strides[1] + q rates[1] - before[1], c]
+    x[b, i strides[0] + p dilation[0] - tops[b], j strides[1] + q dilation[1] - before[1], c]
     filters[p, q, c, k], where x is zero outside of the image and from row lengths[b] on.
 
     Args:
@@ -162,7 +162,7 @@ def _module(where: str, windows: Any, **arrays: Any) -> ModuleType:
     if not isinstance(windows, Windows):
         check.fail(where, "windows", repr(windows), "Windows")
     for name, pair in windows.pairs().items():
-        _pair(where, name, pair, 1 if name in ("strides", "rates") else 0)
+        _pair(where, name, pair, 1 if name in ("strides", "dilation") else 0)
     optional = ("bias", "lengths", "tops")
     given = {n: a for n, a in arrays.items() if a is not None or n not in optional}
     return check.array_module(where, **given)

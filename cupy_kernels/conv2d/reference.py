@@ -74,8 +74,8 @@ def _places(
     found = []
     i, j, p, q = np.indices((*of.size, *filter_size))
     for b in range(batch):
-        rows = i * of.strides[0] - (of.before[0] if tops is None else tops[b]) + p * of.rates[0]
-        columns = j * of.strides[1] - of.before[1] + q * of.rates[1]
+        rows = i * of.strides[0] - (of.before[0] if tops is None else tops[b]) + p * of.dilation[0]
+        columns = j * of.strides[1] - of.before[1] + q * of.dilation[1]
         length = size[0] if lengths is None else lengths[b]
         inside = (rows >= 0) & (rows < length) & (columns >= 0) & (columns < size[1])
         found.append((rows, columns, inside))

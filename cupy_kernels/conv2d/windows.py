@@ -14,23 +14,23 @@ class Windows:
     """Rows and columns of each: what windows have, beside the size of a filter.
 
     size: how many there are. before: zeros that are thought of before each image. strides: from a
-    window to the next. rates: from one pixel of a window to the next.
+    window to the next. dilation: from one pixel of a window to the next.
     """
 
     size: Pair
     before: Pair = (0, 0)
     strides: Pair = (1, 1)
-    rates: Pair = (1, 1)
+    dilation: Pair = (1, 1)
 
     def arguments(self, images: tuple[int, ...], filters: tuple[int, ...]) -> tuple[int, ...]:
         """Return the sizes that kernels have as their last arguments.
 
         images: [batch, height, width, in]. filters: [rows, columns, in, out].
         """
-        steps = (*self.strides, *self.rates, *self.before)
+        steps = (*self.strides, *self.dilation, *self.before)
         return (*images, *self.size, filters[3], *filters[:2], *steps)
 
     def pairs(self) -> dict[str, Pair]:
         """Return what it has, by name."""
-        names = ("size", "before", "strides", "rates")
+        names = ("size", "before", "strides", "dilation")
         return dict(zip(names, astuple(self), strict=True))

@@ -26,9 +26,9 @@ def pool(
     before: Any | None,
     *,
     mode: str,
-    size: Pair,
+    window: Pair,
     strides: Pair,
-    windows: Pair,
+    size: Pair,
     dilation: Pair = (1, 1),
     left: int = 0,
     threads: int | None = None,
@@ -44,27 +44,27 @@ def pool(
         lengths: int32 [batch], rows that count. None: all.
         before: int32 [batch], or [1] for all: rows that are thought of before each image. None: 0.
         mode: "max"; "mean": of what counts; "mean_of_all": in which what does not count is zero.
-        size: rows and columns of a window.
+        window: rows and columns of a window.
         strides: from window to window. dilation: from entry to entry of a window.
-        windows: how many there are, one below the other and side by side.
+        size: how many there are, one below the other and side by side.
         left: columns that are thought of before each image.
         threads: on the host; by default OMP_NUM_THREADS, or all processors.
 
     Returns:
-        float32 [batch, *windows, channels].
+        float32 [batch, *size, channels].
 
     Raises:
         ArgumentError: an argument has the wrong type, dtype, shape, device or range.
     """
     where = "pool"
     xp = _arrays(where, lengths, before, x=x)
-    sizes = _sizes(where, mode, size, strides, dilation, left)
-    windows = _pair(where, "windows", windows, 0)
+    sizes = _sizes(where, mode, window, strides, dilation, left)
+    size = _pair(where, "size", size, 0)
     if xp is np and host.library(SOURCE) is None:
-        slow = reference.pool(x, lengths, before, mode, size, strides, windows, dilation, left)
+        slow = reference.pool(x, lengths, before, mode, window, strides, size, dilation, left)
         return slow.astype(np.float32)
-    y = xp.empty((len(x), *windows, x.shape[3]), np.float32)
-    _run(xp, "pool_forward", (x, lengths, before), (y,), windows, sizes, threads)
+    y = xp.empty((len(x), *size, x.shape[3]), np.float32)
+    _run(xp, "pool_forward", (x, lengths, before), (y,), size, sizes, threads)
     return y
 
 
@@ -75,7 +75,7 @@ def pool_gradient(
     before: Any | None,
     *,
     mode: str,
-    size: Pair,
+    window: Pair,
     strides: Pair,
     dilation: Pair = (1, 1),
     left: int = 0,
@@ -84,8 +84,8 @@ def pool_gradient(
     """Gradient of `pool`; that of a maximum goes to the first of the largest entries, row by row.
 
     Args:
-        dy: float32 [batch, *windows, channels], gradient of the result.
-        x, lengths, before, mode, size, strides, dilation, left, threads: as in the forward pass.
+        dy: float32 [batch, *size, channels], gradient of the result.
+        x, lengths, before, mode, window, strides, dilation, left, threads: as in the forward pass.
 
     Returns:
         float32, as x.
@@ -95,9 +95,11 @@ def pool_gradient(
     """
     where = "pool_gradient"
     xp = _arrays(where, lengths, before, x=x, dy=dy)
-    sizes = _sizes(where, mode, size, strides, dilation, left)
+    sizes = _sizes(where, mode, window, strides, dilation, left)
     if xp is np and host.library(SOURCE) is None:
-        slow = reference.pool_gradient(dy, x, lengths, before, mode, size, strides, dilation, left)
+        slow = reference.pool_gradient(
+            dy, x, lengths, before, mode, window, strides, dilation, left
+        )
         return slow.astype(np.float32)
     dx = xp.empty_like(x)
     # Where threads have caches of their own, a window is better looked at once.
@@ -111,7 +113,7 @@ def _run(
     name: str,
     inputs: tuple[Any, Any, Any],
     others: tuple[Any, ...],
-    windows: Pair,
+    size: Pair,
     sizes: tuple[int, ...],
     threads: int | None,
 ) -> None:
@@ -120,7 +122,7 @@ def _run(
     step, out = int(before is not None and len(before) > 1), others[-1]
     workers = thread_count(threads) if xp is np else max(len(out) * out.shape[1], 1)
     arrays = *inputs, *others
-    launch(SOURCE, name, *arrays, *x.shape, *windows, step, *sizes, workers=workers, xp=xp)
+    launch(SOURCE, name, *arrays, *x.shape, *size, step, *sizes, workers=workers, xp=xp)
 
 
 def _arrays(where: str, lengths: Any, before: Any, **images: Any) -> ModuleType:
@@ -150,12 +152,12 @@ def _image(
 
 
 def _sizes(
-    where: str, mode: str, size: Pair, strides: Pair, dilation: Pair, left: int
+    where: str, mode: str, window: Pair, strides: Pair, dilation: Pair, left: int
 ) -> tuple[int, ...]:
     """Check the options; what the kernels take for them."""
     if mode not in MODES:
         check.fail(where, "mode", repr(mode), f"one of {', '.join(map(repr, MODES))}")
-    pairs = {"size": size, "strides": strides, "dilation": dilation}
+    pairs = {"window": window, "strides": strides, "dilation": dilation}
     found = [n for name, pair in pairs.items() for n in _pair(where, name, pair, 1)]
     check.integer(where, "left", left)
     if not left >= 0:

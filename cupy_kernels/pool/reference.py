@@ -35,19 +35,19 @@ def _entries(
     x: Array,
     lengths: Array | None,
     before: Array | None,
-    size: Pair,
+    window: Pair,
     strides: Pair,
-    windows: Pair,
+    size: Pair,
     dilation: Pair,
     left: int,
 ) -> _Entries:
     batch, height, width, _ = x.shape
     limits = np.full(batch, height) if lengths is None else lengths
     top = np.broadcast_to(0 if before is None else before, [batch])
-    p, q = (n.reshape(-1, 1) for n in np.indices(size))
-    starts = np.arange(windows[0]) * strides[0] - top[:, None]
+    p, q = (n.reshape(-1, 1) for n in np.indices(window))
+    starts = np.arange(size[0]) * strides[0] - top[:, None]
     rows = starts + (p * dilation[0])[..., None]
-    columns = np.arange(windows[1]) * strides[1] - left + q * dilation[1]
+    columns = np.arange(size[1]) * strides[1] - left + q * dilation[1]
     in_rows = (rows >= 0) & (rows < limits[:, None])
     in_columns = (columns >= 0) & (columns < width)
     counts = in_rows[..., None] & in_columns[:, None, None, :]
@@ -55,7 +55,7 @@ def _entries(
 
 
 def pool(x: Array, lengths: Array | None, before: Array | None, mode: str, *places: Any) -> Floats:
-    """The operation's result; places: size, strides, windows, dilation, left."""
+    """The operation's result; places: window, strides, size, dilation, left."""
     x = x.astype(np.float64)
     shape = (len(x), *places[2], x.shape[3])
     if not x.size:
@@ -75,7 +75,7 @@ def pool_gradient(
     lengths: Array | None,
     before: Array | None,
     mode: str,
-    size: Pair,
+    window: Pair,
     strides: Pair,
     dilation: Pair,
     left: int,
@@ -84,7 +84,7 @@ def pool_gradient(
     dx = np.zeros(x.shape)
     if not x.size:
         return dx
-    entries = _entries(x, lengths, before, size, strides, dy.shape[1:3], dilation, left)
+    entries = _entries(x, lengths, before, window, strides, dy.shape[1:3], dilation, left)
     if mode == "max":
         values = np.where(entries.counts, entries.of(x.astype(np.float64)), -np.inf)
         # One that does not count is not the first of several that are -inf.

@@ -63,7 +63,7 @@ class Pool(Windows):
         mean: Any = "mean" if isinstance(self.padding, str) else "mean_of_all"
         return native.Pooling(
             mode="max" if self.mode == "max" else mean,
-            size=self.size(),
+            window=self.size(),
             strides=self.stride(),
             dilation=self.each(self.dilation_rate),
         )

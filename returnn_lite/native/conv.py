@@ -23,7 +23,7 @@ class Moves:
     size: tuple[Any, Any]
     before: tuple[Any, int]
     strides: tuple[int, ...] = (1, 1)
-    rates: tuple[int, ...] = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
 
     def counts(self) -> list[Any]:
         """Return the sizes as `launch` takes them."""
@@ -44,7 +44,7 @@ def conv2d(x: Any, filters: Any, bias: Any | None, lengths: Any | None, of: Move
     [out]. lengths: int32 [batch], rows of each image; what is behind them, or around it, is zero.
     See `cupy_kernels.conv2d` and, for filters of 3 x 3 pixels, `cupy_kernels.conv`.
     """
-    by_pixels = of.strides == of.rates == (1, 1) and isinstance(of.before[0], int)
+    by_pixels = of.strides == of.dilation == (1, 1) and isinstance(of.before[0], int)
     small = max(of.before) < TAPS if by_pixels else False
     if small and filters.shape[:2] == (TAPS, TAPS) and min(filters.shape[2:]) >= CHANNELS:
         y = _by_tiles(x, filters, lengths, of)
@@ -86,7 +86,7 @@ def _by_rows(x: Any, filters: Any, bias: Any | None, lengths: Any | None, of: Mo
     before, tops = of.before, None
     if tf.is_tensor(before[0]):
         before, tops = (0, before[1]), tf.broadcast_to(before[0], tf.shape(x)[:1])
-    moves = *size, *of.strides, *of.rates, *before
+    moves = *size, *of.strides, *of.dilation, *before
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(x: Any, filters: Any, *bias: Any) -> Any:

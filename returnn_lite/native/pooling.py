@@ -16,11 +16,11 @@ Pair = tuple[int, int]
 class Pooling:
     """What is made of each window over one or two dims.
 
-    mode: as in `cupy_kernels.pool`. dilation: from frame to frame of a window of `size` frames.
+    mode: as in `cupy_kernels.pool`. dilation: from frame to frame of a window.
     """
 
     mode: Literal["max", "mean", "mean_of_all"]
-    size: tuple[int, ...]
+    window: tuple[int, ...]
     strides: tuple[int, ...]
     dilation: tuple[int, ...]
 
@@ -29,7 +29,7 @@ def pools(x: Any, of: Pooling) -> bool:
     """Return whether there is a kernel for windows over x [batch, spatial dims, channels]."""
     from cupy_kernels.pool.op import SOURCE
 
-    return len(of.size) in (1, 2) and pays(SOURCE, x)
+    return len(of.window) in (1, 2) and pays(SOURCE, x)
 
 
 def pool(x: Any, lengths: Any | None, places: list[tuple[Any, Any]], of: Pooling) -> Any:
@@ -46,7 +46,7 @@ def pool(x: Any, lengths: Any | None, places: list[tuple[Any, Any]], of: Pooling
     before = tf.reshape(tf.convert_to_tensor(first, tf.int32), [-1])
     apart = int(tf.is_tensor(first) and first.shape.rank == 1)
     windows = [count(n) for _, n in places]
-    frames = (*_two(of.size), *_two(of.strides), *_two(of.dilation))
+    frames = (*_two(of.window), *_two(of.strides), *_two(of.dilation))
     options = apart, left, *frames, MODES.index(of.mode)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]

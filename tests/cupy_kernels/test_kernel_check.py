@@ -68,7 +68,7 @@ MOVES = {"windows": conv2d.Windows(**WINDOWS)}
 BIAS, ROWS = _floats(5), ("lengths", "tops")
 TOPS = [np.array([4, 2], np.int32), np.array([0, 1], np.int32)]
 HALVES = [_floats(2, 6, 4, 3), FRAMES, np.zeros(2, np.int32)]
-POOLING: dict[str, Any] = {"mode": "max", "size": (2, 2), "strides": (2, 2), "left": 0}
+POOLING: dict[str, Any] = {"mode": "max", "window": (2, 2), "strides": (2, 2), "left": 0}
 HEADS = {"heads": 2, "key_size": 4}
 SQUARES = [_floats(4, 20), _floats(4, 20), COUNTS, COUNTS]
 # One takes no array, and of the other its passes are here.
@@ -217,7 +217,7 @@ CALLS = {
         _grouped(lstm2d.lstm2d_backward, 1, lstm2d.Lstm2dSaved, 2),
         [_floats(3, 4, 2, n) for n in (4, 20, 4, 4)] + SQUARES,
     ),
-    "pool": Call(pool.pool, HALVES, {**POOLING, "windows": (3, 2)}),
+    "pool": Call(pool.pool, HALVES, {**POOLING, "size": (3, 2)}),
     "pool_gradient": Call(pool.pool_gradient, [_floats(2, 3, 2, 3), *HALVES], POOLING),
     "self_attention": Call(self_attention.self_attention, QKV, HEADS),
     "self_attention_backward": Call(

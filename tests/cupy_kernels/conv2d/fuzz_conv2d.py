@@ -17,7 +17,7 @@ def results(rng: np.random.Generator) -> list[Any]:
 
     batch, height, width = (int(n) for n in rng.integers(0, [3, 9, 9]))
     inputs, outputs = pair(1, 70)
-    windows = Windows(size=pair(0, 8), before=pair(0, 4), strides=pair(1, 4), rates=pair(1, 3))
+    windows = Windows(size=pair(0, 8), before=pair(0, 4), strides=pair(1, 4), dilation=pair(1, 3))
     x = rng.standard_normal((batch, height, width, inputs), np.float32)
     filters = rng.standard_normal((*pair(1, 5), inputs, outputs), np.float32)
     dy = rng.standard_normal((batch, *windows.size, outputs), np.float32)

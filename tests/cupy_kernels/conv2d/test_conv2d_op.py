@@ -60,9 +60,9 @@ CASES = {
     "even and wide": lambda: _case((3, 7, 5, 33), (2, 4, 17), (7, 5), before=(0, 1)),
     "apart": lambda: _case((2, 9, 8, 12), (3, 3, 40), (5, 4), before=(1, 0), strides=(2, 2)),
     "far apart": lambda: _case((2, 9, 10, 12), (2, 1, 40), (3, 3), strides=(4, 4), bias=True),
-    "dilated": lambda: _case((2, 9, 12, 20), (3, 2, 33), (5, 8), rates=(2, 4)),
+    "dilated": lambda: _case((2, 9, 12, 20), (3, 2, 33), (5, 8), dilation=(2, 4)),
     "dilated and apart": lambda: _case(
-        (2, 9, 12, 20), (3, 3, 7), (4, 3), before=(2, 1), strides=(2, 3), rates=(3, 2)
+        (2, 9, 12, 20), (3, 3, 7), (4, 3), before=(2, 1), strides=(2, 3), dilation=(3, 2)
     ),
     "over time": lambda: _case((3, 30, 1, 40), (5, 1, 32), (15, 1), before=(2, 0), strides=(2, 1)),
     "one channel": lambda: _case((3, 20, 16, 1), (3, 3, 32), (20, 16), before=(1, 1), bias=True),
@@ -150,7 +150,7 @@ def _pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
     channels=st.tuples(*[st.sampled_from([1, 2, 15, 16, 31, 33, 130])] * 2),
     before=_pairs(0, 5),
     strides=_pairs(1, 4),
-    rates=_pairs(1, 4),
+    dilation=_pairs(1, 4),
 )
 @settings(deadline=None, max_examples=60)
 def test_any_sizes(
@@ -182,7 +182,7 @@ def test_runs_are_equal_bit_for_bit(xp: ModuleType, case: Case, threads: int) ->
         ({"before": (1, -1)}, r"\(before\): found \(1, -1\), needed two whole numbers, 0 or more"),
         ({"size": (2.0, 3)}, r"\(size\): found \(2.0, 3\), needed two whole numbers, 0 or more"),
         ({"strides": (0, 1)}, r"\(strides\): found \(0, 1\), needed two whole numbers, 1 or more"),
-        ({"rates": 2}, r"\(rates\): found 2, needed two whole numbers, 1 or more"),
+        ({"dilation": 2}, r"\(dilation\): found 2, needed two whole numbers, 1 or more"),
     ],
 )
 def test_wrong_windows_are_named(changes: dict[str, Any], message: str) -> None:

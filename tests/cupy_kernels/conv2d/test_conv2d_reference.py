@@ -13,8 +13,8 @@ CASES: dict[str, Windows] = {
     "plain": Windows(size=(3, 4)),
     "same": Windows(size=(4, 5), before=(1, 0)),
     "apart": Windows(size=(2, 3), before=(1, 1), strides=(2, 2)),
-    "dilated": Windows(size=(5, 4), before=(2, 1), rates=(2, 3)),
-    "apart and dilated": Windows(size=(3, 2), before=(0, 2), strides=(2, 3), rates=(1, 2)),
+    "dilated": Windows(size=(5, 4), before=(2, 1), dilation=(2, 3)),
+    "apart and dilated": Windows(size=(3, 2), before=(0, 2), strides=(2, 3), dilation=(1, 2)),
 }
 ROWS = {"all": (None, None), "some": (np.array([4, 2]), np.array([1, 3]))}
 
@@ -42,8 +42,8 @@ def test_by_definition(windows: Windows, rows: Any) -> None:
         wanted = np.array([1.0, -1.0])
         for p, q in np.ndindex(3, 2):
             top = windows.before[0] if tops is None else tops[b]
-            row = i * windows.strides[0] - top + p * windows.rates[0]
-            column = j * windows.strides[1] - windows.before[1] + q * windows.rates[1]
+            row = i * windows.strides[0] - top + p * windows.dilation[0]
+            column = j * windows.strides[1] - windows.before[1] + q * windows.dilation[1]
             if 0 <= row < (4 if lengths is None else lengths[b]) and 0 <= column < 5:
                 wanted = wanted + x[b, row, column] @ filters[p, q]
         np.testing.assert_allclose(found[b, i, j], wanted, atol=1e-12)

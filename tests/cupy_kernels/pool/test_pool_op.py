@@ -29,8 +29,8 @@ class Case(NamedTuple):
 
 def _case(
     shape: tuple[int, int, int, int],
-    windows: Pair,
-    size: Pair = (2, 2),
+    size: Pair,
+    window: Pair = (2, 2),
     strides: Pair | None = None,
     *,
     lengths: list[int] | None = None,
@@ -40,9 +40,9 @@ def _case(
     rng = np.random.default_rng(sum(shape))
     # Whole numbers, many of which are equal.
     x = rng.integers(-3, 3, shape).astype(np.float32)
-    dy = rng.standard_normal((shape[0], *windows, shape[3]), np.float32)
+    dy = rng.standard_normal((shape[0], *size, shape[3]), np.float32)
     arrays = [None if a is None else np.array(a, np.int32) for a in (lengths, before)]
-    return Case(x, dy, arrays, {"size": size, "strides": strides or size, **options})
+    return Case(x, dy, arrays, {"window": window, "strides": strides or window, **options})
 
 
 CASES = {
@@ -80,7 +80,7 @@ def _run(case: Case, mode: str, xp: ModuleType = np, **options: Any) -> list[Any
     x, dy = xp.asarray(case.x), xp.asarray(case.dy)
     arrays = [None if a is None else xp.asarray(a) for a in case.arrays]
     options |= {"mode": mode, **case.options}
-    y = pool(x, *arrays, windows=dy.shape[1:3], **options)
+    y = pool(x, *arrays, size=dy.shape[1:3], **options)
     found = y, pool_gradient(dy, x, *arrays, **options)
     return [a.get() if hasattr(a, "get") else a for a in found]
 
@@ -88,8 +88,10 @@ def _run(case: Case, mode: str, xp: ModuleType = np, **options: Any) -> list[Any
 def _wanted(case: Case, mode: str) -> list[Any]:
     x, dy, (lengths, before), _ = case
     options = {"dilation": (1, 1), "left": 0, **case.options}
-    size, strides, dilation, left = (options[n] for n in ("size", "strides", "dilation", "left"))
-    of = lengths, before, mode, size, strides
+    window, strides, dilation, left = (
+        options[n] for n in ("window", "strides", "dilation", "left")
+    )
+    of = lengths, before, mode, window, strides
     return [
         reference.pool(x, *of, dy.shape[1:3], dilation, left),
         reference.pool_gradient(dy, x, *of, dilation, left),
@@ -129,8 +131,8 @@ sizes = st.tuples(st.integers(0, 12), st.integers(0, 12))
 
 @given(
     image=sizes,
-    windows=sizes,
-    size=pairs,
+    size=sizes,
+    window=pairs,
     strides=pairs,
     dilation=pairs,
     before=st.lists(st.integers(0, 9), min_size=2, max_size=2),
@@ -143,7 +145,7 @@ sizes = st.tuples(st.integers(0, 12), st.integers(0, 12))
 @settings(deadline=None, max_examples=100)
 def test_any_windows(
     image: Pair,
-    windows: Pair,
+    size: Pair,
     channels: int,
     shares: Pair,
     mode: str,
@@ -151,9 +153,9 @@ def test_any_windows(
     **options: Any,
 ) -> None:
     if side_by_side:
-        options |= {"strides": options["size"], "dilation": (1, 1)}
+        options |= {"strides": options["window"], "dilation": (1, 1)}
     options["lengths"] = [int(share * image[0]) for share in shares]
-    case = _case((2, *image, channels), windows, **options)
+    case = _case((2, *image, channels), size, **options)
     _assert_close(_run(case, mode), _wanted(case, mode))
 
 
@@ -188,7 +190,10 @@ def test_no_number_stays_near(mode: str) -> None:
     ("changes", "message"),
     [
         ({"mode": "min"}, r"\(mode\): found 'min', needed one of 'max', 'mean', 'mean_of_all'"),
-        ({"size": (0, 2)}, r"\(size\): found \(0, 2\), needed two whole numbers from 1 to 65536"),
+        (
+            {"window": (0, 2)},
+            r"\(window\): found \(0, 2\), needed two whole numbers from 1 to 65536",
+        ),
         ({"strides": 2}, r"\(strides\): found 2, needed two whole numbers from 1 to 65536"),
         ({"dilation": (1, 1.0)}, r"\(dilation\): found \(1, 1.0\), needed two whole numbers from"),
         ({"left": -1}, r"\(left\): found -1, needed 0 or more"),
@@ -199,7 +204,7 @@ def test_wrong_options_are_named(changes: dict[str, Any], message: str) -> None:
     case = CASES["halves"]()
     options = {"mode": "max", **case.options, **changes}
     with pytest.raises(ArgumentError, match="^pool " + message):
-        pool(case.x, None, None, windows=(3, 4), **options)
+        pool(case.x, None, None, size=(3, 4), **options)
     with pytest.raises(ArgumentError, match="^pool_gradient " + message):
         pool_gradient(case.dy, case.x, None, None, **options)
 
@@ -219,16 +224,16 @@ def test_wrong_arrays_are_named(place: int, value: list[int], message: str) -> N
     arrays[place] = np.array(value, np.int32)
     options = {"mode": "max", **case.options}
     with pytest.raises(ArgumentError, match="^pool " + message):
-        pool(*arrays, windows=(3, 4), **options)
+        pool(*arrays, size=(3, 4), **options)
     with pytest.raises(ArgumentError, match="^pool_gradient " + message):
         pool_gradient(case.dy, *arrays, **options)
 
 
 def test_other_windows_are_named() -> None:
     case = CASES["halves"]()
-    message = r"\(windows\): found \(3, -1\), needed two whole numbers from 0 to 65536"
+    message = r"\(size\): found \(3, -1\), needed two whole numbers from 0 to 65536"
     with pytest.raises(ArgumentError, match="^pool " + message):
-        pool(case.x, None, None, windows=(3, -1), mode="max", **case.options)
+        pool(case.x, None, None, size=(3, -1), mode="max", **case.options)
     message = r"\(dy\): found shape \(1, 3, 4, 16\), needed \[batch=2, "
     with pytest.raises(ArgumentError, match="^pool_gradient " + message):
         pool_gradient(case.dy[:1].copy(), case.x, None, None, mode="max", **case.options)

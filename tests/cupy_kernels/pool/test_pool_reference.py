@@ -10,7 +10,7 @@ import pytest
 from cupy_kernels.pool import reference
 
 LENGTHS, BEFORE = np.array([6, 0, 3], np.int32), np.array([1, 0, 2], np.int32)
-# Size, strides, windows, dilation, left.
+# Size, strides, size, dilation, left.
 PLACES: dict[str, tuple[Any, ...]] = {
     "apart": ((2, 2), (2, 2), (4, 3), (1, 1), 0),
     "overlapping": ((3, 2), (1, 1), (7, 6), (1, 1), 1),
@@ -26,9 +26,9 @@ def _normal(*shape: int) -> Any:
 
 def _window(x: Any, b: int, i: int, j: int, places: tuple[Any, ...]) -> Any:
     """The entries that count, [entries, channels]."""
-    size, strides, _, dilation, left = places
+    window, strides, _, dilation, left = places
     found = []
-    for p, q in np.ndindex(*size):
+    for p, q in np.ndindex(*window):
         row = i * strides[0] - BEFORE[b] + p * dilation[0]
         column = j * strides[1] - left + q * dilation[1]
         if 0 <= row < LENGTHS[b] and 0 <= column < x.shape[2]:
@@ -52,13 +52,13 @@ def test_by_definition(name: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", PLACES)
 def test_gradients_equal_differences(name: str, mode: str) -> None:
-    x, (size, strides, windows, *others) = _normal(3, 6, 5, 2), PLACES[name]
-    dy, by = _normal(3, *windows, 2), 1e-6 * _normal(*x.shape)
+    x, (window, strides, size, *others) = _normal(3, 6, 5, 2), PLACES[name]
+    dy, by = _normal(3, *size, 2), 1e-6 * _normal(*x.shape)
     both = (
-        reference.pool(x + d, LENGTHS, BEFORE, mode, size, strides, windows, *others)
+        reference.pool(x + d, LENGTHS, BEFORE, mode, window, strides, size, *others)
         for d in (by, -by)
     )
-    found = reference.pool_gradient(dy, x, LENGTHS, BEFORE, mode, size, strides, *others)
+    found = reference.pool_gradient(dy, x, LENGTHS, BEFORE, mode, window, strides, *others)
     wanted = np.subtract(*both) / 2e-6
     np.testing.assert_allclose((found * by).sum() * 1e6, (wanted * dy).sum(), atol=1e-6)
 

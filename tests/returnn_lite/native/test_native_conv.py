@@ -50,7 +50,7 @@ ROWS = ["conv2d_forward", "conv2d_input_gradient", "conv2d_filter_gradient"]
 
 
 @pytest.mark.parametrize(
-    ("filters", "strides", "rates", "kernels"),
+    ("filters", "strides", "dilation", "kernels"),
     [
         ((3, 3, 16, 17), (1, 1), (1, 1), TILES),
         ((3, 3, 3, 17), (1, 1), (1, 1), ROWS),  # few channels make thin products
@@ -64,22 +64,22 @@ def test_equals_tensorflow(
     called: list[str],
     filters: tuple[int, ...],
     strides: tuple[int, int],
-    rates: tuple[int, int],
+    dilation: tuple[int, int],
     kernels: list[str],
     lengths: list[int] | None,
 ) -> None:
     inputs = [_normal(3, 9, 7, filters[2]), _normal(*filters), _normal(filters[3])]
-    spans = [(n - 1) * rate + 1 for n, rate in zip(filters[:2], rates, strict=True)]
+    spans = [(n - 1) * rate + 1 for n, rate in zip(filters[:2], dilation, strict=True)]
     sizes = [-(-n // step) for n, step in zip((9, 7), strides, strict=True)]
     steps = zip((9, 7), sizes, strides, spans, strict=True)
     before = tuple(max((m - 1) * step + span - n, 0) // 2 for n, m, step, span in steps)
-    moves = Moves(tuple(sizes), before, strides, rates)
+    moves = Moves(tuple(sizes), before, strides, dilation)
     counts = None if lengths is None else tf.constant(lengths)
 
     def by_tensorflow(x: Any, filters: Any, bias: Any) -> Any:
         if counts is not None:
             x = tf.where(tf.sequence_mask(counts, 9)[:, :, None, None], x, 0.0)
-        return tf.nn.convolution(x, filters, strides, "SAME", dilations=rates) + bias
+        return tf.nn.convolution(x, filters, strides, "SAME", dilations=dilation) + bias
 
     found = _gradients(lambda *a: native.conv2d(*a, counts, moves), inputs)
     assert called == kernels

@@ -91,7 +91,7 @@ def test_both_forms(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 @NEEDS_COMPILER
 def test_sizes_that_a_graph_does_not_know() -> None:
-    of = native.Pooling(mode="max", size=(2, 2), strides=(2, 2), dilation=(1, 1))
+    of = native.Pooling(mode="max", window=(2, 2), strides=(2, 2), dilation=(1, 1))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 4, 3])], autograph=False)
     def compute(x: Any) -> Any:
@@ -112,7 +112,7 @@ def test_sizes_that_a_graph_does_not_know() -> None:
 def test_lengths_that_are_none() -> None:
     """A network may make any numbers of them: below 0 it is none, above all frames it is these."""
     x = np.random.default_rng(0).standard_normal((2, 5, 6), np.float32)
-    of = native.Pooling(mode="mean", size=(2,), strides=(1,), dilation=(1,))
+    of = native.Pooling(mode="mean", window=(2,), strides=(1,), dilation=(1,))
     found, wanted = (
         native.pool(tf.constant(x), tf.constant(lengths), [(0, 5)], of)
         for lengths in ([-2, 9], [0, 5])
@@ -121,9 +121,9 @@ def test_lengths_that_are_none() -> None:
 
 
 def test_what_has_no_kernel() -> None:
-    of = native.Pooling(mode="max", size=(1, 2, 3), strides=(1, 1, 1), dilation=(1, 1, 1))
+    of = native.Pooling(mode="max", window=(1, 2, 3), strides=(1, 1, 1), dilation=(1, 1, 1))
     assert not native.pools(tf.zeros([2, 3, 4, 5, 6]), of)
-    of = native.Pooling(mode="max", size=(2,), strides=(1,), dilation=(1,))
+    of = native.Pooling(mode="max", window=(2,), strides=(1,), dilation=(1,))
     assert not native.pools(tf.zeros([2, 3, 4], tf.float64), of)
     with native.tensorflow_only():
         assert not native.pools(tf.zeros([2, 3, 4]), of)
